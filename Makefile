@@ -1,0 +1,59 @@
+# Every target sets up what it needs in .venv; a bare Python 3.11 or newer is enough.
+# ARGS passes options on:  make test ARGS="-k simplex"   make reproduce ARGS="A1 --fast"
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -qq --no-compile -c constraints.txt
+ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: help setup reproduce test test-all lint bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev-ready  ## make .venv with didsim, editable, and the test and lint tools
+
+reproduce: $(VENV)/.run-ready  ## draw the figures into figures/ and check their verdicts
+	@$(BIN)/didsim reproduce --out figures --overwrite $(ARGS)
+
+test: $(VENV)/.dev-ready  ## run the quick tests
+	@$(BIN)/pytest $(ARGS)
+
+test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
+	@$(BIN)/pytest -m "slow or not slow" $(ARGS)
+
+lint: $(VENV)/.dev-ready  ## check style, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+bench: $(VENV)/.run-ready  ## measure the speed
+	@$(BIN)/didsim bench $(ARGS)
+
+lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
+	@$(INSTALL) --group lock
+	@echo "# Pins for every supported Python, without the accelerator extras. Renewed by: make lock" > constraints.tmp
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
+	    --extra dask --extra notebook --group dev --group lock pyproject.toml >> constraints.tmp
+	@mv constraints.tmp constraints.txt
+
+clean:  ## remove .venv, caches and build results
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .benchmarks build dist
+	find didsim tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps below are newer than both files exactly when .venv agrees with them.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit("didsim needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run-ready: pyproject.toml constraints.txt | $(BIN)/pip
+	@$(INSTALL) pip
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev-ready: $(VENV)/.run-ready
+	@$(INSTALL) --group dev
+	@touch $@

@@ -1,0 +1,308 @@
+"""Is this input allowed, and how do we say no?
+
+Every check is eager: it looks at concrete values at the boundary of the library and raises `ArgumentError` with one
+line that names the argument, shows the value and says what is allowed.  Inside a traced function values do not exist
+yet, so the value checks step aside there and only shapes are looked at.
+"""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+SEED_LIMIT = 2**32
+
+
+class ArgumentError(ValueError):
+    """An argument is not allowed; the message names it, shows it and says what is allowed."""
+
+
+def is_traced(*values: object) -> bool:
+    """Whether any leaf of the values is a JAX tracer, so that its numbers cannot be looked at."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
+
+
+def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
+    """The allowed word itself, or an `ArgumentError` that suggests the nearest one.
+
+    Raises:
+        ArgumentError: ``word`` is not among ``allowed``.
+    """
+    choices = sorted(allowed)
+    if word in choices:
+        return word
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ArgumentError(f"Argument `{name}` must be one of {', '.join(choices)}, but is {word!r}.{hint}")
+
+
+def finite(name: str, value: ArrayLike) -> ArrayLike:
+    """The value, if every entry is a finite number.
+
+    Raises:
+        ArgumentError: some entry is NaN or infinite.
+    """
+    if not is_traced(value):
+        array = _numbers(name, value)
+        if not np.all(np.isfinite(array)):
+            raise ArgumentError(f"Argument `{name}` must be finite, but {_first(array, ~np.isfinite(array))}.")
+    return value
+
+
+def positive(name: str, value: ArrayLike) -> ArrayLike:
+    """The value, if every entry is finite and above zero.
+
+    Raises:
+        ArgumentError: some entry is zero, negative, NaN or infinite.
+    """
+    return _within(name, value, lambda a: np.isfinite(a) & (a > 0), "positive and finite")
+
+
+def between(name: str, value: ArrayLike, low: float, high: float, *, open_high: bool = False) -> ArrayLike:
+    """The value, if every entry lies in ``[low, high]`` (``[low, high)`` with ``open_high``).
+
+    Raises:
+        ArgumentError: some entry lies outside.
+    """
+    edge = ")" if open_high else "]"
+
+    def inside(array: np.ndarray) -> np.ndarray:
+        return (array >= low) & ((array < high) if open_high else (array <= high))
+
+    return _within(name, value, inside, f"in [{low:g}, {high:g}{edge}")
+
+
+def at_least(name: str, value: ArrayLike, low: float) -> ArrayLike:
+    """The value, if every entry is finite and not below ``low``.
+
+    Raises:
+        ArgumentError: some entry is below, NaN or infinite.
+    """
+    return _within(name, value, lambda a: np.isfinite(a) & (a >= low), f"finite and at least {low:g}")
+
+
+def whole(name: str, value: int, *, least: int = 0, below: int | None = None) -> int:
+    """The value, if it is an integer with ``least <= value < below``.
+
+    Raises:
+        ArgumentError: it is not an integer, or outside the range.
+    """
+    allowed = f"an integer of at least {least}" + ("" if below is None else f" and below {below}")
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_integer or value < least or (below is not None and value >= below):
+        raise ArgumentError(f"Argument `{name}` must be {allowed}, but is {value!r}.")
+    return int(value)
+
+
+def seed(value: int, name: str = "seed") -> int:
+    """The seed, if ``0 <= seed < 2**32``: beyond that, 32-bit mode would wrap it silently.
+
+    Raises:
+        ArgumentError: it is not an integer in that range.
+    """
+    return whole(name, value, least=0, below=SEED_LIMIT)
+
+
+def log_law(name: str, value: ArrayLike, *, full_support: bool = False, least: int = 2) -> Float[Array, "*batch n"]:
+    """The value as an array, if its last axis is a normalised log-law over at least ``least`` responses.
+
+    The log of the total mass may differ from zero by the square root of the dtype's rounding unit.
+
+    Raises:
+        ArgumentError: too few responses, NaN, ``+inf``, no mass at all, not normalised, or (with
+            ``full_support``) a response without mass.
+    """
+    array = _as_float(name, value)
+    if array.ndim < 1 or array.shape[-1] < least:
+        raise ArgumentError(
+            f"Argument `{name}` must hold at least {least} entries on its last axis, but has shape {array.shape}."
+        )
+    if is_traced(array):
+        return array
+    numbers = np.asarray(array)
+    if np.any(np.isnan(numbers) | (numbers == np.inf)):
+        raise ArgumentError(
+            f"Argument `{name}` must hold log-probabilities (no NaN, no +inf), but "
+            f"{_first(numbers, np.isnan(numbers) | (numbers == np.inf))}."
+        )
+    if full_support and np.any(np.isneginf(numbers)):
+        raise ArgumentError(f"Argument `{name}` must give every response some mass, but {_first(numbers, np.isneginf(numbers))}.")
+    _check_total(name, numbers)
+    return array
+
+
+def absolutely_continuous(name: str, log_p: ArrayLike, ref_name: str, log_ref: ArrayLike) -> None:
+    """Nothing, if ``p`` has no mass where the reference has none.
+
+    Raises:
+        ArgumentError: some response has mass under ``p`` and none under the reference.
+    """
+    if is_traced(log_p, log_ref):
+        return
+    numerator, denominator = np.broadcast_arrays(np.asarray(log_p), np.asarray(log_ref))
+    bad = np.isneginf(denominator) & ~np.isneginf(numerator)
+    if bad.any():
+        where = _position(bad)
+        raise ArgumentError(
+            f"Argument `{ref_name}` must have mass wherever `{name}` has, but is zero at {where} where `{name}` is "
+            f"{np.exp(numerator[tuple(np.argwhere(bad)[0])]):.3g}."
+        )
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a concrete number or array: JAX also builds dataclasses around placeholders and tracers."""
+    return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and not is_traced(value)
+
+
+def positive_leaf(name: str, value: object) -> None:
+    """`positive` for a dataclass leaf: placeholders and tracers pass.
+
+    Raises:
+        ArgumentError: the value is a number (or text) and not positive and finite.
+    """
+    if is_number(value) or isinstance(value, str):
+        positive(name, value)  # type: ignore[arg-type]
+
+
+def leaf_at_least(name: str, value: object, low: float) -> None:
+    """`at_least` for a dataclass leaf: placeholders and tracers pass.
+
+    Raises:
+        ArgumentError: the value is a number (or text) below ``low``, NaN or infinite.
+    """
+    if is_number(value) or isinstance(value, str):
+        at_least(name, value, low)  # type: ignore[arg-type]
+
+
+def leaf_between(name: str, value: object, low: float, high: float, *, open_high: bool = False) -> None:
+    """`between` for a dataclass leaf: placeholders and tracers pass.
+
+    Raises:
+        ArgumentError: the value is a number (or text) outside the range.
+    """
+    if is_number(value) or isinstance(value, str):
+        between(name, value, low, high, open_high=open_high)  # type: ignore[arg-type]
+
+
+def preference_matrix(name: str, value: object) -> None:
+    """Nothing, if the value is a square table of probabilities with ``P + Pᵀ = 1`` (placeholders pass).
+
+    Raises:
+        ArgumentError: not square, entries outside [0, 1], or not complementary.
+    """
+    if not is_number(value):
+        return
+    table = _numbers(name, value)  # type: ignore[arg-type]
+    if table.ndim < 2 or table.shape[-1] != table.shape[-2]:
+        raise ArgumentError(f"Argument `{name}` must be square on its last two axes, but has shape {table.shape}.")
+    between(name, table, 0.0, 1.0)
+    gap = np.abs(table + np.swapaxes(table, -1, -2) - 1.0)
+    if gap.max() > 1e-6:
+        raise ArgumentError(
+            f"Argument `{name}` must satisfy P[a,b] + P[b,a] = 1, but is off by {gap.max():.3g} at {_position(gap == gap.max())}."
+        )
+
+
+def some_support(name: str, value: object) -> None:
+    """Nothing, if every prompt keeps at least one response (placeholders pass).
+
+    Raises:
+        ArgumentError: not boolean, or a row is empty.
+    """
+    if not isinstance(value, (np.ndarray, jax.Array, list, tuple)) or is_traced(value):
+        return
+    array = np.asarray(value)
+    if array.dtype != np.bool_:
+        raise ArgumentError(f"Argument `{name}` must be an array of booleans, but has dtype {array.dtype}.")
+    if not array.any(-1).all():
+        raise ArgumentError(f"Argument `{name}` must keep at least one response for every prompt, but is empty.")
+
+
+def same_shape(first_name: str, first: Array, second_name: str, second: Array) -> None:
+    """Nothing, if the two arrays agree in shape.
+
+    Raises:
+        ArgumentError: they do not.
+    """
+    if first.shape != second.shape:
+        raise ArgumentError(
+            f"Argument `{second_name}` must have the shape of `{first_name}`, {first.shape}, but has {second.shape}."
+        )
+
+
+def same_responses(**arrays: Array) -> None:
+    """Nothing, if the arrays broadcast together and agree in the number of responses (last axis).
+
+    Raises:
+        ArgumentError: the last axes differ or the leading axes do not broadcast.
+    """
+    (first_name, first), *rest = arrays.items()
+    for name, array in rest:
+        if array.shape[-1] != first.shape[-1]:
+            raise ArgumentError(
+                f"Argument `{name}` must have as many responses as `{first_name}`, {first.shape[-1]}, but has {array.shape[-1]}."
+            )
+        try:
+            np.broadcast_shapes(array.shape, first.shape)
+        except ValueError:
+            raise ArgumentError(
+                f"Argument `{name}` must have prompts that match `{first_name}` of shape {first.shape}, "
+                f"but has shape {array.shape}."
+            ) from None
+
+
+def _within(name, value, test, allowed: str):
+    if not is_traced(value):
+        array = _numbers(name, value)
+        with np.errstate(invalid="ignore"):
+            good = test(array)
+        if not np.all(good):
+            raise ArgumentError(f"Argument `{name}` must be {allowed}, but {_first(array, ~np.asarray(good))}.")
+    return value
+
+
+def _numbers(name: str, value: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"Argument `{name}` must be a number or an array of numbers, but is {value!r}.") from None
+
+
+def _as_float(name: str, value: ArrayLike) -> Array:
+    if not is_traced(value):
+        _numbers(name, value)
+    array = jnp.asarray(value)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.zeros(()).dtype)
+
+
+def _check_total(name: str, numbers: np.ndarray) -> None:
+    top = numbers.max(-1, keepdims=True)
+    if np.any(np.isneginf(top)):
+        raise ArgumentError(f"Argument `{name}` must have mass somewhere, but a law in it has none.")
+    wide = numbers.astype(np.float64)
+    totals = top[..., 0] + np.log(np.exp(wide - top).sum(-1))
+    slack = math.sqrt(float(np.finfo(numbers.dtype).eps))
+    worst = totals.flat[np.argmax(np.abs(totals))]
+    if abs(worst) > slack:
+        raise ArgumentError(
+            f"Argument `{name}` must be normalised (total probability 1), but a law in it sums to {np.exp(worst):.6g}; "
+            "didsim.simplex.normalize does it."
+        )
+
+
+def _position(mask: np.ndarray) -> str:
+    index = tuple(int(i) for i in np.argwhere(mask)[0])
+    return f"index {index[0] if len(index) == 1 else index}"
+
+
+def _first(array: np.ndarray, bad: np.ndarray) -> str:
+    if array.ndim == 0:
+        return f"is {array[()]:g}"
+    index = tuple(np.argwhere(bad)[0])
+    return f"is {array[index]:g} at {_position(bad)}"

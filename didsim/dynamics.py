@@ -1,0 +1,212 @@
+"""What happens along the way when an objective is minimised by gradient steps?
+
+One run is one compiled scan over recorded moments, with a loop of steps between them.  Gradients are exact population
+gradients or come from freshly drawn pairs; the optimiser is any optax transformation.  A run is a pure function of its
+arguments and its key, ends early when the gradient is small enough, and says how it ended.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from didsim import checks
+from didsim.metrics import measure
+from didsim.objectives import Objective, draw_pairs, loss, population
+from didsim.policies import Policy, Table
+from didsim.preferences import Labels
+from didsim.samplers import Sampler
+from didsim.solve import Status, check_pair_law, default_data
+from didsim.worlds import Problem
+
+Metrics = Callable[..., dict[str, Array]]
+
+
+@final
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Trajectory:
+    """One training run.
+
+    Attributes:
+        steps: step numbers of the recorded moments, shape (records,), the first 0.
+        metrics: name to values, each of shape (records,) or (records, ...).
+        log_policy: log-probabilities at the end, shape (prompts, n).
+        params: parameters at the end.
+        gradient_norm: Euclidean norm of the last gradient that was used.
+        steps_taken: steps until the end or the early stop.
+        status: a `Status`: CONVERGED if the early stop was reached, OUT_OF_STEPS if not, NOT_FINITE on NaN.
+    """
+
+    steps: Int[Array, " records"]
+    metrics: dict[str, Array]
+    log_policy: Float[Array, "prompts n"]
+    params: Any
+    gradient_norm: Float[Array, ""]
+    steps_taken: Int[Array, ""]
+    status: Int[Array, ""]
+
+
+def record_steps(steps: int, records: int) -> np.ndarray:
+    """Log-spaced step numbers from 0 to ``steps``, about ``records`` of them, without repeats."""
+    spaced = np.geomspace(1, max(steps, 1), num=max(records - 1, 1))
+    return np.unique(np.concatenate([[0], np.round(spaced).astype(int), [steps]]))
+
+
+def train(
+    problem: Problem,
+    objective: Objective,
+    sampler: Sampler | None = None,
+    labels: Labels | None = None,
+    *,
+    policy: Policy | None = None,
+    optimiser: optax.GradientTransformation | None = None,
+    steps: int = 2000,
+    pairs: int | None = None,
+    records: int = 50,
+    stop_below: float = 0.0,
+    seed: int = 0,
+    metrics: Metrics = measure,
+) -> Trajectory:
+    """Trains one policy on one problem and records metrics at log-spaced steps.
+
+    Args:
+        problem: the preference world.
+        objective: what is minimised.
+        sampler: which pairs are shown; independent chosen and rejected draws if missing.
+        labels: who wins; "the first one shown" if both sampler and labels are missing.
+        policy: a free table started at π_ref if missing.
+        optimiser: any optax transformation; Adam at 0.02 if missing.
+        steps: gradient steps, >= 1.
+        pairs: pairs drawn per prompt and step; exact population gradients if missing.
+        records: about how many moments are recorded.
+        stop_below: early stop when the gradient norm falls below this, >= 0.
+        seed: seed of the drawn pairs, 0 <= seed < 2**32.
+        metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
+
+    Returns:
+        `Trajectory` with the recorded metrics, the final policy and a `Status`.
+
+    Raises:
+        ArgumentError: a number out of range, labels without a sampler, or a pair law without mass.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import didsim
+        >>> world = didsim.problem(jnp.log(jnp.array([0.5, 0.3, 0.2])), reward=jnp.array([0.0, 1.0, 2.0]), beta=0.5)
+        >>> run = didsim.train(world, didsim.objectives.Dpo(beta=0.5), steps=1000)
+        >>> bool(run.metrics["jsd_target"][-1] < 1e-5)
+        True
+    """
+    sampler, labels = default_data(sampler, labels)
+    checks.whole("steps", steps, least=1)
+    checks.whole("records", records, least=2)
+    checks.at_least("stop_below", stop_below, 0.0)
+    if pairs is not None:
+        checks.whole("pairs", pairs, least=1)
+    check_pair_law(problem, sampler, problem.log_ref)
+    key = jax.random.key(checks.seed(seed))
+    moments = record_steps(steps, records)
+    optimiser = optax.adam(0.02) if optimiser is None else optimiser
+    return _jitted_descend(
+        key,
+        problem,
+        objective,
+        sampler,
+        labels,
+        policy or Table(),
+        stop_below,
+        optimiser=optimiser,
+        pairs=pairs,
+        moments=tuple(moments.tolist()),
+        metrics=metrics,
+    )
+
+
+def descend(
+    key: Key[Array, ""],
+    problem: Problem,
+    objective: Objective,
+    sampler: Sampler,
+    labels: Labels,
+    policy: Policy,
+    stop_below: Float[Array, ""] | float,
+    *,
+    optimiser: optax.GradientTransformation,
+    pairs: int | None,
+    moments: tuple[int, ...],
+    metrics: Metrics = measure,
+) -> Trajectory:
+    """The run behind `train`, unchecked and traceable, for use under ``vmap``; ``moments`` starts with 0."""
+    params = policy.init(problem.log_ref)
+    gradient = jax.grad(_step_loss(problem, objective, sampler, labels, policy, pairs))
+
+    def step(state):
+        count, params, opt_state, _, _ = state
+        grads = gradient(params, jax.random.fold_in(key, count))
+        norm = optax.global_norm(grads)
+        stop = norm <= stop_below
+        updates, new_opt = optax_update(optimiser, grads, opt_state, params)
+        kept = _select(stop, (params, opt_state), (jax.tree.map(jnp.add, params, updates), new_opt))
+        return count + jnp.where(stop, 0, 1), *kept, norm, stop
+
+    def advance(state, until):
+        state = jax.lax.while_loop(lambda s: (s[0] < until) & ~s[4], step, state)
+        return state, record(state[1])
+
+    def record(params):
+        log_policy = policy.log_probs(params)
+        return metrics(problem, objective, log_policy, population(problem, sampler, labels, log_policy))
+
+    dtype = problem.log_ref.dtype
+    state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(jnp.inf, dtype), jnp.asarray(False))
+    first = record(params)
+    state, later = jax.lax.scan(advance, state, jnp.asarray(moments[1:], jnp.int32))
+    count, params, _, norm, stopped = state
+    log_policy = policy.log_probs(params)
+    status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
+    return Trajectory(
+        steps=jnp.asarray(moments, jnp.int32),
+        metrics=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later),
+        log_policy=log_policy,
+        params=params,
+        gradient_norm=norm,
+        steps_taken=count,
+        status=jnp.where(jnp.any(jnp.isnan(log_policy)), Status.NOT_FINITE, status),
+    )
+
+
+def optax_update(optimiser: optax.GradientTransformation, grads, opt_state, params):
+    """One optax update, typed loosely because optax's own types are."""
+    updates, new_state = optimiser.update(grads, opt_state, params)
+    return updates, new_state
+
+
+def _step_loss(problem, objective, sampler, labels, policy: Policy, pairs: int | None):
+    """Loss that one step differentiates: exact, or over pairs freshly drawn from the key."""
+
+    def exact(params, key):
+        del key
+        log_policy = policy.log_probs(params)
+        return loss(objective, problem, log_policy, population(problem, sampler, labels, log_policy))
+
+    def sampled(params, key):
+        log_policy = policy.log_probs(params)
+        frozen = jax.lax.stop_gradient(log_policy)
+        drawn = draw_pairs(key, problem, sampler, labels, frozen, pairs or 1)
+        return loss(objective, problem, log_policy, drawn)
+
+    return exact if pairs is None else sampled
+
+
+def _select(condition, if_true, if_false):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+
+
+_jitted_descend = functools.partial(jax.jit, static_argnames=("optimiser", "pairs", "moments", "metrics"))(descend)

@@ -1,0 +1,63 @@
+"""What should one watch while a policy trains?
+
+Each metric is a number per run at one moment, averaged over the prompt law.  All are exact: every response is enumerated.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import did, simplex
+from didsim.objectives import Objective, Population, loss
+from didsim.worlds import Problem
+
+UNITS = {
+    "loss": "nats",
+    "jsd_target": "nats",
+    "kl_target": "nats",
+    "kl_ref": "nats",
+    "entropy": "nats",
+    "did_entropy": "nats",
+    "value": "reward",
+    "value_gap": "reward",
+    "accuracy": "probability",
+    "margin": "nats",
+    "chosen_change": "nats",
+    "rejected_change": "nats",
+    "best_mass": "probability",
+}
+
+
+def measure(
+    problem: Problem, objective: Objective, log_policy: Float[Array, "prompts n"], comparisons: Population
+) -> dict[str, Float[Array, ""]]:
+    """All metrics of a policy in a problem.
+
+    ``jsd_target`` and ``kl_target`` are JSD(π*‖π) and KL(π*‖π); ``kl_ref`` is KL(π‖π_ref); ``value`` is
+    ``E_π r - β KL(π‖π_ref)`` at the world's β and ``value_gap`` its distance below the optimum, ``β KL(π‖π*)``;
+    ``accuracy`` is the chance that the chosen response has the larger log-ratio (ties count half), ``margin`` the mean
+    log-ratio margin, ``chosen_change`` and ``rejected_change`` the mean change of log-likelihood since π_ref on chosen
+    and rejected responses of the data, ``best_mass`` the probability of the response that π* likes best.
+    """
+    ratio = log_policy - problem.log_ref
+    mean = _prompt_mean(problem)
+    best = jnp.argmax(problem.log_target, -1, keepdims=True)
+    cost = problem.beta * simplex.kl(log_policy, problem.log_ref)
+    return {
+        "loss": loss(objective, problem, log_policy, comparisons),
+        "jsd_target": mean(simplex.jsd(problem.log_target, log_policy)),
+        "kl_target": mean(simplex.kl(problem.log_target, log_policy)),
+        "kl_ref": mean(simplex.kl(log_policy, problem.log_ref)),
+        "entropy": mean(simplex.entropy(log_policy)),
+        "did_entropy": mean(did.did_entropy(log_policy, problem.log_ref)),
+        "value": mean(simplex.expectation(log_policy, problem.reward) - cost),
+        "value_gap": mean(problem.beta * simplex.kl(log_policy, problem.log_target)),
+        "accuracy": mean(comparisons.mean_link(lambda m: 0.5 * (1.0 + jnp.sign(m)), ratio, ratio)),
+        "margin": mean(comparisons.mean_link(lambda m: m, ratio, ratio)),
+        "chosen_change": mean(comparisons.mean_chosen(ratio)),
+        "rejected_change": mean(comparisons.mean_rejected(ratio)),
+        "best_mass": mean(jnp.exp(jnp.take_along_axis(log_policy, best, axis=-1)[:, 0])),
+    }
+
+
+def _prompt_mean(problem: Problem):
+    return lambda values: jnp.sum(jnp.exp(problem.log_prompts) * values)
