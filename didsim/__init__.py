@@ -1,0 +1,77 @@
+"""The exact laboratory for preference-optimisation theory.
+
+The names in ``__all__`` are the whole public surface.  They load on first use, so that ``import didsim`` and the command
+line's help do not wait for JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from didsim._version import __version__
+
+if TYPE_CHECKING:
+    from didsim import did, dynamics, landscape, metrics, objectives, policies, preferences, samplers, simplex, worlds
+    from didsim.checks import ArgumentError
+    from didsim.did import learned_policy, log_did, optimal_rejected
+    from didsim.dynamics import Run, Trajectory, train
+    from didsim.solvers import Solution, Status, solve
+    from didsim.sweeps import sweep
+    from didsim.worlds import Problem, problem
+
+__all__ = [
+    "ArgumentError",
+    "Problem",
+    "Run",
+    "Solution",
+    "Status",
+    "Trajectory",
+    "__version__",
+    "did",
+    "dynamics",
+    "landscape",
+    "learned_policy",
+    "log_did",
+    "metrics",
+    "objectives",
+    "optimal_rejected",
+    "policies",
+    "preferences",
+    "problem",
+    "samplers",
+    "simplex",
+    "solve",
+    "sweep",
+    "train",
+    "worlds",
+]
+
+_ROOMS = frozenset(
+    {"did", "dynamics", "landscape", "metrics", "objectives", "policies", "preferences", "samplers", "simplex", "worlds"}
+)
+_HOME = {
+    "ArgumentError": "checks",
+    "Problem": "worlds",
+    "Run": "dynamics",
+    "Solution": "solvers",
+    "Status": "solvers",
+    "Trajectory": "dynamics",
+    "learned_policy": "did",
+    "log_did": "did",
+    "optimal_rejected": "did",
+    "problem": "worlds",
+    "solve": "solvers",
+    "sweep": "sweeps",
+    "train": "dynamics",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"didsim.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"didsim.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'didsim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -119,7 +119,7 @@ def log_law(name: str, value: ArrayLike, *, full_support: bool = False, least: i
             ``full_support``) a response without mass.
     """
     array = _as_float(name, value)
-    if array.ndim < 1 or array.shape[-1] < least:
+    if array.ndim < 1 or array.shape[-1] < least or array.size == 0:
         raise ArgumentError(
             f"Argument `{name}` must hold at least {least} entries on its last axis, but has shape {array.shape}."
         )
@@ -168,6 +168,16 @@ def positive_leaf(name: str, value: object) -> None:
     """
     if is_number(value) or isinstance(value, str):
         positive(name, value)  # type: ignore[arg-type]
+
+
+def finite_leaf(name: str, value: object) -> None:
+    """`finite` for a dataclass leaf: placeholders and tracers pass.
+
+    Raises:
+        ArgumentError: the value is a number (or text) and not finite.
+    """
+    if is_number(value) or isinstance(value, str):
+        finite(name, value)  # type: ignore[arg-type]
 
 
 def leaf_at_least(name: str, value: object, low: float) -> None:
@@ -236,6 +246,20 @@ def same_shape(first_name: str, first: Array, second_name: str, second: Array) -
         )
 
 
+def spread(name: str, value: Array, shape: tuple[int, ...]) -> Array:
+    """The value, repeated over the leading axes it lacks.
+
+    Raises:
+        ArgumentError: its shape does not broadcast to ``shape``.
+    """
+    try:
+        return jnp.broadcast_to(value, shape)
+    except ValueError:
+        raise ArgumentError(
+            f"Argument `{name}` must have a shape that broadcasts to {shape}, but has shape {jnp.shape(value)}."
+        ) from None
+
+
 def same_responses(**arrays: Array) -> None:
     """Nothing, if the arrays broadcast together and agree in the number of responses (last axis).
 
@@ -269,9 +293,12 @@ def _within(name, value, test, allowed: str):
 
 def _numbers(name: str, value: ArrayLike) -> np.ndarray:
     try:
-        return np.asarray(value, dtype=np.float64)
+        array = np.asarray(value)
+        if array.dtype.kind not in "USOc":  # NumPy would read the text "0.5" as a number and None as NaN
+            return array.astype(np.float64)
     except (TypeError, ValueError):
-        raise ArgumentError(f"Argument `{name}` must be a number or an array of numbers, but is {value!r}.") from None
+        pass
+    raise ArgumentError(f"Argument `{name}` must be a number or an array of numbers, but is {value!r}.")
 
 
 def _as_float(name: str, value: ArrayLike) -> Array:
@@ -287,7 +314,7 @@ def _check_total(name: str, numbers: np.ndarray) -> None:
         raise ArgumentError(f"Argument `{name}` must have mass somewhere, but a law in it has none.")
     wide = numbers.astype(np.float64)
     totals = top[..., 0] + np.log(np.exp(wide - top).sum(-1))
-    slack = math.sqrt(float(np.finfo(numbers.dtype).eps))
+    slack = math.sqrt(float(jnp.finfo(numbers.dtype).eps))
     worst = totals.flat[np.argmax(np.abs(totals))]
     if abs(worst) > slack:
         raise ArgumentError(

@@ -47,7 +47,10 @@ class ProductMixture(PairLaw):
     log_second: Float[Array, "prompts k n"]
 
     def matrix(self):
-        return jnp.einsum("xk,xka,xkb->xab", self.weights, jnp.exp(self.log_first), jnp.exp(self.log_second))
+        first, second = jnp.exp(self.log_first), jnp.exp(self.log_second)
+        # Components are few: a written-out sum fuses, where a batched matrix product of inner size k does not.
+        parts = range(self.weights.shape[-1])
+        return sum(self.weights[:, k, None, None] * first[:, k, :, None] * second[:, k, None, :] for k in parts)
 
     def draw(self, key, pairs):
         part_key, first_key, second_key = jax.random.split(key, 3)
@@ -88,6 +91,11 @@ def product_law(log_first: Float[Array, "prompts n"], log_second: Float[Array, "
 
 class Sampler(abc.ABC):
     """A rule that decides which pairs are shown, possibly from the policy that is being trained."""
+
+    @property
+    def follows_policy(self) -> bool:
+        """Whether the pair law depends on the current policy; if not, it is computed once a run."""
+        return False
 
     @abc.abstractmethod
     def pair_law(self, problem: Problem, log_policy: Float[Array, "prompts n"]) -> PairLaw:
@@ -134,6 +142,10 @@ class ChosenRejected(Sampler):
 class OnPolicy(Sampler):
     """Both responses from the policy being trained: ``μ_t = π_t ⊗ π_t`` under a stop-gradient (S11)."""
 
+    @property
+    def follows_policy(self):
+        return True
+
     def pair_law(self, problem, log_policy):
         del problem
         current = jax.lax.stop_gradient(log_policy)
@@ -151,7 +163,9 @@ class Product(Sampler):
 
     def pair_law(self, problem, log_policy):
         del log_policy
-        return product_law(_spread(self.log_first, problem), _spread(self.log_second, problem))
+        return product_law(
+            _spread("log_first", self.log_first, problem.log_ref), _spread("log_second", self.log_second, problem.log_ref)
+        )
 
 
 @final
@@ -165,7 +179,7 @@ class Joint(Sampler):
     def pair_law(self, problem, log_policy):
         del log_policy
         prompts, n = problem.log_ref.shape
-        return JointLaw(jnp.broadcast_to(self.log_joint, (prompts, n, n)).astype(problem.log_ref.dtype))
+        return JointLaw(checks.spread("log_joint", self.log_joint, (prompts, n, n)).astype(problem.log_ref.dtype))
 
 
 @final
@@ -182,7 +196,7 @@ class Blocks(Sampler):
 
     def pair_law(self, problem, log_policy):
         del log_policy
-        label = jnp.broadcast_to(self.block, problem.log_ref.shape)
+        label = checks.spread("block", self.block, problem.log_ref.shape)
         shown = label >= 0
         together = (label[..., :, None] == label[..., None, :]) & shown[..., :, None]
         size = together.sum(-1, keepdims=True)
@@ -202,9 +216,13 @@ class Restrict(Sampler):
     def __post_init__(self) -> None:
         checks.some_support("support", self.support)
 
+    @property
+    def follows_policy(self):
+        return self.base.follows_policy
+
     def pair_law(self, problem, log_policy):
         law = self.base.pair_law(problem, log_policy)
-        support = jnp.broadcast_to(self.support, problem.log_ref.shape)
+        support = checks.spread("support", self.support, problem.log_ref.shape)
         if isinstance(law, ProductMixture):
             return _restrict_products(law, support)
         both = support[..., :, None] & support[..., None, :]
@@ -224,6 +242,10 @@ class Mix(Sampler):
 
     def __post_init__(self) -> None:
         checks.leaf_between("share", self.share, 0.0, 1.0)
+
+    @property
+    def follows_policy(self):
+        return self.first.follows_policy or self.second.follows_policy
 
     def pair_law(self, problem, log_policy):
         one, two = (s.pair_law(problem, log_policy) for s in (self.first, self.second))
@@ -248,13 +270,15 @@ def _restrict_products(law: ProductMixture, support: Bool[Array, "prompts n"]) -
     return ProductMixture(weights, simplex.normalize(kept[0]), simplex.normalize(kept[1]))
 
 
-def _spread(log_law: Array, problem: Problem) -> Array:
-    return jnp.broadcast_to(log_law, problem.log_ref.shape).astype(problem.log_ref.dtype)
+def _spread(name: str, log_law: Array, like: Array) -> Array:
+    return checks.spread(name, log_law, like.shape).astype(like.dtype)
 
 
 def _draw_index(key: Key[Array, ""], log_law: Float[Array, "prompts k n"], draws: int) -> Int[Array, "prompts k m"]:
     """Inverse-CDF draws: one uniform each, where a Gumbel draw would spend one per response."""
-    cdf = jnp.cumsum(jnp.exp(log_law), axis=-1)
+    mass = jnp.exp(log_law)
+    # A parallel sum of a thousand terms can rise by a rounding unit where the mass is zero, or fall: keep it flat there.
+    cdf = jax.lax.cummax(jnp.where(mass > 0, jnp.cumsum(mass, axis=-1), 0.0), axis=log_law.ndim - 1)
     cdf = cdf / cdf[..., -1:]
     u = jax.random.uniform(key, (*log_law.shape[:-1], draws), dtype=cdf.dtype)
     search = jnp.vectorize(lambda c, v: jnp.searchsorted(c, v, side="right"), signature="(n),(m)->(m)")

@@ -6,6 +6,8 @@ is forgotten.  Everything here broadcasts over leading axes, works in the dtype 
 small distance keeps its relative accuracy instead of drowning in the rounding of a sum that cancels.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -38,7 +40,10 @@ def tilt(
 def geodesic(
     log_start: Float[Array, "*batch n"], log_end: Float[Array, "*batch n"], t: Float[Array, ""] | float
 ) -> Float[Array, "*batch n"]:
-    """Point ``π_t ∝ start^{1-t} end^t`` of the exponential path (D9): ``t=0`` start, ``t=1`` end, any real ``t``."""
+    """Point ``π_t ∝ start^{1-t} end^t`` of the exponential path (D9): ``t=0`` start, ``t=1`` end, any real ``t``.
+
+    Both laws need full support: ``0 · (-inf)`` has no value at the ends, nor ``∞ - ∞`` beyond them.
+    """
     return normalize((1.0 - t) * log_start + t * log_end)
 
 
@@ -68,8 +73,7 @@ def kl(log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"]) -> Floa
     p, q = jnp.exp(log_p), jnp.exp(log_q)
     seen = p > 0
     gap = jnp.where(seen, log_p - log_q, 0.0)
-    near = jnp.clip(gap, -1.0, 1.0)
-    close = p * (near + jnp.expm1(-near))
+    close = p * _excess(jnp.clip(gap, -1.0, 1.0))
     far = jnp.where(seen, p * gap, 0.0) + q - p
     return jnp.sum(jnp.where(jnp.abs(gap) < 1.0, close, far) + jnp.where(seen, 0.0, q), axis=-1)
 
@@ -108,3 +112,10 @@ def cumulants(log_law: Float[Array, "*batch n"], values: Float[Array, "*batch n"
     mean = expectation(log_law, values)
     centred = values - mean[..., None]
     return jnp.stack([mean, expectation(log_law, centred**2), expectation(log_law, centred**3)], axis=-1)
+
+
+def _excess(gap: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """``δ + e^{-δ} - 1`` with full relative accuracy: near zero the sum cancels, so its Taylor series takes over."""
+    near = jnp.clip(gap, -0.1, 0.1)
+    series = jnp.polyval(jnp.asarray([(-1.0) ** k / math.factorial(k + 2) for k in range(9, -1, -1)], gap.dtype), near)
+    return jnp.where(jnp.abs(gap) < 0.1, jnp.square(near) * series, gap + jnp.expm1(-gap))

@@ -84,7 +84,11 @@ def problem(
         (1, 3)
     """
     ref = jnp.atleast_2d(checks.log_law("log_ref", log_ref, full_support=True))
+    if ref.ndim > 2:
+        raise checks.ArgumentError(f"Argument `log_ref` must have shape (n,) or (prompts, n), but has shape {ref.shape}.")
     scale = jnp.asarray(checks.positive("beta", beta), ref.dtype)
+    if scale.ndim:
+        raise checks.ArgumentError(f"Argument `beta` must be one number for all prompts, but has shape {scale.shape}.")
     r, target = _reward_and_target(ref, scale, reward, log_target)
     chosen = ref if log_chosen is None else _like("log_chosen", log_chosen, ref)
     rejected = simplex.tilt(chosen, ref - target, scale) if log_rejected is None else _like("log_rejected", log_rejected, ref)
@@ -133,6 +137,8 @@ class RandomTarget(World):
     def __post_init__(self) -> None:
         _check_sizes(self.n, self.prompts)
         checks.positive_leaf("beta", self.beta)
+        for name in ("reference_scale", "target_scale", "chosen_at"):
+            checks.finite_leaf(name, getattr(self, name))
 
     def draw(self, key):
         ref_key, target_key = jax.random.split(key)
@@ -162,6 +168,8 @@ class RandomReward(World):
     def __post_init__(self) -> None:
         _check_sizes(self.n, self.prompts)
         checks.positive_leaf("beta", self.beta)
+        for name in ("reference_scale", "reference_skill", "reward_scale"):
+            checks.finite_leaf(name, getattr(self, name))
 
     def draw(self, key):
         ref_key, reward_key = jax.random.split(key)

@@ -5,7 +5,6 @@ gradients or come from freshly drawn pairs; the optimiser is any optax transform
 arguments and its key, ends early when the gradient is small enough, and says how it ended.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
@@ -16,13 +15,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from didsim import checks
 from didsim.metrics import measure
-from didsim.objectives import Objective, draw_pairs, loss, population
-from didsim.policies import Policy, Table
+from didsim.objectives import Objective, Population, draw_pairs, loss, population
+from didsim.policies import Policy
 from didsim.preferences import Labels
 from didsim.samplers import Sampler
-from didsim.solve import Status, check_pair_law, default_data
+from didsim.solvers import Status
 from didsim.worlds import Problem
 
 Metrics = Callable[..., dict[str, Array]]
@@ -59,76 +57,6 @@ def record_steps(steps: int, records: int) -> np.ndarray:
     return np.unique(np.concatenate([[0], np.round(spaced).astype(int), [steps]]))
 
 
-def train(
-    problem: Problem,
-    objective: Objective,
-    sampler: Sampler | None = None,
-    labels: Labels | None = None,
-    *,
-    policy: Policy | None = None,
-    optimiser: optax.GradientTransformation | None = None,
-    steps: int = 2000,
-    pairs: int | None = None,
-    records: int = 50,
-    stop_below: float = 0.0,
-    seed: int = 0,
-    metrics: Metrics = measure,
-) -> Trajectory:
-    """Trains one policy on one problem and records metrics at log-spaced steps.
-
-    Args:
-        problem: the preference world.
-        objective: what is minimised.
-        sampler: which pairs are shown; independent chosen and rejected draws if missing.
-        labels: who wins; "the first one shown" if both sampler and labels are missing.
-        policy: a free table started at π_ref if missing.
-        optimiser: any optax transformation; Adam at 0.02 if missing.
-        steps: gradient steps, >= 1.
-        pairs: pairs drawn per prompt and step; exact population gradients if missing.
-        records: about how many moments are recorded.
-        stop_below: early stop when the gradient norm falls below this, >= 0.
-        seed: seed of the drawn pairs, 0 <= seed < 2**32.
-        metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
-
-    Returns:
-        `Trajectory` with the recorded metrics, the final policy and a `Status`.
-
-    Raises:
-        ArgumentError: a number out of range, labels without a sampler, or a pair law without mass.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import didsim
-        >>> world = didsim.problem(jnp.log(jnp.array([0.5, 0.3, 0.2])), reward=jnp.array([0.0, 1.0, 2.0]), beta=0.5)
-        >>> run = didsim.train(world, didsim.objectives.Dpo(beta=0.5), steps=1000)
-        >>> bool(run.metrics["jsd_target"][-1] < 1e-5)
-        True
-    """
-    sampler, labels = default_data(sampler, labels)
-    checks.whole("steps", steps, least=1)
-    checks.whole("records", records, least=2)
-    checks.at_least("stop_below", stop_below, 0.0)
-    if pairs is not None:
-        checks.whole("pairs", pairs, least=1)
-    check_pair_law(problem, sampler, problem.log_ref)
-    key = jax.random.key(checks.seed(seed))
-    moments = record_steps(steps, records)
-    optimiser = optax.adam(0.02) if optimiser is None else optimiser
-    return _jitted_descend(
-        key,
-        problem,
-        objective,
-        sampler,
-        labels,
-        policy or Table(),
-        stop_below,
-        optimiser=optimiser,
-        pairs=pairs,
-        moments=tuple(moments.tolist()),
-        metrics=metrics,
-    )
-
-
 def descend(
     key: Key[Array, ""],
     problem: Problem,
@@ -143,9 +71,10 @@ def descend(
     moments: tuple[int, ...],
     metrics: Metrics = measure,
 ) -> Trajectory:
-    """The run behind `train`, unchecked and traceable, for use under ``vmap``; ``moments`` starts with 0."""
+    """One run, unchecked and traceable, for use under ``vmap``; ``moments`` starts with 0."""
     params = policy.init(problem.log_ref)
-    gradient = jax.grad(_step_loss(problem, objective, sampler, labels, policy, pairs))
+    shown = _population_rule(problem, sampler, labels)
+    gradient = jax.grad(_step_loss(problem, objective, sampler, labels, policy, pairs, shown))
 
     def step(state):
         count, params, opt_state, _, _ = state
@@ -162,7 +91,7 @@ def descend(
 
     def record(params):
         log_policy = policy.log_probs(params)
-        return metrics(problem, objective, log_policy, population(problem, sampler, labels, log_policy))
+        return metrics(problem, objective, log_policy, shown(log_policy))
 
     dtype = problem.log_ref.dtype
     state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(jnp.inf, dtype), jnp.asarray(False))
@@ -188,13 +117,21 @@ def optax_update(optimiser: optax.GradientTransformation, grads, opt_state, para
     return updates, new_state
 
 
-def _step_loss(problem, objective, sampler, labels, policy: Policy, pairs: int | None):
+def _population_rule(problem, sampler, labels) -> Callable[[Array], Population]:
+    """Population at a policy; computed once, outside the loop, where the sampler does not look at the policy."""
+    if sampler.follows_policy:
+        return lambda log_policy: population(problem, sampler, labels, jax.lax.stop_gradient(log_policy))
+    fixed = population(problem, sampler, labels, problem.log_ref)
+    return lambda log_policy: fixed
+
+
+def _step_loss(problem, objective, sampler, labels, policy: Policy, pairs: int | None, shown):
     """Loss that one step differentiates: exact, or over pairs freshly drawn from the key."""
 
     def exact(params, key):
         del key
         log_policy = policy.log_probs(params)
-        return loss(objective, problem, log_policy, population(problem, sampler, labels, log_policy))
+        return loss(objective, problem, log_policy, shown(log_policy))
 
     def sampled(params, key):
         log_policy = policy.log_probs(params)
@@ -207,6 +144,3 @@ def _step_loss(problem, objective, sampler, labels, policy: Policy, pairs: int |
 
 def _select(condition, if_true, if_false):
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
-
-
-_jitted_descend = functools.partial(jax.jit, static_argnames=("optimiser", "pairs", "moments", "metrics"))(descend)

@@ -1,0 +1,20 @@
+"""What happens along the way?  Training runs as values, compiled into one scan each."""
+
+from didsim.dynamics.descent import Metrics, Trajectory, descend, record_steps
+from didsim.dynamics.optimisers import OPTIMISERS, Adam, Custom, Optimiser, Sgd
+from didsim.dynamics.run import Run, execute, train
+
+__all__ = [
+    "OPTIMISERS",
+    "Adam",
+    "Custom",
+    "Metrics",
+    "Optimiser",
+    "Run",
+    "Sgd",
+    "Trajectory",
+    "descend",
+    "execute",
+    "record_steps",
+    "train",
+]

@@ -1,0 +1,83 @@
+"""How are parameters moved?  Named optimisers whose numbers can be swept, and a door for any optax transformation.
+
+An optimiser is a description; ``transform`` builds the optax transformation from it inside the compiled run, so that a
+learning rate may be a traced array.
+"""
+
+import abc
+from dataclasses import dataclass, field
+from typing import final
+
+import jax
+import optax
+from jaxtyping import Array, Float
+
+from didsim import checks
+
+Scalar = float | Float[Array, ""]
+DECAYS = ("none", "cosine")
+
+
+class Optimiser(abc.ABC):
+    """A description of an update rule."""
+
+    @abc.abstractmethod
+    def transform(self, steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of ``steps`` steps."""
+
+
+@final
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sgd(Optimiser):
+    """Plain gradient descent ``θ ← θ - η ∇L``: the method of S2 and S4."""
+
+    learning_rate: Scalar = 1.0
+    decay: str = field(default="none", metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        _check(self.learning_rate, self.decay)
+
+    def transform(self, steps):
+        return optax.sgd(_schedule(self.learning_rate, self.decay, steps))
+
+
+@final
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Adam(Optimiser):
+    """Adam with optax's constants; it does not conserve the sums that S2 rests on."""
+
+    learning_rate: Scalar = 0.02
+    decay: str = field(default="none", metadata={"static": True})
+
+    def __post_init__(self) -> None:
+        _check(self.learning_rate, self.decay)
+
+    def transform(self, steps):
+        return optax.adam(_schedule(self.learning_rate, self.decay, steps))
+
+
+@final
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Custom(Optimiser):
+    """Any optax transformation, as it is."""
+
+    given: optax.GradientTransformation = field(metadata={"static": True})
+
+    def transform(self, steps):
+        del steps
+        return self.given
+
+
+OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": Sgd, "adam": Adam}
+
+
+def _check(learning_rate: object, decay: str) -> None:
+    checks.positive_leaf("learning_rate", learning_rate)
+    checks.did_you_mean("decay", decay, DECAYS)
+
+
+def _schedule(learning_rate, decay: str, steps: int):
+    return optax.cosine_decay_schedule(learning_rate, steps) if decay == "cosine" else learning_rate

@@ -1,0 +1,171 @@
+"""Which runs does a sweep consist of?
+
+A grid is one `Run` and axes over it.  An axis over numbers becomes lanes of one compiled program; an axis over choices
+(objectives, samplers, sizes) becomes one program each.  Lanes are numbered row by row, seeds fastest, and a run is a
+pure function of its lane number, so any block of lanes can be computed anywhere, at any time, in any order.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from didsim import checks
+from didsim.dynamics import Run
+
+Axes = Mapping[str | tuple[str, ...], Any]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: the paths it sets together, its values (one tuple entry per path), and how results label them."""
+
+    name: str
+    paths: tuple[str, ...]
+    values: tuple[tuple[Any, ...], ...]
+    labels: tuple[Any, ...]
+    is_choice: bool
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A run, its axes in the order given, and the seeds."""
+
+    run: Run
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def choices(self) -> tuple[Axis, ...]:
+        """Axes that need a program for each value."""
+        return tuple(axis for axis in self.axes if axis.is_choice)
+
+    @property
+    def numbers(self) -> tuple[Axis, ...]:
+        """Axes that become lanes."""
+        return tuple(axis for axis in self.axes if not axis.is_choice)
+
+    @property
+    def lane_shape(self) -> tuple[int, ...]:
+        """Lengths of the number axes and of the seeds."""
+        return (*(len(axis.values) for axis in self.numbers), len(self.seeds))
+
+    @property
+    def lanes(self) -> int:
+        """Runs per program."""
+        return int(np.prod(self.lane_shape))
+
+    def programs(self) -> list[Run]:
+        """The run of every combination of choices, row by row."""
+        combinations = itertools.product(*(axis.values for axis in self.choices))
+        return [self._with_choices(values) for values in combinations]
+
+    def lane_values(self, lanes: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Number-axis values by path, each stacked over the given lanes, and the lanes' seeds."""
+        *places, seed_place = np.unravel_index(lanes, self.lane_shape)
+        stacked = {}
+        for axis, place in zip(self.numbers, places, strict=True):
+            for which, path in enumerate(axis.paths):
+                stacked[path] = np.stack([np.asarray(value[which]) for value in axis.values])[place]
+        return stacked, np.asarray(self.seeds, np.uint32)[seed_place]
+
+    def _with_choices(self, values: Iterable[tuple[Any, ...]]) -> Run:
+        run = self.run
+        for axis, value in zip(self.choices, values, strict=True):
+            for path, entry in zip(axis.paths, value, strict=True):
+                run = replace_path(run, path, entry)
+        return run
+
+
+def grid(run: Run, axes: Axes, seeds: int | Sequence[int] = 1) -> Grid:
+    """Grid of a run, axes and seeds, with every value checked.
+
+    Args:
+        run: the run that the axes vary.
+        axes: dotted path (``"objective.beta"``) or tuple of paths that move together, to the values: a sequence, or a
+            mapping from label to value.  For a tuple of paths a value is one entry for all, or a tuple of entries.
+        seeds: how many seeds (0, 1, …), or which.
+
+    Returns:
+        The `Grid`.
+
+    Raises:
+        ArgumentError: an unknown path, an empty axis, a bad seed, or a value that the run does not allow.
+    """
+    numbers = range(checks.whole("seeds", seeds, least=1)) if isinstance(seeds, (int, np.integer)) else seeds
+    chosen = tuple(checks.seed(int(seed), "seeds") for seed in numbers)
+    if not chosen:
+        raise checks.ArgumentError("Argument `seeds` must name at least one seed, but is empty.")
+    names = _axis_names([_paths(key) for key in axes])
+    parsed = tuple(_axis(run, name, _paths(key), values) for name, (key, values) in zip(names, axes.items(), strict=True))
+    return Grid(run, parsed, chosen)
+
+
+def replace_path(tree: Any, path: str, value: Any) -> Any:
+    """The dataclass with the field at a dotted path replaced.
+
+    Raises:
+        ArgumentError: there is no such field; the message suggests the nearest.
+    """
+    head, _, rest = path.partition(".")
+    if not dataclasses.is_dataclass(tree) or isinstance(tree, type):
+        raise checks.ArgumentError(f"Argument `axes` names `{path}`, but {tree!r} has no fields.")
+    checks.did_you_mean(f"axes ({type(tree).__name__} field)", head, [field.name for field in dataclasses.fields(tree)])
+    return dataclasses.replace(tree, **{head: replace_path(getattr(tree, head), rest, value) if rest else value})
+
+
+def _paths(key: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (key,) if isinstance(key, str) else tuple(key)
+
+
+def _axis_names(paths: list[tuple[str, ...]]) -> list[str]:
+    """Last part of the first path where that is unique among the axes, the whole path otherwise."""
+    short = [first[0].rpartition(".")[2] for first in paths]
+    return [
+        name if short.count(name) == 1 and name != "seed" else first[0].replace(".", "_")
+        for name, first in zip(short, paths, strict=True)
+    ]
+
+
+def _axis(run: Run, name: str, paths: tuple[str, ...], values: Any) -> Axis:
+    labels, entries = zip(*values.items(), strict=True) if isinstance(values, Mapping) else (None, tuple(values))
+    if not entries:
+        raise checks.ArgumentError(f"Argument `axes` must give `{paths[0]}` at least one value, but gives none.")
+    rows = tuple(_row(paths, entry) for entry in entries)
+    for row in rows:
+        for path, value in zip(paths, row, strict=True):
+            replace_path(run, path, value)
+    is_choice = any(_is_choice(run, path, row[place]) for row in rows for place, path in enumerate(paths))
+    return Axis(name, paths, rows, tuple(labels or map(_label, range(len(rows)), (row[0] for row in rows))), is_choice)
+
+
+def _row(paths: tuple[str, ...], entry: Any) -> tuple[Any, ...]:
+    if len(paths) == 1 or not isinstance(entry, tuple):
+        return (entry,) * len(paths)
+    if len(entry) != len(paths):
+        raise checks.ArgumentError(
+            f"Argument `axes` must give {len(paths)} entries for {', '.join(paths)}, but gives {len(entry)}: {entry!r}."
+        )
+    return entry
+
+
+def _is_choice(run: Run, path: str, value: Any) -> bool:
+    """Whether a value changes the program: it is not a number or array, or the field is static."""
+    parent: Any = run
+    *heads, last = path.split(".")
+    for head in heads:
+        parent = getattr(parent, head)
+    static = next(f.metadata.get("static", False) for f in dataclasses.fields(parent) if f.name == last)
+    return static or not isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) or isinstance(value, bool)
+
+
+def _label(place: int, value: Any) -> Any:
+    if isinstance(value, (bool, int, float, str, np.generic)):
+        return value
+    if isinstance(value, (np.ndarray, jax.Array)):
+        return float(value) if value.ndim == 0 else place
+    return getattr(value, "name", None) or type(value).__name__

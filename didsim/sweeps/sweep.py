@@ -1,0 +1,116 @@
+"""Many runs in, one labelled dataset out."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+import xarray as xr
+
+from didsim import __version__, checks
+from didsim.dynamics import Run
+from didsim.metrics import UNITS
+from didsim.sweeps.blocks import default_width, run_block
+from didsim.sweeps.grid import Axes, Grid, grid
+
+Progress = Callable[[int, int], None]
+
+
+def sweep(
+    run: Run,
+    axes: Axes | None = None,
+    *,
+    seeds: int | Sequence[int] = 1,
+    width: int | None = None,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Runs every combination of axis values and seeds, compiled once per combination of choices.
+
+    Args:
+        run: the run that the axes vary.
+        axes: dotted path of a field, or a tuple of paths that move together, to its values: a sequence, or a mapping
+            from label to value.  Numbers and arrays become lanes of one program; objects and static fields (objective,
+            sampler, sizes, steps) become one program each.
+        seeds: how many seeds (0, 1, …), or which.  A seed fixes the world and the drawn pairs, whatever the other axes
+            are.
+        width: lanes per block; chosen from memory if missing.
+        progress: called with (blocks done, blocks in all) after every block.
+
+    Returns:
+        Dataset with one dimension per axis, ``seed``, ``record`` for what changes in time, ``prompt`` and ``response``
+        for final policies; units and provenance in the attributes.
+
+    Raises:
+        ArgumentError: an unknown path, a value that is not allowed, or runs whose results differ in shape.
+
+    Example:
+        >>> import didsim
+        >>> run = didsim.Run(didsim.worlds.RandomTarget(n=4), didsim.objectives.Dpo(beta=0.5), steps=50, records=5)
+        >>> data = didsim.sweep(run, {("objective.beta", "world.beta"): [0.5, 1.0]}, seeds=3)
+        >>> dict(data["jsd_target"].sizes)
+        {'beta': 2, 'seed': 3, 'record': 5}
+    """
+    cells = grid(run, axes or {}, seeds)
+    lanes_per_block = default_width(cells) if width is None else checks.whole("width", width, least=1)
+    starts = range(0, cells.lanes, lanes_per_block)
+    programs = cells.programs()
+    began = time.perf_counter()
+    results: list[dict[str, np.ndarray]] = []
+    for place, program in enumerate(programs):
+        parts = []
+        for done, start in enumerate(starts, start=1):
+            lanes = np.arange(start, min(start + lanes_per_block, cells.lanes))
+            parts.append(run_block(cells, program, lanes, lanes_per_block))
+            if progress is not None:
+                progress(place * len(starts) + done, len(programs) * len(starts))
+        results.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return assemble(cells, programs, results, seconds=time.perf_counter() - began)
+
+
+def assemble(cells: Grid, programs: list[Run], results: list[dict[str, np.ndarray]], *, seconds: float) -> xr.Dataset:
+    """Dataset of a grid from the variables of every program, each with lanes first."""
+    moments = {program.moments for program in programs}
+    if len(moments) > 1:
+        raise checks.ArgumentError("Argument `axes` must keep the recorded steps the same, but varies steps or records.")
+    names = [axis.name for axis in (*cells.choices, *cells.numbers)]
+    order = [axis.name for axis in cells.axes]
+    lead = tuple(len(axis.values) for axis in cells.choices) + cells.lane_shape
+    variables = {}
+    for name in results[0]:
+        pieces = [result[name] for result in results]
+        if len({piece.shape for piece in pieces}) > 1:
+            continue
+        value = np.stack(pieces).reshape(*lead, *pieces[0].shape[1:])
+        variables[name] = xr.Variable((*names, "seed", *_inner_dims(name, value.ndim - len(lead))), value, _attrs(name))
+    coords = {axis.name: (axis.name, _coordinate(axis.labels)) for axis in cells.axes}
+    data = xr.Dataset(
+        variables,
+        coords={**coords, "seed": list(cells.seeds), "step": ("record", np.asarray(programs[0].moments))},
+        attrs=_provenance(seconds),
+    )
+    return data.transpose(*order, "seed", ...)
+
+
+def _inner_dims(name: str, count: int) -> tuple[str, ...]:
+    if name == "log_policy":
+        return ("prompt", "response")
+    return ("record", *(f"{name}_{k}" for k in range(1, count)))[:count]
+
+
+def _coordinate(labels: tuple) -> np.ndarray:
+    return np.asarray(labels if len(set(labels)) == len(labels) else range(len(labels)))
+
+
+def _attrs(name: str) -> dict[str, str]:
+    units = {**UNITS, "log_policy": "nats", "steps_taken": "steps", "gradient_norm": "nats"}
+    return {"long_name": name.replace("_", " "), "units": units.get(name, "1")}
+
+
+def _provenance(seconds: float) -> dict[str, str | float]:
+    return {
+        "didsim": __version__,
+        "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
+        "dtype": str(np.dtype(jax.dtypes.canonicalize_dtype(np.float64))),
+        "seconds": round(seconds, 3),
+    }

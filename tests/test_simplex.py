@@ -1,0 +1,172 @@
+"""Laws in log space: closed forms, NumPy loops, exact arithmetic for small distances, and the ends of the range."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from contracts import assert_close
+from tolerance import tolerance
+
+from didsim import simplex
+
+B, N = 200, 5
+DTYPES = (np.float32, np.float64)
+LOG_P, LOG_Q = oracles.log_laws(1, (B, N)), oracles.log_laws(2, (B, N))[::-1].copy()
+LOG_P[::3, 1] = -np.inf  # every third p has a zero mass
+LOG_P = oracles.normalize(LOG_P)
+P, Q = np.exp(LOG_P), np.exp(LOG_Q)
+VALUES = np.random.default_rng(3).standard_normal((B, N))
+KL, JSD, RENYI, ENTROPY = (jax.jit(f) for f in (simplex.kl, simplex.jsd, simplex.renyi, simplex.entropy))
+JAX_P, JAX_Q, JAX_VALUES = jnp.asarray(LOG_P), jnp.asarray(LOG_Q), jnp.asarray(VALUES)
+
+
+def law(*masses, dtype=np.float64):
+    return jnp.asarray(oracles.log(masses), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        (lambda p, q, f: simplex.entropy(p), oracles.rows(oracles.entropy, P)),
+        (lambda p, q, f: simplex.kl(p, q), oracles.rows(oracles.kl, P, Q)),
+        (lambda p, q, f: simplex.kl(q, p), oracles.rows(oracles.kl, Q, P)),
+        (lambda p, q, f: simplex.jeffreys(p, q), oracles.rows(lambda p, q: oracles.kl(p, q) + oracles.kl(q, p), P, Q)),
+        (lambda p, q, f: simplex.jsd(p, q), oracles.rows(oracles.jsd, P, Q)),
+        (lambda p, q, f: simplex.jsd(q, p), oracles.rows(oracles.jsd, P, Q)),
+        (lambda p, q, f: simplex.renyi(p, q, 0.5), oracles.rows(lambda p, q: oracles.renyi(p, q, 0.5), P, Q)),
+        (lambda p, q, f: simplex.renyi(p, q, 2.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 2.0), P, Q)),
+        (lambda p, q, f: simplex.renyi(q, p, 3.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 3.0), Q, P)),
+        (lambda p, q, f: simplex.expectation(p, f), (P * VALUES).sum(-1)),
+        (lambda p, q, f: simplex.cumulants(p, f), oracles.rows(oracles.cumulants, P, VALUES)),
+        (lambda p, q, f: simplex.log_partition(p, f, 0.7), np.log((P * np.exp(0.7 * VALUES)).sum(-1))),
+    ],
+    ids="entropy kl kl-back jeffreys jsd jsd-back renyi-half renyi-2 renyi-back expectation cumulants log_partition".split(),
+)
+def test_against_numpy_loops(function, wanted, dtype):
+    got = jax.jit(function)(*(jnp.asarray(a, dtype) for a in (LOG_P, LOG_Q, VALUES)))
+    assert got.dtype == dtype
+    near = tolerance(dtype, condition=10.0)
+    np.testing.assert_allclose(np.asarray(got, np.float64), wanted, rtol=near, atol=near)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shift", [0.0, 1e4, -1e4])
+def test_normalize_forgets_constants(dtype, shift):
+    got = simplex.normalize(jnp.asarray(np.array([[0.0, 1.0, -3000.0], [2.0, -np.inf, 2.0]]) + shift, dtype))
+    wanted = oracles.normalize(np.array([[0.0, 1.0, -3000.0], [2.0, -np.inf, 2.0]]))
+    assert_close(got, wanted.astype(dtype), atol=tolerance(dtype, condition=1.0 + abs(shift)), rtol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_uniform(dtype):
+    assert_close(simplex.uniform(4, dtype), np.full(4, -np.log(4.0), dtype))
+    assert simplex.uniform(4).dtype == np.float64
+
+
+def test_clr_is_the_representative_that_sums_to_zero():
+    centred = simplex.clr(JAX_Q)
+    assert_close(centred.sum(-1), np.zeros(B), atol=tolerance(condition=10.0))
+    assert_close(simplex.normalize(centred), LOG_Q, atol=tolerance(condition=10.0))
+
+
+def test_tilt_and_geodesic_are_powers():
+    half = np.sqrt(Q * P)
+    assert_close(jnp.exp(simplex.geodesic(JAX_P, JAX_Q, 0.5)), half / half.sum(-1, keepdims=True))
+    weights = P * np.exp(-1.5 * VALUES)
+    assert_close(jnp.exp(simplex.tilt(JAX_P, JAX_VALUES, -1.5)), weights / weights.sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "distance"),
+    [(np.float32, d) for d in (1e-1, 1e-3, 1e-5)] + [(np.float64, d) for d in (1e-1, 1e-3, 1e-6, 1e-9, 1e-12)],
+)
+def test_small_distances_keep_their_relative_accuracy(dtype, distance):
+    step = distance * np.random.default_rng(4).standard_normal((B, N))
+    p = np.asarray(oracles.log_laws(5, (B, N)), dtype)
+    q = np.asarray(oracles.normalize(p.astype(np.float64) + step), dtype)
+    # The floats sum to one only up to the rounding unit; that shift is a square smaller than the distance's square.
+    slack = tolerance(dtype, factor=256.0) + (16 * np.finfo(dtype).eps / distance) ** 2
+    for function, exact in ((KL, oracles.exact_kl), (JSD, oracles.exact_jsd)):
+        wanted = oracles.rows(exact, p, q)
+        worst = np.max(np.abs(np.asarray(function(jnp.asarray(p), jnp.asarray(q)), np.float64) / wanted - 1.0))
+        assert worst < slack, exact.__name__
+
+
+def test_the_plain_sum_would_lose_a_small_distance():
+    p = oracles.log_laws(5, (B, N))
+    q = oracles.normalize(p + 1e-10 * np.random.default_rng(4).standard_normal((B, N)))
+    plain, exact = oracles.rows(oracles.jsd, np.exp(p), np.exp(q)), oracles.rows(oracles.exact_jsd, p, q)
+    assert np.max(np.abs(plain / exact - 1.0)) > 1e3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_ends_of_the_range(dtype):
+    sure, other, even = law(1, 0, dtype=dtype), law(0, 1, dtype=dtype), law(0.5, 0.5, dtype=dtype)
+    two = np.log(2.0)
+    near = {"rtol": tolerance(dtype), "atol": 0.0}
+    np.testing.assert_allclose([JSD(sure, other), KL(sure, even), ENTROPY(even), RENYI(sure, even, 2.0)], two, **near)
+    assert KL(even, sure) == KL(sure, other) == RENYI(even, sure, 2.0) == np.inf
+    for same in (sure, even):
+        assert KL(same, same) == JSD(same, same) == 0.0
+    assert ENTROPY(sure) == 0.0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nearly_sure_laws_stay_finite(dtype):
+    p = jnp.asarray([0.0, -300.0, -5000.0], dtype)
+    q = p[::-1]
+    np.testing.assert_allclose([KL(p, q), RENYI(p, q, 2.0)], 5000.0, rtol=tolerance(dtype))
+    np.testing.assert_allclose(JSD(p, q), np.log(2.0), rtol=tolerance(dtype))
+
+
+def test_no_mass_means_no_contribution():
+    assert simplex.expectation(law(0.5, 0.5, 0), jnp.array([1.0, 3.0, jnp.nan])) == 2.0
+    assert simplex.expectation(law(0.5, 0.5, 0), jnp.array([1.0, 3.0, jnp.inf])) == 2.0
+
+
+def test_renyi_grows_with_alpha_through_kl():
+    orders = [0.1, 0.5, 0.9, 1 - 1e-6, 1 + 1e-6, 1.5, 4.0]
+    values = np.array([RENYI(JAX_P, JAX_Q, alpha) for alpha in orders])
+    assert np.all(np.diff(values, axis=0) > -1e-9)
+    np.testing.assert_allclose((values[3] + values[4]) / 2, KL(JAX_P, JAX_Q), atol=1e-8)
+
+
+def test_cumulants_of_a_coin_and_as_derivatives():
+    p = 0.3
+    got = simplex.cumulants(law(1 - p, p), jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(got, [p, p * (1 - p), p * (1 - p) * (1 - 2 * p)], rtol=1e-14)
+    row, values = JAX_Q[7], JAX_VALUES[7]
+
+    def slope(t):
+        return jax.grad(lambda s: simplex.log_partition(row, values, s))(t)
+
+    derivatives = [slope(0.0), jax.grad(slope)(0.0), jax.grad(jax.grad(slope))(0.0)]
+    np.testing.assert_allclose(simplex.cumulants(row, values), derivatives, atol=1e-13)
+
+
+@pytest.mark.parametrize("function", [simplex.kl, simplex.jsd, simplex.jeffreys, lambda p, q: simplex.entropy(p)])
+def test_gradients_in_free_logits_match_differences(function):
+    logits = JAX_VALUES[0]
+
+    @jax.jit
+    def value(free):
+        return function(simplex.normalize(free), JAX_Q[11])
+
+    steps = 1e-6 * np.eye(N)
+    differences = [(value(logits + step) - value(logits - step)) / 2e-6 for step in steps]
+    np.testing.assert_allclose(jax.grad(value)(logits), differences, atol=1e-8)
+
+
+@pytest.mark.parametrize("function", [simplex.kl, simplex.jsd])
+def test_gradient_vanishes_where_the_laws_meet(function):
+    q = JAX_Q[11]
+    assert_close(jax.grad(lambda free: function(simplex.normalize(free), q))(q), jnp.zeros(N))
+
+
+def test_batch_axes_are_rows():
+    p, q = JAX_P.reshape(10, 20, N), JAX_Q.reshape(10, 20, N)
+    for function in (KL, JSD, RENYI):
+        extra = (0.5,) if function is RENYI else ()
+        assert_close(function(p, q, *extra).reshape(-1), function(JAX_P, JAX_Q, *extra))
