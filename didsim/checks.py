@@ -8,6 +8,7 @@ yet, so the value checks step aside there and only shapes are looked at.
 import difflib
 import math
 from collections.abc import Iterable
+from typing import TypeVar
 
 import jax
 import jax.core
@@ -17,6 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 SEED_LIMIT = 2**32
+T = TypeVar("T")
 
 
 class ArgumentError(ValueError):
@@ -42,7 +44,7 @@ def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
     raise ArgumentError(f"Argument `{name}` must be one of {', '.join(choices)}, but is {word!r}.{hint}")
 
 
-def finite(name: str, value: ArrayLike) -> ArrayLike:
+def finite(name: str, value: T) -> T:
     """The value, if every entry is a finite number.
 
     Raises:
@@ -55,7 +57,7 @@ def finite(name: str, value: ArrayLike) -> ArrayLike:
     return value
 
 
-def positive(name: str, value: ArrayLike) -> ArrayLike:
+def positive(name: str, value: T) -> T:
     """The value, if every entry is finite and above zero.
 
     Raises:
@@ -64,7 +66,7 @@ def positive(name: str, value: ArrayLike) -> ArrayLike:
     return _within(name, value, lambda a: np.isfinite(a) & (a > 0), "positive and finite")
 
 
-def between(name: str, value: ArrayLike, low: float, high: float, *, open_high: bool = False) -> ArrayLike:
+def between(name: str, value: T, low: float, high: float, *, open_high: bool = False) -> T:
     """The value, if every entry lies in ``[low, high]`` (``[low, high)`` with ``open_high``).
 
     Raises:
@@ -72,13 +74,13 @@ def between(name: str, value: ArrayLike, low: float, high: float, *, open_high: 
     """
     edge = ")" if open_high else "]"
 
-    def inside(array: np.ndarray) -> np.ndarray:
+    def inside(array: np.ndarray) -> np.ndarray | np.bool:
         return (array >= low) & ((array < high) if open_high else (array <= high))
 
     return _within(name, value, inside, f"in [{low:g}, {high:g}{edge}")
 
 
-def at_least(name: str, value: ArrayLike, low: float) -> ArrayLike:
+def at_least(name: str, value: T, low: float) -> T:
     """The value, if every entry is finite and not below ``low``.
 
     Raises:
@@ -87,20 +89,19 @@ def at_least(name: str, value: ArrayLike, low: float) -> ArrayLike:
     return _within(name, value, lambda a: np.isfinite(a) & (a >= low), f"finite and at least {low:g}")
 
 
-def whole(name: str, value: int, *, least: int = 0, below: int | None = None) -> int:
+def whole(name: str, value: object, *, least: int = 0, below: int | None = None) -> int:
     """The value, if it is an integer with ``least <= value < below``.
 
     Raises:
         ArgumentError: it is not an integer, or outside the range.
     """
     allowed = f"an integer of at least {least}" + ("" if below is None else f" and below {below}")
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_integer or value < least or (below is not None and value >= below):
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value < (below or math.inf):
         raise ArgumentError(f"Argument `{name}` must be {allowed}, but is {value!r}.")
     return int(value)
 
 
-def seed(value: int, name: str = "seed") -> int:
+def seed(value: object, name: str = "seed") -> int:
     """The seed, if ``0 <= seed < 2**32``: beyond that, 32-bit mode would wrap it silently.
 
     Raises:
@@ -167,7 +168,7 @@ def positive_leaf(name: str, value: object) -> None:
         ArgumentError: the value is a number (or text) and not positive and finite.
     """
     if is_number(value) or isinstance(value, str):
-        positive(name, value)  # type: ignore[arg-type]
+        positive(name, value)
 
 
 def finite_leaf(name: str, value: object) -> None:
@@ -177,7 +178,7 @@ def finite_leaf(name: str, value: object) -> None:
         ArgumentError: the value is a number (or text) and not finite.
     """
     if is_number(value) or isinstance(value, str):
-        finite(name, value)  # type: ignore[arg-type]
+        finite(name, value)
 
 
 def leaf_at_least(name: str, value: object, low: float) -> None:
@@ -187,7 +188,7 @@ def leaf_at_least(name: str, value: object, low: float) -> None:
         ArgumentError: the value is a number (or text) below ``low``, NaN or infinite.
     """
     if is_number(value) or isinstance(value, str):
-        at_least(name, value, low)  # type: ignore[arg-type]
+        at_least(name, value, low)
 
 
 def leaf_between(name: str, value: object, low: float, high: float, *, open_high: bool = False) -> None:
@@ -197,7 +198,7 @@ def leaf_between(name: str, value: object, low: float, high: float, *, open_high
         ArgumentError: the value is a number (or text) outside the range.
     """
     if is_number(value) or isinstance(value, str):
-        between(name, value, low, high, open_high=open_high)  # type: ignore[arg-type]
+        between(name, value, low, high, open_high=open_high)
 
 
 def preference_matrix(name: str, value: object) -> None:
@@ -208,7 +209,7 @@ def preference_matrix(name: str, value: object) -> None:
     """
     if not is_number(value):
         return
-    table = _numbers(name, value)  # type: ignore[arg-type]
+    table = _numbers(name, value)
     if table.ndim < 2 or table.shape[-1] != table.shape[-2]:
         raise ArgumentError(f"Argument `{name}` must be square on its last two axes, but has shape {table.shape}.")
     between(name, table, 0.0, 1.0)
@@ -291,7 +292,7 @@ def _within(name, value, test, allowed: str):
     return value
 
 
-def _numbers(name: str, value: ArrayLike) -> np.ndarray:
+def _numbers(name: str, value: object) -> np.ndarray:
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "USOc":  # NumPy would read the text "0.5" as a number and None as NaN
@@ -328,8 +329,8 @@ def _position(mask: np.ndarray) -> str:
     return f"index {index[0] if len(index) == 1 else index}"
 
 
-def _first(array: np.ndarray, bad: np.ndarray) -> str:
+def _first(array: np.ndarray, bad: np.ndarray | np.bool) -> str:
     if array.ndim == 0:
         return f"is {array[()]:g}"
     index = tuple(np.argwhere(bad)[0])
-    return f"is {array[index]:g} at {_position(bad)}"
+    return f"is {array[index]:g} at {_position(np.asarray(bad))}"

@@ -6,13 +6,12 @@ sequence model are interchangeable.
 """
 
 import abc
-from dataclasses import dataclass
 from typing import Any, final
 
-import jax
 from jaxtyping import Array, Float
 
 from didsim import simplex
+from didsim.records import record
 
 Params = Any
 
@@ -30,8 +29,7 @@ class Policy(abc.ABC):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Table(Policy):
     """Free logits, one per prompt and response: ``π_θ(y|x) = softmax(θ_x)_y``, started at ``θ = log π_ref``."""
 

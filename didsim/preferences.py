@@ -7,7 +7,6 @@ itself for soft labels, a coin flip for `Bernoulli`.
 """
 
 import abc
-from dataclasses import dataclass
 from typing import final
 
 import jax
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim import checks
+from didsim.records import record
 
 
 class Labels(abc.ABC):
@@ -53,12 +53,11 @@ def gather(values: Float[Array, "*batch n"], index: Int[Array, "*batch m"]) -> F
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class BradleyTerry(Labels):
     """``P_ab = σ((r_a - r_b)/T)``; ``temperature`` T other than 1 models a rater who is off-scale."""
 
-    temperature: float | Float[Array, ""] = 1.0
+    temperature: float | Float[Array, "..."] = 1.0
 
     def __post_init__(self) -> None:
         checks.positive_leaf("temperature", self.temperature)
@@ -71,8 +70,7 @@ class BradleyTerry(Labels):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class AsShown(Labels):
     """The first response of the pair is the chosen one: ``P = 1``.  The label of independent chosen and rejected draws.
 
@@ -87,8 +85,7 @@ class AsShown(Labels):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class PreferenceMatrix(Labels):
     """Any probabilities ``P_ab`` (cycles allowed), shape (..., n, n), entries in [0, 1], ``P + Pᵀ = 1``."""
 
@@ -107,8 +104,7 @@ class PreferenceMatrix(Labels):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Hard(Labels):
     """The likelier winner of the base model always wins; an exact tie stays ``½``."""
 
@@ -122,13 +118,12 @@ class Hard(Labels):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Flipped(Labels):
     """Labels of the base model turned over with probability ``rate`` in [0, 1]."""
 
     base: Labels
-    rate: float | Float[Array, ""] = 0.1
+    rate: float | Float[Array, "..."] = 0.1
 
     def __post_init__(self) -> None:
         checks.leaf_between("rate", self.rate, 0.0, 1.0)
@@ -141,8 +136,7 @@ class Flipped(Labels):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Bernoulli(Labels):
     """The base model's probability is only seen through one coin flip a pair; the population loss is unchanged."""
 

@@ -7,7 +7,8 @@ an on-policy sampler sees the policy through a stop-gradient.
 """
 
 import abc
-from dataclasses import dataclass
+import functools
+import operator
 from typing import final
 
 import jax
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from didsim import checks, simplex
+from didsim.records import record
 from didsim.worlds import Problem
 
 
@@ -31,8 +33,7 @@ class PairLaw(abc.ABC):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class ProductMixture(PairLaw):
     """``μ(a,b) = Σ_k c_k p_k(a) q_k(b)``.
 
@@ -42,15 +43,16 @@ class ProductMixture(PairLaw):
         log_second: log of ``q_k``, shape (prompts, k, n).
     """
 
-    weights: Float[Array, "prompts k"]
-    log_first: Float[Array, "prompts k n"]
-    log_second: Float[Array, "prompts k n"]
+    weights: Float[Array, "... prompts k"]
+    log_first: Float[Array, "... prompts k n"]
+    log_second: Float[Array, "... prompts k n"]
 
     def matrix(self):
         first, second = jnp.exp(self.log_first), jnp.exp(self.log_second)
         # Components are few: a written-out sum fuses, where a batched matrix product of inner size k does not.
         parts = range(self.weights.shape[-1])
-        return sum(self.weights[:, k, None, None] * first[:, k, :, None] * second[:, k, None, :] for k in parts)
+        terms = (self.weights[:, k, None, None] * first[:, k, :, None] * second[:, k, None, :] for k in parts)
+        return functools.reduce(operator.add, terms)
 
     def draw(self, key, pairs):
         part_key, first_key, second_key = jax.random.split(key, 3)
@@ -68,12 +70,11 @@ class ProductMixture(PairLaw):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class JointLaw(PairLaw):
     """Any joint law, ``log_joint`` of shape (prompts, n, n)."""
 
-    log_joint: Float[Array, "prompts n n"]
+    log_joint: Float[Array, "... prompts n n"]
 
     def matrix(self):
         return jnp.exp(self.log_joint)
@@ -103,8 +104,7 @@ class Sampler(abc.ABC):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Uniform(Sampler):
     """Both responses uniform: ``μ = U ⊗ U``."""
 
@@ -115,8 +115,7 @@ class Uniform(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class ReferencePairs(Sampler):
     """Both responses from the reference: ``μ = π_ref ⊗ π_ref``, offline DPO on base-model samples."""
 
@@ -126,8 +125,7 @@ class ReferencePairs(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class ChosenRejected(Sampler):
     """Independent draws ``μ = π_w ⊗ π_l`` of the problem, the chosen response first (use labels `AsShown`) (D3)."""
 
@@ -137,8 +135,7 @@ class ChosenRejected(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class OnPolicy(Sampler):
     """Both responses from the policy being trained: ``μ_t = π_t ⊗ π_t`` under a stop-gradient (S11)."""
 
@@ -153,8 +150,7 @@ class OnPolicy(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Product(Sampler):
     """Fixed product law ``p ⊗ q`` given by the user, shapes (n,) or (prompts, n)."""
 
@@ -169,8 +165,7 @@ class Product(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Joint(Sampler):
     """Fixed dense joint law given by the user, ``log_joint`` of shape (n, n) or (prompts, n, n)."""
 
@@ -183,8 +178,7 @@ class Joint(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Blocks(Sampler):
     """Uniform pairs within blocks of responses, never across: the comparison graph has the blocks as components.
 
@@ -205,8 +199,7 @@ class Blocks(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Restrict(Sampler):
     """Another sampler conditioned on both responses lying in ``support``, booleans of shape (n,) or (prompts, n)."""
 
@@ -231,14 +224,13 @@ class Restrict(Sampler):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Mix(Sampler):
     """Shows a pair from ``second`` with probability ``share``, else from ``first``: hybrid offline and online data."""
 
     first: Sampler
     second: Sampler
-    share: float | Float[Array, ""] = 0.5
+    share: float | Float[Array, "..."] = 0.5
 
     def __post_init__(self) -> None:
         checks.leaf_between("share", self.share, 0.0, 1.0)

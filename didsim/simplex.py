@@ -31,9 +31,12 @@ def clr(log_weights: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
 
 
 def tilt(
-    log_law: Float[Array, "*batch n"], direction: Float[Array, "*batch n"], amount: Float[Array, ""] | float = 1.0
+    log_law: Float[Array, "*batch n"], direction: Float[Array, "*batch n"], amount: Float[Array, "..."] | float = 1.0
 ) -> Float[Array, "*batch n"]:
-    """Exponential tilt ``π(y) e^{t s(y)} / Σ_z π(z) e^{t s(z)}`` by ``t`` along ``s`` (definition)."""
+    """Exponential tilt ``π(y) e^{t s(y)} / Σ_z π(z) e^{t s(z)}`` by ``t`` along ``s`` (definition).
+
+    An array ``amount`` broadcasts against the laws, last axis included.
+    """
     return normalize(log_law + amount * direction)
 
 

@@ -1,4 +1,5 @@
 import sys
+
 from didsim import solvers
 
 sys.modules[__name__] = solvers

@@ -10,16 +10,17 @@ determine the policy the answer is the one gradient descent finds (S2).  The res
 import enum
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from didsim import checks, simplex
 from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, responses
 from didsim.preferences import AsShown, Labels
+from didsim.records import record
 from didsim.samplers import ChosenRejected, Sampler
 from didsim.worlds import Problem, normal
 
@@ -39,8 +40,7 @@ class Status(enum.IntEnum):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Solution:
     """Exact minimiser of every prompt, with the evidence.
 
@@ -55,14 +55,14 @@ class Solution:
         agreeing: how many starts ended at this value.
     """
 
-    log_policy: Float[Array, "prompts n"]
-    value: Float[Array, " prompts"]
-    gradient_norm: Float[Array, " prompts"]
-    step: Float[Array, " prompts"]
-    undetermined: Int[Array, " prompts"]
-    status: Int[Array, " prompts"]
-    iterations: Int[Array, " prompts"]
-    agreeing: Int[Array, " prompts"]
+    log_policy: Float[Array, "... prompts n"]
+    value: Float[Array, "... prompts"]
+    gradient_norm: Float[Array, "... prompts"]
+    step: Float[Array, "... prompts"]
+    undetermined: Int[Array, "... prompts"]
+    status: Int[Array, "... prompts"]
+    iterations: Int[Array, "... prompts"]
+    agreeing: Int[Array, "... prompts"]
 
 
 def solve(
@@ -149,8 +149,10 @@ def _solve(problem, objective, sampler, labels, log_start, seed, count: int, ste
     ends = _through_widths(many, objective, sampler, labels, logits, steps)
     ends = jax.tree.map(lambda leaf: leaf.reshape(count, prompts, *leaf.shape[1:]), ends)
     value = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
-    best = jnp.argmin(value, axis=0)
-    slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * (1.0 + jnp.abs(value.min(0)))
+    unit = 1.0 + jnp.abs(value.min(0))
+    # Among equal values the first start wins: where the data leaves directions open, it is the one the caller chose.
+    best = jnp.argmax(value <= value.min(0) + 64.0 * jnp.finfo(value.dtype).eps * unit, axis=0)
+    slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * unit
     chosen = jax.tree.map(lambda leaf: leaf[best, jnp.arange(prompts)], ends)
     return replace(chosen, agreeing=jnp.sum(value <= value.min(0) + slack, axis=0))
 
@@ -174,7 +176,7 @@ def _through_widths(problem, objective: Objective, sampler, labels, logits, step
         end = _newton(problem, objective.smoothed(width), sampler, labels, logits, steps)
         return end.log_policy, end
 
-    first = _newton(problem, objective.smoothed(widths[0]), sampler, labels, logits, 1)
+    first = _newton(problem, objective.smoothed(widths[0]), sampler, labels, logits, 0)
     _, ends = jax.lax.scan(stage, logits, widths)
     last = jax.tree.map(lambda leaf: leaf[-1], ends)
     settled = _settle_null(problem, objective.smoothed(widths[-1]), sampler, labels, logits, last)
@@ -200,7 +202,7 @@ def _newton(problem, objective, sampler, labels, logits, steps: int) -> Solution
         length = _line_search(problem, objective, sampler, labels, x, direction, at)
         move = jnp.where(done[:, None], 0.0, length[:, None] * direction)
         size = jnp.where(done, 0.0, jnp.max(jnp.abs(direction), -1))
-        finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size)
+        finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size) | _settled(at, direction)
         return count + 1, simplex.normalize(x + move), size, finished, taken + (~done)
 
     prompts = logits.shape[0]
@@ -212,9 +214,19 @@ def _newton(problem, objective, sampler, labels, logits, steps: int) -> Solution
     scale = jnp.maximum(jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2)), jnp.finfo(dtype).tiny)
     relative = jnp.max(jnp.where(at.gradient == 0, 0.0, jnp.abs(at.gradient) / scale), -1)
     step = jnp.max(jnp.abs(direction), -1)
+    # A step that stays long while the loss has nothing left to gain leads to a minimum at infinity.
+    ending = jnp.where(_settled(at, direction), Status.UNBOUNDED, Status.STALLED)
     # Responses without mass are no unknowns: their rows are zero, but nothing about them is left open.
     absent = jnp.sum(~jnp.isfinite(x), -1)
-    return Solution(x, at.value, relative, step, nullity - 1 - absent, jnp.where(step <= jnp.sqrt(tolerance), 0, 1), taken, taken)
+    return Solution(
+        x, at.value, relative, step, nullity - absent, jnp.where(step <= jnp.sqrt(tolerance), 0, ending), taken, taken
+    )
+
+
+def _settled(at: Expansion, direction: Float[Array, "prompts n"]) -> Bool[Array, " prompts"]:
+    """Whether a full step would gain less than rounding could ever show."""
+    gain = -jnp.sum(at.gradient * direction, -1)
+    return gain <= jnp.finfo(gain.dtype).eps ** 1.5 * (1.0 + jnp.abs(at.value))
 
 
 def _expansion(problem, objective, sampler, labels, x) -> Expansion:
@@ -222,16 +234,20 @@ def _expansion(problem, objective, sampler, labels, x) -> Expansion:
 
 
 def _newton_direction(at: Expansion):
-    """Saddle-free Newton direction ``-|H|⁺g``, the dimension of the null space, and a basis of it.
+    """Saddle-free Newton direction ``-|H|⁺g``, the dimension of the null space beyond the constant, and a basis of it.
 
     The Hessian is scaled to unit diagonal first: a Laplacian with weights over many orders of magnitude is then well
-    conditioned, and the cut between zero and non-zero eigenvalues is clean.
+    conditioned, and the cut between zero and non-zero eigenvalues is clean.  The common constant, null in every problem,
+    is given the eigenvalue one.
     """
     diagonal = jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2))
     scale = jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 1.0)
-    values, vectors = jnp.linalg.eigh(at.hessian * scale[:, :, None] * scale[:, None, :])
+    constant = scale.min(-1, keepdims=True) / scale
+    constant = constant / jnp.linalg.norm(constant, axis=-1, keepdims=True)
+    scaled = at.hessian * scale[:, :, None] * scale[:, None, :] + constant[:, :, None] * constant[:, None, :]
+    values, vectors = jnp.linalg.eigh(scaled)
     n = at.gradient.shape[-1]
-    cut = n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
+    cut = 4.0 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
     null = jnp.abs(values) <= cut
     inverse = jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, jnp.abs(values)))
     projected = jnp.einsum("xab,xa->xb", vectors, scale * at.gradient)
@@ -264,21 +280,29 @@ def _line_search(problem, objective, sampler, labels, x, direction, at: Expansio
 
 
 def _settle_null(problem, objective, sampler, labels, start, end: Solution) -> Solution:
-    """Moves the answer along null directions only, back to where the start was in them."""
+    """Moves the answer along null directions only, back to where the start was in them, if that costs nothing.
+
+    On a face of minimisers with corners the way back may leave the face; the answer then stays where it is.
+    """
     _, _, basis = _newton_direction(_expansion(problem, objective, sampler, labels, end.log_policy))
-    gram_values, gram_vectors = jnp.linalg.eigh(jnp.einsum("xak,xbk->xab", basis, basis))
-    keep = gram_values > jnp.sqrt(jnp.finfo(start.dtype).eps) * gram_values.max(-1, keepdims=True)
+    basis = jnp.concatenate([basis, jnp.ones_like(basis[:, :, :1])], axis=-1)
+    basis = basis / jnp.maximum(jnp.linalg.norm(basis, axis=1, keepdims=True), jnp.finfo(start.dtype).tiny)
+    left, sizes, _ = jnp.linalg.svd(basis, full_matrices=False)
+    keep = sizes > start.shape[-1] * jnp.finfo(start.dtype).eps * sizes[:, :1]
     drift = jnp.where(jnp.isfinite(end.log_policy), end.log_policy - start, 0.0)
-    along = jnp.where(keep, jnp.einsum("xab,xa->xb", gram_vectors, drift), 0.0)
-    settled = end.log_policy - jnp.einsum("xab,xb->xa", gram_vectors, along)
-    determined = end.undetermined <= 0
-    return replace(end, log_policy=jnp.where(determined[:, None], end.log_policy, simplex.normalize(settled)))
+    along = jnp.where(keep, jnp.einsum("xab,xa->xb", left, drift), 0.0)
+    settled = simplex.normalize(end.log_policy - jnp.einsum("xab,xb->xa", left, along))
+    seen, comparisons = responses(problem, settled), population(problem, sampler, labels, end.log_policy)
+    free = prompt_losses(objective, seen, comparisons) <= end.value + 64.0 * jnp.finfo(start.dtype).eps * (
+        1.0 + jnp.abs(end.value)
+    )
+    return replace(end, log_policy=jnp.where(((end.undetermined > 0) & free)[:, None], settled, end.log_policy))
 
 
 def _classify(objective: Objective, first: Solution, last: Solution) -> Int[Array, " prompts"]:
-    grew = last.undetermined > first.undetermined
-    status = jnp.where(last.status == 0, Status.CONVERGED, Status.STALLED)
-    status = jnp.where((last.status == 0) & (last.undetermined > 0), Status.NOT_UNIQUE, status)
+    status = jnp.where((last.status == 0) & (last.undetermined > 0), Status.NOT_UNIQUE, last.status)
     if not objective.kinked:
+        vanished = jnp.any((jnp.exp(last.log_policy) == 0) & (jnp.exp(first.log_policy) > 0), -1)
+        grew = (last.undetermined > first.undetermined) | ((last.undetermined > 0) & vanished)
         status = jnp.where(grew, Status.UNBOUNDED, status)
     return jnp.where(jnp.isfinite(last.value), status, Status.NOT_FINITE)

@@ -6,7 +6,6 @@ reference and target always agree: ``π* ∝ π_ref e^{r/β}`` with the world's 
 """
 
 import abc
-from dataclasses import dataclass, field
 from typing import final
 
 import jax
@@ -15,13 +14,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from didsim import checks, simplex
+from didsim.records import record, static
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Problem:
-    """The laws of one preference world; all arrays share the prompt axis.
+    """The laws of one preference world; all arrays share the prompt axis (a stack of worlds has axes before it).
 
     Attributes:
         log_ref: reference policy π_ref, shape (prompts, n).
@@ -34,14 +33,14 @@ class Problem:
         beta: inverse temperature that ties reward and target.
     """
 
-    log_ref: Float[Array, "prompts n"]
-    log_target: Float[Array, "prompts n"]
-    reward: Float[Array, "prompts n"]
-    log_chosen: Float[Array, "prompts n"]
-    log_rejected: Float[Array, "prompts n"]
-    log_prompts: Float[Array, " prompts"]
-    lengths: Float[Array, "prompts n"]
-    beta: Float[Array, ""]
+    log_ref: Float[Array, "... prompts n"]
+    log_target: Float[Array, "... prompts n"]
+    reward: Float[Array, "... prompts n"]
+    log_chosen: Float[Array, "... prompts n"]
+    log_rejected: Float[Array, "... prompts n"]
+    log_prompts: Float[Array, "... prompts"]
+    lengths: Float[Array, "... prompts n"]
+    beta: Float[Array, "..."]
 
 
 def problem(
@@ -105,8 +104,7 @@ class World(abc.ABC):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Given(World):
     """Always the same problem."""
 
@@ -118,8 +116,7 @@ class Given(World):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class RandomTarget(World):
     """Reference and target with independent normal logits; chosen and rejected laws by the power law.
 
@@ -127,12 +124,12 @@ class RandomTarget(World):
     ``chosen_at`` of the geodesic from π_ref (0) to π* (1), rejected ones from ``chosen_at - beta`` (D9).
     """
 
-    n: int = field(default=32, metadata={"static": True})
-    prompts: int = field(default=1, metadata={"static": True})
-    reference_scale: float | Float[Array, ""] = 1.0
-    target_scale: float | Float[Array, ""] = 1.0
-    beta: float | Float[Array, ""] = 0.5
-    chosen_at: float | Float[Array, ""] = 0.0
+    n: int = static(default=32)
+    prompts: int = static(default=1)
+    reference_scale: float | Float[Array, "..."] = 1.0
+    target_scale: float | Float[Array, "..."] = 1.0
+    beta: float | Float[Array, "..."] = 0.5
+    chosen_at: float | Float[Array, "..."] = 0.0
 
     def __post_init__(self) -> None:
         _check_sizes(self.n, self.prompts)
@@ -149,8 +146,7 @@ class RandomTarget(World):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class RandomReward(World):
     """Reference with normal logits and an independent normal reward; the target follows from ``beta``.
 
@@ -158,12 +154,12 @@ class RandomReward(World):
     puts its mass on bad responses, positive a strong one.
     """
 
-    n: int = field(default=20, metadata={"static": True})
-    prompts: int = field(default=1, metadata={"static": True})
-    reference_scale: float | Float[Array, ""] = 0.0
-    reference_skill: float | Float[Array, ""] = 0.0
-    reward_scale: float | Float[Array, ""] = 1.0
-    beta: float | Float[Array, ""] = 1.0
+    n: int = static(default=20)
+    prompts: int = static(default=1)
+    reference_scale: float | Float[Array, "..."] = 0.0
+    reference_skill: float | Float[Array, "..."] = 0.0
+    reward_scale: float | Float[Array, "..."] = 1.0
+    beta: float | Float[Array, "..."] = 1.0
 
     def __post_init__(self) -> None:
         _check_sizes(self.n, self.prompts)

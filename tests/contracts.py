@@ -15,14 +15,22 @@ def assert_close(got, wanted, *, rtol: float = 0.0, atol: float | None = None) -
         np.testing.assert_allclose(mine, theirs, rtol=rtol, atol=slack, strict=True)
 
 
-def assert_jit_agrees(function, *arguments) -> None:
-    assert_close(jax.jit(function)(*arguments), function(*arguments))
+def assert_jit_and_vmap(function, *calls) -> None:
+    """``calls`` are tuples of arguments, alike but for their numbers.
 
+    A jitted loop over them traces once and gives what the plain function gives; all at once gives what the loop gives.
+    """
+    traces = []
 
-def assert_vmap_is_loop(function, *calls) -> None:
-    """``calls`` are tuples of arguments, alike but for their numbers: all at once equals one by one."""
-    together = jax.vmap(function)(*stack(*calls))
-    assert_close(together, stack(*[jax.jit(function)(*call) for call in calls]))
+    def counted(*arguments):
+        traces.append(1)
+        return function(*arguments)
+
+    jitted = jax.jit(counted)
+    loop = [jitted(*call) for call in calls]
+    assert len(traces) == 1, f"{len(traces)} traces in a loop of {len(calls)}"
+    assert_close(loop[0], function(*calls[0]))
+    assert_close(jax.jit(jax.vmap(function))(*stack(*calls)), stack(*loop))
 
 
 def assert_round_trip(tree) -> None:
@@ -32,20 +40,6 @@ def assert_round_trip(tree) -> None:
         assert type(again) is type(tree)
         assert jax.tree.structure(again) == structure
         assert all(mine is theirs for mine, theirs in zip(jax.tree.leaves(again), leaves, strict=True))
-
-
-def assert_one_trace(function, *calls) -> None:
-    """A jitted loop over alike arguments traces once."""
-    traces = []
-
-    def counted(*arguments):
-        traces.append(1)
-        return function(*arguments)
-
-    jitted = jax.jit(counted)
-    for call in calls:
-        jitted(*call)
-    assert len(traces) == 1, f"{len(traces)} traces in a loop of {len(calls)}"
 
 
 def stack(*trees):

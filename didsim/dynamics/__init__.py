@@ -2,7 +2,7 @@
 
 from didsim.dynamics.descent import Metrics, Trajectory, descend, record_steps
 from didsim.dynamics.optimisers import OPTIMISERS, Adam, Custom, Optimiser, Sgd
-from didsim.dynamics.run import Run, execute, train
+from didsim.dynamics.run import Run, execute, run_key, run_world, train
 
 __all__ = [
     "OPTIMISERS",
@@ -16,5 +16,7 @@ __all__ = [
     "descend",
     "execute",
     "record_steps",
+    "run_key",
+    "run_world",
     "train",
 ]

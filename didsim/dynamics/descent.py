@@ -6,7 +6,6 @@ arguments and its key, ends early when the gradient is small enough, and says ho
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, final
 
 import jax
@@ -19,6 +18,7 @@ from didsim.metrics import measure
 from didsim.objectives import Objective, Population, draw_pairs, loss, population
 from didsim.policies import Policy
 from didsim.preferences import Labels
+from didsim.records import record
 from didsim.samplers import Sampler
 from didsim.solvers import Status
 from didsim.worlds import Problem
@@ -27,8 +27,7 @@ Metrics = Callable[..., dict[str, Array]]
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Trajectory:
     """One training run.
 
@@ -42,13 +41,13 @@ class Trajectory:
         status: a `Status`: CONVERGED if the early stop was reached, OUT_OF_STEPS if not, NOT_FINITE on NaN.
     """
 
-    steps: Int[Array, " records"]
+    steps: Int[Array, "... records"]
     metrics: dict[str, Array]
-    log_policy: Float[Array, "prompts n"]
+    log_policy: Float[Array, "... prompts n"]
     params: Any
-    gradient_norm: Float[Array, ""]
-    steps_taken: Int[Array, ""]
-    status: Int[Array, ""]
+    gradient_norm: Float[Array, "..."]
+    steps_taken: Int[Array, "..."]
+    status: Int[Array, "..."]
 
 
 def record_steps(steps: int, records: int) -> np.ndarray:

@@ -5,16 +5,15 @@ learning rate may be a traced array.
 """
 
 import abc
-from dataclasses import dataclass, field
 from typing import final
 
-import jax
 import optax
 from jaxtyping import Array, Float
 
 from didsim import checks
+from didsim.records import record, static
 
-Scalar = float | Float[Array, ""]
+Scalar = float | Float[Array, "..."]
 DECAYS = ("none", "cosine")
 
 
@@ -27,13 +26,12 @@ class Optimiser(abc.ABC):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Sgd(Optimiser):
     """Plain gradient descent ``θ ← θ - η ∇L``: the method of S2 and S4."""
 
     learning_rate: Scalar = 1.0
-    decay: str = field(default="none", metadata={"static": True})
+    decay: str = static(default="none")
 
     def __post_init__(self) -> None:
         _check(self.learning_rate, self.decay)
@@ -43,13 +41,12 @@ class Sgd(Optimiser):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Adam(Optimiser):
     """Adam with optax's constants; it does not conserve the sums that S2 rests on."""
 
     learning_rate: Scalar = 0.02
-    decay: str = field(default="none", metadata={"static": True})
+    decay: str = static(default="none")
 
     def __post_init__(self) -> None:
         _check(self.learning_rate, self.decay)
@@ -59,12 +56,11 @@ class Adam(Optimiser):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Custom(Optimiser):
     """Any optax transformation, as it is."""
 
-    given: optax.GradientTransformation = field(metadata={"static": True})
+    given: optax.GradientTransformation = static()
 
     def transform(self, steps):
         del steps

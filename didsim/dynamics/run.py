@@ -5,8 +5,7 @@ It is a pytree whose leaves are the numbers and whose structure is the choices. 
 and a key to its trajectory; `train` is the checked, compiled entry for one problem.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, final
+from typing import final
 
 import jax
 import optax
@@ -19,18 +18,14 @@ from didsim.metrics import measure
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
 from didsim.preferences import AsShown, Labels
+from didsim.records import record, static
 from didsim.samplers import ChosenRejected, Sampler
 from didsim.solvers import check_pair_law, default_data
 from didsim.worlds import Given, Problem, World
 
 
-def _static(default: Any) -> Any:
-    return field(default=default, metadata={"static": True})
-
-
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Run:
     """One training run up to its seed.
 
@@ -54,11 +49,11 @@ class Run:
     labels: Labels = AsShown()
     policy: Policy = Table()
     optimiser: Optimiser = Adam()
-    steps: int = _static(2000)
-    pairs: int | None = _static(None)
-    records: int = _static(50)
-    stop_below: float | Float[Array, ""] = 0.0
-    metrics: Metrics = _static(measure)
+    steps: int = static(default=2000)
+    pairs: int | None = static(default=None)
+    records: int = static(default=50)
+    stop_below: float | Float[Array, "..."] = 0.0
+    metrics: Metrics = static(default=measure)
 
     def __post_init__(self) -> None:
         checks.whole("steps", self.steps, least=1)
@@ -73,12 +68,21 @@ class Run:
         return tuple(record_steps(self.steps, self.records).tolist())
 
 
+def run_key(seed: int | Array) -> Key[Array, ""]:
+    """Key of a seed: the same whatever else a run holds, so that runs of one seed share their world and their luck."""
+    return jax.random.fold_in(jax.random.key(0), seed)
+
+
+def run_world(run: Run, key: Key[Array, ""]) -> Problem:
+    """The problem that a run draws from its key."""
+    return run.world.draw(jax.random.split(key)[0])
+
+
 def execute(run: Run, key: Key[Array, ""]) -> Trajectory:
     """Trajectory of a run for one key: the world from one half of the key, the drawn pairs from the other."""
-    world_key, path_key = jax.random.split(key)
     return descend(
-        path_key,
-        run.world.draw(world_key),
+        jax.random.split(key)[1],
+        run_world(run, key),
         run.objective,
         run.sampler,
         run.labels,
@@ -140,7 +144,7 @@ def train(
     check_pair_law(problem, sampler, problem.log_ref)
     chosen = Adam() if optimiser is None else optimiser if isinstance(optimiser, Optimiser) else Custom(optimiser)
     run = Run(Given(problem), objective, sampler, labels, policy or Table(), chosen, steps, pairs, records, stop_below, metrics)
-    return _execute(run, jax.random.key(checks.seed(seed)))
+    return _execute(run, run_key(checks.seed(seed)))
 
 
 _execute = jax.jit(execute)

@@ -5,7 +5,7 @@ of them can be swept.  Notation of the formulas: ``a``, ``b`` are log(π/π_ref)
 ``Δ = a - b``, ``ℓ`` a log-probability, ``z = βΔ``, NLL the negative log-probability of the chosen response.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, final
 
 import jax
@@ -14,13 +14,13 @@ from jaxtyping import Array, Float
 
 from didsim import checks
 from didsim.objectives.parts import Objective, logistic, ramp
+from didsim.records import record
 
-Scalar = float | Float[Array, ""]
+Scalar = float | Float[Array, "..."]
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Dpo(Objective):
     """``-log σ(z)`` (Rafailov et al. 2305.18290); minimiser ``π_ref (π_w/π_l)^{1/β}`` on product data (D5)."""
 
@@ -38,8 +38,7 @@ class Dpo(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class ConservativeDpo(Objective):
     """``-(1-ε) log σ(z) - ε log σ(-z)``: DPO that believes a share ε of labels is flipped."""
 
@@ -59,8 +58,7 @@ class ConservativeDpo(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class IpoSum(Objective):
     """``(Δ - 1/(2β))²`` with log-probabilities summed over tokens: the form of Azar et al. 2310.12036."""
 
@@ -78,8 +76,7 @@ class IpoSum(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Hinge(Objective):
     """``max(0, 1 - z)``: the hinge on log-ratios that TRL calls hinge.  Piecewise linear; faces of minimisers can occur."""
 
@@ -90,6 +87,7 @@ class Hinge(Objective):
 
     def __post_init__(self) -> None:
         checks.positive_leaf("beta", self.beta)
+        checks.leaf_at_least("width", self.width, 0.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio
@@ -102,12 +100,12 @@ class Hinge(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Slic(Objective):
     """``max(0, δ - ℓ_w + ℓ_l) + λ NLL`` on log-probabilities, no reference (Zhao et al. 2305.10425)."""
 
     name: ClassVar[str] = "slic"
+    reference_free: ClassVar[bool] = True
     kinked: ClassVar[bool] = True
     margin: Scalar = 1.0
     nll_weight: Scalar = 0.1
@@ -116,6 +114,7 @@ class Slic(Objective):
     def __post_init__(self) -> None:
         checks.positive_leaf("margin", self.margin)
         checks.leaf_at_least("nll_weight", self.nll_weight, 0.0)
+        checks.leaf_at_least("width", self.width, 0.0)
 
     def chosen_reward(self, seen):
         return seen.log_policy
@@ -131,15 +130,17 @@ class Slic(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class SimPo(Objective):
     """``-log σ(β(ℓ_w/n_w - ℓ_l/n_l) - γ)``, no reference, γ absolute (Meng et al. 2405.14734).
 
-    At length 1 and γ = 0 the minimiser on product data is ``(π_w/π_l)^{1/β}`` (D6).
+    At length 1 and γ = 0 the minimiser on product data is ``(π_w/π_l)^{1/β}`` (D6).  Where lengths differ the margin is
+    not linear in the logits and the loss not convex in them, though it is in the rewards themselves (derived).
     """
 
     name: ClassVar[str] = "simpo"
+    convex: ClassVar[bool] = False
+    reference_free: ClassVar[bool] = True
     beta: Scalar = 2.0
     gamma: Scalar = 0.0
 
@@ -155,12 +156,12 @@ class SimPo(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Cpo(Objective):
     """``-log σ(β(ℓ_w - ℓ_l)) + α NLL``, no reference (Xu et al. 2401.08417)."""
 
     name: ClassVar[str] = "cpo"
+    reference_free: ClassVar[bool] = True
     beta: Scalar = 0.1
     nll_weight: Scalar = 1.0
 
@@ -179,12 +180,12 @@ class Cpo(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Orpo(Objective):
     """``NLL/n_w - λ log σ(log-odds_w - log-odds_l)`` with odds of the per-token mean (Hong et al. 2403.07691)."""
 
     name: ClassVar[str] = "orpo"
+    reference_free: ClassVar[bool] = True
     convex: ClassVar[bool] = False
     odds_weight: Scalar = 0.1
 
@@ -202,8 +203,7 @@ class Orpo(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Dpop(Objective):
     """``-log σ(β[Δ - λ max(0, -a)])``: DPO that punishes a falling chosen response (Pal et al. 2402.13228).
 
@@ -219,6 +219,7 @@ class Dpop(Objective):
     def __post_init__(self) -> None:
         checks.positive_leaf("beta", self.beta)
         checks.leaf_at_least("penalty", self.penalty, 0.0)
+        checks.leaf_at_least("width", self.width, 0.0)
 
     def chosen_reward(self, seen):
         return self.beta * (seen.log_ratio - self.penalty * ramp(-seen.log_ratio, self.width))
@@ -234,8 +235,7 @@ class Dpop(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Kto(Objective):
     """``λ_D (1 - σ(β(a - z₀)))`` on chosen and ``λ_U (1 - σ(β(z₀ - b)))`` on rejected responses (2402.01306).
 
@@ -262,8 +262,7 @@ class Kto(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class ExoPair(Objective):
     """``σ(z)[log σ(z) - log(1-ε)] + σ(-z)[log σ(-z) - log ε]``: reverse KL to smoothed labels (2402.00856)."""
 
@@ -286,12 +285,12 @@ class ExoPair(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Sft(Objective):
     """``-log π(y_w)``: maximum likelihood on chosen responses; minimiser π_w."""
 
     name: ClassVar[str] = "sft"
+    reference_free: ClassVar[bool] = True
     paired: ClassVar[bool] = False
 
     def chosen_term(self, seen):
@@ -299,8 +298,7 @@ class Sft(Objective):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Rlhf(Objective):
     """``-E_π r + β KL(π‖π_ref)`` exactly, with the true reward; minimiser ``π_ref e^{r/β}``.  Uses no pairs."""
 

@@ -7,7 +7,6 @@ drawn pairs with the weight of "first wins".  `loss` is one function for both.
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import final
 
 import jax
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from didsim.objectives.parts import Objective, Responses, responses
 from didsim.preferences import Labels, gather
+from didsim.records import record
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
 
@@ -41,12 +41,11 @@ class Comparisons(abc.ABC):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Population(Comparisons):
     """The whole law ``ν`` of (chosen, rejected), shape (prompts, n, n)."""
 
-    ordered: Float[Array, "prompts n n"]
+    ordered: Float[Array, "... prompts n n"]
 
     def mean_link(self, link, chosen_reward, rejected_reward):
         return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
@@ -59,14 +58,13 @@ class Population(Comparisons):
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class SampledPairs(Comparisons):
     """Drawn pairs: indices of first and second response, and the weight with which the first is the chosen one."""
 
-    first: Int[Array, "prompts m"]
-    second: Int[Array, "prompts m"]
-    win: Float[Array, "prompts m"]
+    first: Int[Array, "... prompts m"]
+    second: Int[Array, "... prompts m"]
+    win: Float[Array, "... prompts m"]
 
     def mean_link(self, link, chosen_reward, rejected_reward):
         forward = link(gather(chosen_reward, self.first) - gather(rejected_reward, self.second))

@@ -11,7 +11,6 @@ true reward), which is what lets one Newton solver and one O(N) pair sum serve t
 """
 
 import abc
-from dataclasses import dataclass
 from typing import ClassVar, final
 
 import jax
@@ -19,12 +18,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim import simplex
+from didsim.records import record
 from didsim.worlds import Problem
 
 
 @final
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
+@record
 class Responses:
     """What an implicit reward may look at, one entry per response; all arrays of shape (prompts, n).
 
@@ -36,11 +35,11 @@ class Responses:
         divergence: ``KL(π_θ‖π_ref)`` of the prompt, broadcast, under a stop-gradient.
     """
 
-    log_policy: Float[Array, "prompts n"]
-    log_ref: Float[Array, "prompts n"]
-    lengths: Float[Array, "prompts n"]
-    reward: Float[Array, "prompts n"]
-    divergence: Float[Array, "prompts n"]
+    log_policy: Float[Array, "... prompts n"]
+    log_ref: Float[Array, "... prompts n"]
+    lengths: Float[Array, "... prompts n"]
+    reward: Float[Array, "... prompts n"]
+    divergence: Float[Array, "... prompts n"]
 
     @property
     def log_ratio(self) -> Float[Array, "prompts n"]:
@@ -72,6 +71,7 @@ class Objective(abc.ABC):
         name: how the command line and tables call it.
         convex: the population loss is convex in a table's logits.
         paired: it has a link on margins.
+        reference_free: its implicit reward does not look at π_ref.
         kinked: it is not differentiable everywhere; ``smoothed`` rounds the kinks.
     """
 
@@ -79,6 +79,7 @@ class Objective(abc.ABC):
     convex: ClassVar[bool] = True
     paired: ClassVar[bool] = True
     kinked: ClassVar[bool] = False
+    reference_free: ClassVar[bool] = False
 
     def link(self, margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """Loss ``ℓ(m)`` of a pair from its margin, elementwise."""

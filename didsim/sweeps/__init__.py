@@ -1,6 +1,6 @@
 """Many runs at once: a grid over any field of a run, computed in blocks, returned as one labelled dataset."""
 
 from didsim.sweeps.grid import Axes, Axis, Grid, grid, replace_path
-from didsim.sweeps.sweep import Progress, sweep
+from didsim.sweeps.sweep import Progress, drawn_worlds, sweep
 
-__all__ = ["Axes", "Axis", "Grid", "Progress", "grid", "replace_path", "sweep"]
+__all__ = ["Axes", "Axis", "Grid", "Progress", "drawn_worlds", "grid", "replace_path", "sweep"]

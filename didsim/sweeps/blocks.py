@@ -5,13 +5,12 @@ by repeating its first lane, so that every block has the same width and the same
 """
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim.dynamics import Run, Trajectory, execute
+from didsim.dynamics import Run, Trajectory, execute, run_key
 from didsim.sweeps.grid import Grid, replace_path
 
 CACHE_BYTES = 4 * 2**20
@@ -45,11 +44,6 @@ def _block(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...])
         return execute(lane_run, run_key(seed))
 
     return jax.vmap(one)(values, seeds)
-
-
-def run_key(seed: Any) -> jax.Array:
-    """Key of a seed: the same whatever the other axes are, so that runs of one seed share their world and their luck."""
-    return jax.random.fold_in(jax.random.key(0), seed)
 
 
 def _variables(trajectory: Trajectory) -> dict[str, jax.Array]:

@@ -8,10 +8,11 @@ import numpy as np
 import xarray as xr
 
 from didsim import __version__, checks
-from didsim.dynamics import Run
+from didsim.dynamics import Run, run_key, run_world
 from didsim.metrics import UNITS
 from didsim.sweeps.blocks import default_width, run_block
 from didsim.sweeps.grid import Axes, Grid, grid
+from didsim.worlds import Problem
 
 Progress = Callable[[int, int], None]
 
@@ -65,6 +66,21 @@ def sweep(
                 progress(place * len(starts) + done, len(programs) * len(starts))
         results.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     return assemble(cells, programs, results, seconds=time.perf_counter() - began)
+
+
+def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
+    """The problems that a run draws for the given seeds, as the prompts of one problem, for solving them all at once.
+
+    Raises:
+        ArgumentError: the run's world has more than one prompt, or a bad seed.
+    """
+    chosen = grid(run, {}, seeds).seeds
+    worlds = jax.jit(jax.vmap(lambda seed: run_world(run, run_key(seed))))(np.asarray(chosen, np.uint32))
+    if worlds.log_ref.shape[1] != 1:
+        raise checks.ArgumentError(f"Argument `run` must have one prompt per world, but has {worlds.log_ref.shape[1]}.")
+    flat = {name: getattr(worlds, name)[:, 0] for name in Problem.__dataclass_fields__ if name not in ("log_prompts", "beta")}
+    even = np.full(len(chosen), -np.log(len(chosen)))
+    return Problem(**flat, log_prompts=jax.numpy.asarray(even, worlds.log_ref.dtype), beta=worlds.beta[0])
 
 
 def assemble(cells: Grid, programs: list[Run], results: list[dict[str, np.ndarray]], *, seconds: float) -> xr.Dataset:

@@ -1,0 +1,51 @@
+"""Which figures are there?  A table that costs nothing to read: no JAX, no numpy."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure: how it is called, what it claims and for whom, and where its code is."""
+
+    id: str
+    slug: str
+    claim: str
+    source: str
+    theory: str
+    module: str
+
+    @property
+    def stem(self) -> str:
+        """Name of its files without an ending."""
+        return f"{self.id}-{self.slug}"
+
+
+FIGURES: dict[str, Entry] = {
+    entry.id: entry
+    for entry in (
+        Entry(
+            "A1",
+            "log-ratio-optimality",
+            "Only the log-ratio reward turns preference fit into the target policy.",
+            "paper A (arXiv 2505.23761)",
+            "D5, D6",
+            "a1_log_ratio",
+        ),
+        Entry(
+            "A3",
+            "log-margin-order",
+            "Data that encodes the differential information orders all log-margins, on one line.",
+            "paper A (arXiv 2505.23761)",
+            "D8",
+            "a3_log_margin",
+        ),
+        Entry(
+            "B1",
+            "support",
+            "What the sampler never shows together, training cannot determine.",
+            "paper B (arXiv 2506.04272)",
+            "S1, S2, S3",
+            "b1_support",
+        ),
+    )
+}

@@ -1,0 +1,88 @@
+"""How are a figure's numbers set, checked and written down?"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+
+from didsim import checks
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass that checks its values and accepts no unknown field."""
+    return pydantic_dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+
+
+def configure(config_class: type, changes: dict[str, str], *, fast: bool, seed: int | None) -> Any:
+    """Config of a figure from text settings; ``fast`` takes the class's quick values first.
+
+    Raises:
+        ArgumentError: an unknown field or a value of the wrong kind or out of range.
+    """
+    values: dict[str, Any] = dict(config_class.FAST) if fast else {}
+    if seed is not None:
+        values["seed"] = checks.seed(seed)
+    for name, text in changes.items():
+        checks.did_you_mean("--set", name, field_names(config_class))
+        values[name] = _parse(text)
+    try:
+        return config_class(**values)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise checks.ArgumentError(
+            f"Argument `{name}` must be valid ({first['msg'].lower()}), but is {first['input']!r}."
+        ) from None
+
+
+def field_names(config_class: type) -> list[str]:
+    """Settable fields of a config class."""
+    return [field.name for field in dataclasses.fields(config_class)]
+
+
+def split_settings(settings: Sequence[str]) -> list[tuple[str | None, str, str]]:
+    """``[ID.]name=value`` texts as (figure or None, name, value).
+
+    Raises:
+        ArgumentError: a text without an equals sign.
+    """
+    parts = []
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise checks.ArgumentError(f"Argument `--set` must be name=value, but is {text!r}.")
+        figure, dot, field = name.rpartition(".")
+        parts.append((figure if dot else None, field, value))
+    return parts
+
+
+def to_toml(values: Any) -> str:
+    """A flat config as TOML text."""
+    lines = []
+    for name, value in dataclasses.asdict(values).items():
+        lines.append(f"{name} = {_toml(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _parse(text: str) -> Any:
+    if "," in text:
+        return [_parse(part) for part in text.split(",") if part]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,61 @@
+"""When does a figure's claim hold?  Named numbers with the bound they must meet, and controls that must not meet it."""
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A measured number against its bound.
+
+    Attributes:
+        name: what is measured.
+        value: the measured number, worst over seeds.
+        bound: what it is compared with.
+        sense: "<=" or ">=".
+        control: whether this is the same check under a broken assumption, whose bound is then the one it must break.
+    """
+
+    name: str
+    value: float
+    bound: float
+    sense: str
+    control: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether the number meets the bound; NaN never does."""
+        return bool(self.value <= self.bound if self.sense == "<=" else self.value >= self.bound)
+
+    def to_json(self) -> dict:
+        """Fields and outcome as plain values."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "bound": self.bound,
+            "sense": self.sense,
+            "control": self.control,
+            "ok": self.ok,
+        }
+
+
+def below(name: str, values, bound: float) -> Verdict:
+    """The largest of the values must not exceed the bound."""
+    return Verdict(name, float(np.max(np.asarray(values))), float(bound), "<=")
+
+
+def above(name: str, values, bound: float) -> Verdict:
+    """The smallest of the values must reach the bound."""
+    return Verdict(name, float(np.min(np.asarray(values))), float(bound), ">=")
+
+
+def must_break(name: str, values, bound: float) -> Verdict:
+    """Negative control: with an assumption dropped even the smallest of the values must exceed the claim's bound."""
+    return Verdict(f"control: {name}", float(np.min(np.asarray(values))), float(bound), ">=", control=True)
+
+
+def by_dtype(double: float, single: float) -> float:
+    """The bound for the precision in use: float64 or float32."""
+    return double if jax.config.jax_enable_x64 else single

@@ -1,0 +1,229 @@
+"""The thirteen objectives once more, as double loops over pairs in plain Python floats: no JAX, no didsim.
+
+Each formula is copied from the notation of the objectives' table: ``a``, ``b`` are log(π/π_ref) of the chosen and the
+rejected response, ``Δ = a - b``, ``z = βΔ``, ``ℓ`` a log-probability, ``n`` a length.  A pair function returns its value and
+its two partial derivatives in ℓ_w and ℓ_l as if log-probabilities were free; the chain rule through the softmax,
+``∂L/∂θ_y = g_y - π_y Σ_z g_z``, makes them a gradient in the table's logits.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+
+
+@dataclass(frozen=True)
+class World:
+    """One prompt: what an objective may look at besides the policy and the data."""
+
+    ref: np.ndarray
+    reward: np.ndarray
+    lengths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One response of a pair: log-probability, log-ratio, length."""
+
+    log: float
+    ratio: float
+    length: float
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    top = max(logits)
+    return np.array([t - top - math.log(sum(math.exp(u - top) for u in logits)) for t in logits])
+
+
+def log_sigmoid(x: float) -> float:
+    return -math.log1p(math.exp(-x)) if x > 0 else x - math.log1p(math.exp(x))
+
+
+def sigmoid(x: float) -> float:
+    return math.exp(log_sigmoid(x))
+
+
+def dpo(won: Seen, lost: Seen, z0: float, *, beta: float):
+    z = beta * (won.ratio - lost.ratio)
+    return -log_sigmoid(z), -beta * sigmoid(-z), beta * sigmoid(-z)
+
+
+def cdpo(won: Seen, lost: Seen, z0: float, *, beta: float, smoothing: float):
+    z = beta * (won.ratio - lost.ratio)
+    slope = -(1 - smoothing) * sigmoid(-z) + smoothing * sigmoid(z)
+    return -(1 - smoothing) * log_sigmoid(z) - smoothing * log_sigmoid(-z), beta * slope, -beta * slope
+
+
+def ipo_sum(won: Seen, lost: Seen, z0: float, *, beta: float):
+    gap = won.ratio - lost.ratio - 1 / (2 * beta)
+    return gap**2, 2 * gap, -2 * gap
+
+
+def hinge(won: Seen, lost: Seen, z0: float, *, beta: float):
+    z = beta * (won.ratio - lost.ratio)
+    return (1 - z, -beta, beta) if z < 1 else (0.0, 0.0, 0.0)
+
+
+def slic(won: Seen, lost: Seen, z0: float, *, margin: float, nll_weight: float):
+    gap = margin - won.log + lost.log
+    inside = 1.0 if gap > 0 else 0.0
+    return inside * gap - nll_weight * won.log, -inside - nll_weight, inside
+
+
+def simpo(won: Seen, lost: Seen, z0: float, *, beta: float, gamma: float):
+    m = beta * (won.log / won.length - lost.log / lost.length) - gamma
+    return -log_sigmoid(m), -sigmoid(-m) * beta / won.length, sigmoid(-m) * beta / lost.length
+
+
+def cpo(won: Seen, lost: Seen, z0: float, *, beta: float, nll_weight: float):
+    m = beta * (won.log - lost.log)
+    return -log_sigmoid(m) - nll_weight * won.log, -beta * sigmoid(-m) - nll_weight, beta * sigmoid(-m)
+
+
+def orpo(won: Seen, lost: Seen, z0: float, *, odds_weight: float):
+    """Both terms see the per-token mean log-probability, as in ORPO's paper and code."""
+
+    def log_odds(x: float) -> float:
+        return x - math.log(-math.expm1(x))
+
+    def slope(x: float) -> float:
+        return 1 / -math.expm1(x)
+
+    mean_w, mean_l = won.log / won.length, lost.log / lost.length
+    m = log_odds(mean_w) - log_odds(mean_l)
+    push = odds_weight * sigmoid(-m)
+    return (
+        -mean_w - odds_weight * log_sigmoid(m),
+        (-1 - push * slope(mean_w)) / won.length,
+        push * slope(mean_l) / lost.length,
+    )
+
+
+def dpop(won: Seen, lost: Seen, z0: float, *, beta: float, penalty: float):
+    z = beta * (won.ratio - lost.ratio - penalty * max(0.0, -won.ratio))
+    rise = 1 + penalty if won.ratio < 0 else 1.0
+    return -log_sigmoid(z), -beta * rise * sigmoid(-z), beta * sigmoid(-z)
+
+
+def kto(won: Seen, lost: Seen, z0: float, *, beta: float, desirable: float, undesirable: float):
+    """``z0 = max(0, KL(π_θ‖π_ref))`` is a constant of the gradient."""
+    good, bad = sigmoid(beta * (won.ratio - z0)), sigmoid(beta * (z0 - lost.ratio))
+    value = desirable * (1 - good) + undesirable * (1 - bad)
+    return value, -desirable * beta * good * (1 - good), undesirable * beta * bad * (1 - bad)
+
+
+def exo_pair(won: Seen, lost: Seen, z0: float, *, beta: float, smoothing: float):
+    z = beta * (won.ratio - lost.ratio)
+    value = sigmoid(z) * (log_sigmoid(z) - math.log(1 - smoothing)) + sigmoid(-z) * (log_sigmoid(-z) - math.log(smoothing))
+    slope = sigmoid(z) * sigmoid(-z) * (z - math.log((1 - smoothing) / smoothing))
+    return value, beta * slope, -beta * slope
+
+
+def sft(won: Seen, lost: Seen, z0: float):
+    return -won.log, -1.0, 0.0
+
+
+PAIRS = {
+    "dpo": dpo,
+    "cdpo": cdpo,
+    "ipo[sum]": ipo_sum,
+    "hinge": hinge,
+    "slic": slic,
+    "simpo": simpo,
+    "cpo": cpo,
+    "orpo": orpo,
+    "dpop": dpop,
+    "kto": kto,
+    "exo_pair": exo_pair,
+    "sft": sft,
+}
+
+
+def chosen_rejected_law(shown: np.ndarray, first_wins: np.ndarray) -> np.ndarray:
+    """Law of (chosen, rejected): a pair (a, b) is shown, then a wins with its probability and b otherwise."""
+    law = np.zeros_like(shown)
+    for a in range(len(shown)):
+        for b in range(len(shown)):
+            law[a, b] += shown[a, b] * first_wins[a, b]
+            law[b, a] += shown[a, b] * (1 - first_wins[a, b])
+    return law
+
+
+def divergence(log_policy: np.ndarray, ref: np.ndarray) -> float:
+    return max(0.0, sum(math.exp(p) * (p - q) for p, q in zip(log_policy, ref, strict=True)))
+
+
+def value_and_gradient(name: str, logits, world: World, law: np.ndarray, *, z0: float | None = None, **numbers):
+    """Population value of one prompt and its gradient in the logits; ``z0`` overrides KTO's constant."""
+    log_policy = log_softmax(logits)
+    policy = np.exp(log_policy)
+    if name == "rlhf":
+        return _rlhf(log_policy, policy, world, **numbers)
+    z0 = divergence(log_policy, world.ref) if z0 is None else z0
+    seen = [Seen(p, p - q, n) for p, q, n in zip(log_policy, world.ref, world.lengths, strict=True)]
+    value, slope = 0.0, np.zeros(len(seen))
+    for a, won in enumerate(seen):
+        for b, lost in enumerate(seen):
+            if law[a, b] > 0:
+                loss, by_won, by_lost = PAIRS[name](won, lost, z0, **numbers)
+                value += law[a, b] * loss
+                slope[a] += law[a, b] * by_won
+                slope[b] += law[a, b] * by_lost
+    return value, slope - policy * slope.sum()
+
+
+def _rlhf(log_policy, policy, world: World, *, beta: float):
+    """``-E_π r + β KL(π‖π_ref)``; its gradient is ``π_y (c_y - E_π c)`` with ``c = β log(π/π_ref) - r``."""
+    cost = beta * (log_policy - world.ref) - world.reward
+    mean = sum(p * c for p, c in zip(policy, cost, strict=True))
+    return mean, policy * (cost - mean)
+
+
+def central_difference(function, logits, step: float = 1e-6) -> np.ndarray:
+    """Gradient of a scalar function by central differences."""
+    slopes = []
+    for y in range(len(logits)):
+        ahead, behind = np.array(logits, float), np.array(logits, float)
+        ahead[y] += step
+        behind[y] -= step
+        slopes.append((function(ahead) - function(behind)) / (2 * step))
+    return np.array(slopes)
+
+
+def least_subgradient(name: str, logits, world: World, law: np.ndarray, *, kink: float = 1e-6, **numbers) -> float:
+    """Smallest largest-entry of a subgradient at a point: zero certifies a minimum of a convex kinked loss.
+
+    Left and right derivatives at every kink within ``kink`` span the subdifferential; a linear programme searches it.
+    By convexity the loss is above its minimum by at most this number times the 1-norm of the distance.
+    """
+    log_policy = log_softmax(logits)
+    policy, n = np.exp(log_policy), len(log_policy)
+    fixed, choices = np.zeros(n), []
+    for a in range(n):
+        for b in range(n):
+            if law[a, b] == 0:
+                continue
+            sides = []
+            for nudge in (-kink, kink):
+                won = Seen(log_policy[a] + nudge, log_policy[a] - world.ref[a] + nudge, world.lengths[a])
+                lost = Seen(log_policy[b], log_policy[b] - world.ref[b], world.lengths[b])
+                _, by_won, by_lost = PAIRS[name](won, lost, 0.0, **numbers)
+                slope = np.zeros(n)
+                slope[a] += law[a, b] * by_won
+                slope[b] += law[a, b] * by_lost
+                sides.append(slope - policy * slope.sum())
+            fixed += sides[0]
+            if np.abs(sides[1] - sides[0]).max() > 10 * kink * law[a, b]:
+                choices.append(sides[1] - sides[0])
+    choices = np.array(choices).reshape(-1, n)
+    # Variables: one share in [0, 1] per kinked pair, and the bound t on |fixed + Σ share · choice|.
+    ones = np.ones((n, 1))
+    over = np.vstack([np.hstack([choices.T, -ones]), np.hstack([-choices.T, -ones])])
+    result = linprog(
+        np.r_[np.zeros(len(choices)), 1.0],
+        A_ub=over,
+        b_ub=np.r_[-fixed, fixed],
+        bounds=[(0, 1)] * len(choices) + [(0, None)],
+    )
+    return float(result.x[-1])

@@ -1,0 +1,368 @@
+"""Objectives: thirteen formulas against double loops, gradients three ways, samples against populations, contracts."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import loss_oracles as oracle
+import numpy as np
+import oracles
+import pytest
+from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
+from tolerance import tolerance
+
+from didsim import simplex
+from didsim.checks import ArgumentError
+from didsim.objectives import (
+    OBJECTIVES,
+    ConservativeDpo,
+    Cpo,
+    Dpo,
+    Dpop,
+    ExoPair,
+    Hinge,
+    IpoSum,
+    Kto,
+    Orpo,
+    Rlhf,
+    SimPo,
+    Slic,
+    draw_pairs,
+    expand,
+    loss,
+    population,
+    prompt_losses,
+    responses,
+)
+from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, PreferenceMatrix
+from didsim.samplers import Blocks, ChosenRejected, Joint, OnPolicy, Product, Uniform
+from didsim.worlds import problem
+
+P, N = 3, 5
+RNG = np.random.default_rng(7)
+LOG_REF, FIRST, SECOND = oracles.normalize(RNG.standard_normal((3, P, N)))
+CHOSEN, REJECTED = oracles.normalize(RNG.standard_normal((2, P, N)))
+REWARD = 1.5 * RNG.standard_normal((P, N))
+LENGTHS = RNG.integers(1, 6, (P, N)).astype(float)
+SHARES = np.array([0.55, 0.3, 0.15])
+LOGITS = jnp.asarray(1.3 * RNG.standard_normal((P, N)))
+JOINT = RNG.dirichlet(np.ones(N * N), P).reshape(P, N, N)
+CYCLE = np.triu(RNG.uniform(size=(P, N, N)), 1)
+CYCLE = CYCLE + np.tril(1 - np.swapaxes(CYCLE, 1, 2), -1) + 0.5 * np.eye(N)
+PROBLEM = problem(
+    LOG_REF,
+    reward=REWARD,
+    beta=0.7,
+    lengths=LENGTHS,
+    log_prompts=np.log(SHARES),
+    log_chosen=CHOSEN,
+    log_rejected=REJECTED,
+)
+WORLDS = [oracle.World(*rows) for rows in zip(LOG_REF, REWARD, LENGTHS, strict=True)]
+
+# Away from their defaults, so that every number of every formula is seen.
+NUMBERS = {
+    "dpo": {"beta": 0.4},
+    "cdpo": {"beta": 0.6, "smoothing": 0.2},
+    "ipo[sum]": {"beta": 0.3},
+    "hinge": {"beta": 0.5},
+    "slic": {"margin": 0.8, "nll_weight": 0.3},
+    "simpo": {"beta": 1.7, "gamma": 0.4},
+    "cpo": {"beta": 0.9, "nll_weight": 0.6},
+    "orpo": {"odds_weight": 0.7},
+    "dpop": {"beta": 0.5, "penalty": 3.0},
+    "kto": {"beta": 0.8, "desirable": 1.3, "undesirable": 0.7},
+    "exo_pair": {"beta": 0.9, "smoothing": 0.05},
+    "sft": {},
+    "rlhf": {"beta": 0.6},
+}
+NAMES = sorted(NUMBERS)
+each_objective = pytest.mark.parametrize("name", NAMES)
+
+
+def make(name):
+    return OBJECTIVES[name](**NUMBERS[name])
+
+
+def outer(log_first, log_second):
+    return np.exp(log_first)[:, :, None] * np.exp(log_second)[:, None, :]
+
+
+def policy(logits):
+    return oracles.normalize(np.asarray(logits, np.float64))
+
+
+# name: sampler, labels, pair law and label probabilities by hand
+BT = oracles.bradley_terry(REWARD)
+FLAT = np.full((P, N), -np.log(N))
+BLOCK = np.kron(np.diag([0.2, 0.3]), np.ones((2, 2)))[:4, :4]
+BLOCK = np.array([[0.125] * 2 + [0] * 3] * 2 + [[0, 0] + [0.125] * 2 + [0]] * 2 + [[0.0] * 5]) * np.ones((P, 1, 1))
+DATA = {
+    "product soft": (Product(jnp.array(FIRST), jnp.array(SECOND)), BradleyTerry(), outer(FIRST, SECOND), BT),
+    "uniform off-scale": (Uniform(), BradleyTerry(2.0), outer(FLAT, FLAT), oracles.bradley_terry(REWARD / 2)),
+    "joint hard": (Joint(jnp.log(jnp.array(JOINT))), Hard(BradleyTerry()), JOINT, (BT > 0.5) + 0.5 * np.eye(N)),
+    "joint flipped": (Joint(jnp.log(jnp.array(JOINT))), Flipped(BradleyTerry(), 0.2), JOINT, 0.8 * BT + 0.2 * (1 - BT)),
+    "product cycle": (Product(jnp.array(FIRST[0]), jnp.array(SECOND)), PreferenceMatrix(jnp.array(CYCLE)), None, CYCLE),
+    "as shown": (ChosenRejected(), AsShown(), outer(CHOSEN, REJECTED), np.ones((P, N, N))),
+    "on policy": (OnPolicy(), Bernoulli(BradleyTerry()), outer(policy(LOGITS), policy(LOGITS)), BT),
+    "blocks": (Blocks(jnp.array([0, 0, 1, 1, -1])), BradleyTerry(), BLOCK, BT),
+}
+DATA["product cycle"] = (*DATA["product cycle"][:2], outer(FIRST[:1].repeat(P, 0), SECOND), CYCLE)
+LAWS = {
+    case: [oracle.chosen_rejected_law(m, w) for m, w in zip(shown, wins, strict=True)]
+    for case, (_, _, shown, wins) in DATA.items()
+}
+
+
+def data(case):
+    sampler, labels, _, _ = DATA[case]
+    return population(PROBLEM, sampler, labels, simplex.normalize(jnp.asarray(LOGITS)))
+
+
+POPULATIONS = {case: data(case) for case in DATA}
+
+
+def by_hand(name, case, logits=LOGITS, **frozen):
+    """Prompt-averaged value and gradient from the oracle."""
+    rows = zip(logits, WORLDS, LAWS[case], strict=True)
+    pairs = [oracle.value_and_gradient(name, row, world, law, **NUMBERS[name], **frozen) for row, world, law in rows]
+    return sum(SHARES * [value for value, _ in pairs]), SHARES[:, None] * np.array([slope for _, slope in pairs])
+
+
+def value_at(objective, logits, comparisons, world=PROBLEM):
+    return loss(objective, world, simplex.normalize(logits), comparisons)
+
+
+BOTH = jax.jit(jax.value_and_grad(value_at, argnums=1))
+
+
+@pytest.mark.parametrize("case", sorted(DATA))
+def test_law_of_chosen_and_rejected(case):
+    assert_close(POPULATIONS[case].ordered, np.array(LAWS[case]))
+    np.testing.assert_allclose(POPULATIONS[case].ordered.sum((1, 2)), 1.0, atol=tolerance())
+
+
+def test_the_catalogue_is_complete():
+    assert sorted(OBJECTIVES) == NAMES == sorted([*oracle.PAIRS, "rlhf"])
+
+
+@each_objective
+def test_value_and_gradient_by_hand(name):
+    objective = make(name)
+    for case in DATA:
+        value, slope = BOTH(objective, LOGITS, POPULATIONS[case])
+        wanted_value, wanted_slope = by_hand(name, case)
+        assert_close(value, wanted_value, atol=tolerance(condition=10.0))
+        assert_close(slope, wanted_slope, atol=tolerance(condition=10.0))
+
+
+@each_objective
+def test_hand_derived_gradient_is_the_central_difference(name):
+    row, world, law = LOGITS[1], WORLDS[1], LAWS["joint flipped"][1]
+    frozen = {} if name == "rlhf" else {"z0": oracle.divergence(oracle.log_softmax(row), world.ref)}
+
+    def value(logits):
+        return oracle.value_and_gradient(name, logits, world, law, **NUMBERS[name], **frozen)[0]
+
+    _, slope = oracle.value_and_gradient(name, row, world, law, **NUMBERS[name])
+    np.testing.assert_allclose(oracle.central_difference(value, row), slope, atol=2e-9)
+
+
+def test_kto_holds_its_constant_still():
+    """The full derivative, through z₀ as well, is another one: the stop-gradient is part of the objective."""
+    row, world, law = LOGITS[1], WORLDS[1], LAWS["joint flipped"][1]
+    moving = oracle.central_difference(lambda t: oracle.value_and_gradient("kto", t, world, law, **NUMBERS["kto"])[0], row)
+    _, slope = oracle.value_and_gradient("kto", row, world, law, **NUMBERS["kto"])
+    assert np.abs(moving - slope).max() > 1e-3
+
+
+@each_objective
+def test_another_number_is_another_loss(name):
+    """Control: if a number were ignored, the comparison with the formula could not see a wrong one."""
+    for field in NUMBERS[name]:
+        changed = OBJECTIVES[name](**{**NUMBERS[name], field: 0.77 * NUMBERS[name][field]})
+        case = "joint flipped"
+        assert abs(BOTH(changed, LOGITS, POPULATIONS[case])[0] - by_hand(name, case)[0]) > 1e-4
+
+
+DRAWS, PAIRS = 2000, 16
+BIASED = Product(simplex.normalize(0.5 * jnp.array(FIRST)), jnp.array(SECOND))
+
+
+@jax.jit
+def _sampled(key, objective, sampler, labels, logits):
+    def one(key):
+        log_policy = jax.lax.stop_gradient(simplex.normalize(logits))
+        return BOTH(objective, logits, draw_pairs(key, PROBLEM, sampler, labels, log_policy, PAIRS))
+
+    return jax.vmap(one)(jax.random.split(key, DRAWS))
+
+
+def z_scores(name, sampler, labels, case):
+    draws = _sampled(jax.random.key(5), make(name), sampler, labels, jnp.asarray(LOGITS))
+    scores = []
+    for got, wanted in zip(draws, by_hand(name, case), strict=True):
+        error = np.asarray(got).std(0) / np.sqrt(DRAWS)
+        assert np.all(error > 0)
+        scores.append(np.abs((np.asarray(got).mean(0) - wanted) / error).max())
+    return scores
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "rlhf"])
+def test_samples_estimate_without_bias(name):
+    sampler = DATA["product soft"][0]
+    assert max(z_scores(name, sampler, BradleyTerry(), "product soft")) < 4.5
+    assert max(z_scores(name, BIASED, BradleyTerry(), "product soft")) > 8.0
+
+
+@pytest.mark.parametrize("case", ["joint flipped", "on policy", "product cycle", "as shown", "blocks"])
+def test_every_kind_of_data_is_sampled_without_bias(case):
+    sampler, labels, _, _ = DATA[case]
+    drawn = draw_pairs(jax.random.key(9), PROBLEM, sampler, labels, jnp.array(policy(LOGITS)), DRAWS * PAIRS)
+    first, second, win = (np.asarray(leaf) for leaf in jax.tree.leaves(drawn))
+    for x, law in enumerate(LAWS[case]):
+        got = np.zeros((N, N))
+        np.add.at(got, (first[x], second[x]), win[x])
+        np.add.at(got, (second[x], first[x]), 1 - win[x])
+        error = np.sqrt(np.maximum(law * (1 - law), 1e-4) / win[x].size)
+        assert np.abs((got / win[x].size - law) / error).max() < 4.5
+        assert np.abs((got / win[x].size - law.T) / error).max() > 8.0  # control: roles exchanged
+
+
+def test_rlhf_needs_no_pairs():
+    drawn = draw_pairs(jax.random.key(0), PROBLEM, Uniform(), BradleyTerry(), PROBLEM.log_ref, PAIRS)
+    assert_close(BOTH(make("rlhf"), LOGITS, drawn), BOTH(make("rlhf"), LOGITS, POPULATIONS["joint hard"]))
+
+
+@jax.jit
+def _expanded(objective, logits, comparisons, world=PROBLEM):
+    return expand(objective, responses(world, simplex.normalize(logits)), comparisons)
+
+
+@jax.jit
+def _traced_hessian(objective, logits, comparisons):
+    def losses(free):
+        return prompt_losses(objective, responses(PROBLEM, simplex.normalize(free)), comparisons).sum()
+
+    blocks = jax.hessian(losses)(logits)
+    return jnp.stack([blocks[x, :, x] for x in range(P)])
+
+
+@each_objective
+def test_expansion_is_the_traced_one(name):
+    for case in ("joint flipped", "blocks"):
+        for objective in (make(name), make(name).smoothed(0.3)):
+            got = _expanded(objective, LOGITS, POPULATIONS[case])
+            value, slope = BOTH(objective, LOGITS, POPULATIONS[case])
+            assert_close(SHARES @ got.value, value)
+            assert_close(SHARES[:, None] * got.gradient, slope)
+            hessian = _traced_hessian(objective, LOGITS, POPULATIONS[case])
+            assert_close(got.hessian, hessian, atol=tolerance(condition=1 + np.abs(hessian).max()))
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if OBJECTIVES[n].paired and n not in ("slic", "simpo", "cpo", "orpo", "dpop")])
+def test_unseen_responses_bend_nothing(name):
+    """Rows of the Hessian and gradient are zero to the last bit, not to rounding, for a response that no pair shows."""
+    got = _expanded(make(name), LOGITS, POPULATIONS["blocks"])
+    assert not np.any(got.gradient[:, 4])
+    assert not np.any(got.hessian[:, 4])
+    assert np.all(got.gradient[:, :4] != 0)
+
+
+RANDOM = 300
+SHORT = replace(PROBLEM, lengths=jnp.ones((P, N)))
+
+
+@jax.jit
+def _lowest(key, objective, world):
+    """Smallest eigenvalue of the Hessian over policies and data drawn at random."""
+
+    def one(key):
+        law_key, policy_key, scale_key = jax.random.split(key, 3)
+        shown = Joint(jax.nn.log_softmax(2 * jax.random.normal(law_key, (P, N * N), jnp.float64)).reshape(P, N, N))
+        logits = jax.random.uniform(scale_key, (), jnp.float64, 0.1, 4.0) * jax.random.normal(policy_key, (P, N), jnp.float64)
+        return jnp.linalg.eigvalsh(_expanded(objective, logits, population(world, shown, AsShown(), logits), world).hessian).min()
+
+    return jax.vmap(one)(jax.random.split(key, RANDOM)).min()
+
+
+@each_objective
+def test_convex_exactly_where_the_flag_says(name):
+    objective = make(name).smoothed(0.5)
+    worst = _lowest(jax.random.key(11), objective, PROBLEM)
+    assert worst > -tolerance() if objective.convex else worst < -1e-3
+    if name == "simpo":  # convex, but only where all lengths agree
+        assert _lowest(jax.random.key(11), objective, SHORT) > -tolerance()
+
+
+@each_objective
+def test_contracts(name):
+    assert_round_trip(make(name))
+    comparisons = POPULATIONS["joint flipped"]
+    others = [jax.tree.map(lambda leaf, by=by: jnp.asarray(leaf * by), make(name)) for by in (1.0, 0.9, 0.8)]
+    assert_jit_and_vmap(lambda o, t: value_at(o, t, comparisons), *[(o, LOGITS) for o in others])
+
+
+@each_objective
+def test_single_precision_agrees(name):
+    def narrow(tree):
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
+
+    comparisons = POPULATIONS["joint flipped"]
+    wide = BOTH(make(name), LOGITS, comparisons)
+    for objective in (make(name), narrow(make(name))):
+        arguments = narrow(LOGITS), narrow(comparisons), narrow(PROBLEM)
+        value, slope = BOTH(objective, *arguments)
+        assert value.dtype == slope.dtype == jnp.float32
+        np.testing.assert_allclose(value, wide[0], atol=tolerance(np.float32), rtol=tolerance(np.float32))
+        np.testing.assert_allclose(slope, wide[1], atol=tolerance(np.float32))
+
+
+def test_links_do_not_overflow():
+    for objective in (Dpo(), ConservativeDpo(), SimPo(), Cpo(), ExoPair(), Orpo(), Hinge(), Slic(), Hinge().smoothed(1e-3)):
+        for margin in (-1e4, 0.0, 1e4):
+            value, slope = jax.value_and_grad(objective.link)(jnp.asarray(margin))
+            assert np.isfinite(value)
+            assert np.isfinite(slope)
+
+
+def test_orpo_odds_of_a_sure_response_are_finite():
+    sure = simplex.normalize(jnp.array([[0.0, -800.0], [0.0, -40.0]]))
+    seen = responses(problem(np.log([[0.5, 0.5]] * 2), reward=np.zeros(2)), sure)
+    assert np.all(np.isfinite(seen.log_odds))
+
+
+def bad(kind, field, value, allowed):
+    return pytest.param(kind, field, value, allowed, id=f"{kind.name}-{field}-{value}")
+
+
+POSITIVE, COUNT = "positive and finite", "finite and at least 0"
+BETAS = [Dpo, ConservativeDpo, IpoSum, Hinge, SimPo, Cpo, Dpop, Kto, ExoPair, Rlhf]
+ERRORS = [bad(kind, "beta", value, POSITIVE) for kind in BETAS for value in (0.0, -0.1, np.nan, np.inf)]
+ERRORS += [bad(Slic, "margin", value, POSITIVE) for value in (0.0, -1.0, np.nan)]
+ERRORS += [bad(Kto, field, value, POSITIVE) for field in ("desirable", "undesirable") for value in (0.0, np.nan)]
+ERRORS += [bad(ExoPair, "smoothing", value, POSITIVE) for value in (0.0, np.nan)]
+ERRORS += [bad(ExoPair, "smoothing", 0.6, "in [0, 0.5]")]
+ERRORS += [bad(ConservativeDpo, "smoothing", value, "in [0, 0.5)") for value in (-0.1, 0.5, np.nan)]
+AT_LEAST = [(Slic, "nll_weight"), (Cpo, "nll_weight"), (SimPo, "gamma"), (Orpo, "odds_weight"), (Dpop, "penalty")]
+AT_LEAST += [(Hinge, "width"), (Slic, "width"), (Dpop, "width")]
+ERRORS += [bad(kind, field, value, COUNT) for kind, field in AT_LEAST for value in (-0.1, np.nan)]
+
+
+@pytest.mark.parametrize(("kind", "field", "value", "allowed"), ERRORS)
+def test_bad_numbers_are_named(kind, field, value, allowed):
+    with pytest.raises(ArgumentError) as raised:
+        kind(**{field: value})
+    assert str(raised.value) == f"Argument `{field}` must be {allowed}, but is {value:g}."
+
+
+def test_a_bad_entry_of_a_swept_number_is_named():
+    with pytest.raises(ArgumentError, match=r"Argument `beta` must be positive and finite, but is -1 at index 1\."):
+        Dpo(beta=jnp.array([0.1, -1.0]))
+
+
+def test_unpaired_objectives_have_no_pair_parts():
+    with pytest.raises(TypeError, match="objective 'sft' has no link"):
+        make("sft").link(jnp.zeros(()))
+    with pytest.raises(TypeError, match="objective 'sft' has no implicit reward"):
+        make("sft").chosen_reward(responses(PROBLEM, PROBLEM.log_ref))

@@ -1,0 +1,175 @@
+"""Label models: the probabilities against loops, the coin flips against the probabilities, and the shared contracts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
+from tolerance import tolerance
+
+from didsim import preferences
+from didsim.checks import ArgumentError
+from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix
+
+PROMPTS, N = 2, 4
+FIRST, SECOND = (jnp.asarray(np.indices((N, N)).reshape(2, 1, -1)[i].repeat(PROMPTS, 0)) for i in range(2))
+DTYPES = (np.float32, np.float64)
+
+
+def table(seed: int, *shape: int) -> np.ndarray:
+    """Random intransitive preferences with a sure win and a tie."""
+    chance = np.random.default_rng(seed).random((*shape, N, N))
+    chance[..., 0, 1], chance[..., 2, 3] = 1.0, 0.5
+    upper = np.triu(chance, 1)
+    return upper + np.tril(1.0 - np.swapaxes(upper, -1, -2), -1) + 0.5 * np.eye(N)
+
+
+def harden(chance) -> np.ndarray:
+    return np.where(chance > 0.5, 1.0, np.where(chance < 0.5, 0.0, 0.5))
+
+
+def temperature(seed: int) -> float:
+    return 0.5 + 0.1 * seed
+
+
+# Name: the model for a seed, and the probabilities it must give to a reward of shape (prompts, n).
+CASES = {
+    "bradley-terry": (
+        lambda seed: BradleyTerry(jnp.asarray(temperature(seed))),
+        lambda seed, r: oracles.bradley_terry(r / temperature(seed)),
+    ),
+    "as-shown": (lambda seed: AsShown(), lambda seed, r: np.ones((PROMPTS, N, N))),
+    "matrix": (lambda seed: PreferenceMatrix(jnp.asarray(table(seed))), lambda seed, r: np.stack([table(seed)] * PROMPTS)),
+    "matrix-per-prompt": (
+        lambda seed: PreferenceMatrix(jnp.asarray(table(seed, PROMPTS))),
+        lambda seed, r: table(seed, PROMPTS),
+    ),
+    "hard": (lambda seed: Hard(BradleyTerry()), lambda seed, r: harden(oracles.bradley_terry(r))),
+    "hard-matrix": (
+        lambda seed: Hard(PreferenceMatrix(jnp.asarray(table(seed, PROMPTS)))),
+        lambda seed, r: harden(table(seed, PROMPTS)),
+    ),
+    "flipped": (
+        lambda seed: Flipped(BradleyTerry(), jnp.asarray(0.1 * seed)),
+        lambda seed, r: (1 - 0.1 * seed) * oracles.bradley_terry(r) + 0.1 * seed * (1 - oracles.bradley_terry(r)),
+    ),
+    "flipped-shown": (lambda seed: Flipped(AsShown(), 0.25), lambda seed, r: np.full((PROMPTS, N, N), 0.75)),
+    "bernoulli": (
+        lambda seed: Bernoulli(BradleyTerry(jnp.asarray(temperature(seed)))),
+        lambda seed, r: oracles.bradley_terry(r / temperature(seed)),
+    ),
+    "bernoulli-hard-matrix": (
+        lambda seed: Bernoulli(Hard(PreferenceMatrix(jnp.asarray(table(seed, PROMPTS))))),
+        lambda seed, r: harden(table(seed, PROMPTS)),
+    ),
+}
+
+
+def reward(seed: int, dtype=np.float64) -> jax.Array:
+    """Rewards with one exact tie per prompt."""
+    values = 2.0 * np.random.default_rng(100 + seed).standard_normal((PROMPTS, N))
+    values[:, 2] = values[:, 3]
+    return jnp.asarray(values, dtype)
+
+
+def everything(labels, values, key):
+    chance = labels.probability(values, FIRST, SECOND)
+    return labels.matrix(values), chance, labels.win_weight(key, values, FIRST, SECOND)
+
+
+def calls(case, count=3):
+    make, _ = CASES[case]
+    return [(make(seed), reward(seed), jax.random.key(seed)) for seed in range(count)]
+
+
+def test_every_label_model_is_a_case():
+    seen = {type(make(0)) for make, _ in CASES.values()}
+    assert seen == {model for model in Labels.__subclasses__() if model.__module__.startswith("didsim.")}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_matrix_and_pairs_are_the_probabilities(case, dtype):
+    make, probabilities = CASES[case]
+    values = reward(1, dtype)
+    table, pairs, weight = jax.jit(everything)(make(1), values, jax.random.key(0))
+    wanted = probabilities(1, np.asarray(values, np.float64))
+    assert_close(table, wanted.astype(dtype))
+    assert_close(pairs, wanted.reshape(PROMPTS, -1).astype(dtype))
+    assert weight.dtype == dtype
+    if not case.startswith("bernoulli"):
+        np.testing.assert_array_equal(weight, pairs)  # a soft label is its probability
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_of_the_two_wins(case):
+    model, values, _ = calls(case)[1]
+    chance = model.matrix(values)
+    total = chance + jnp.swapaxes(chance, -1, -2)
+    wanted = {"as-shown": 2.0, "flipped-shown": 1.5}.get(case, 1.0)  # where the order shown is the label, it is not a law
+    assert_close(total, jnp.full_like(total, wanted))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_contracts(case):
+    assert_round_trip(CASES[case][0](1))
+    assert_jit_and_vmap(everything, *calls(case))
+
+
+def test_the_trace_counter_sees_a_retrace():
+    with pytest.raises(AssertionError, match="2 traces in a loop of 2"):
+        assert_jit_and_vmap(everything, *calls("bradley-terry", 1), *calls("hard", 1))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.startswith("bernoulli")])
+def test_coins_have_the_right_chance(case):
+    make, probabilities = CASES[case]
+    values, draws = reward(1), 20_000
+    many = jax.jit(jax.vmap(lambda key: make(1).win_weight(key, values, FIRST, SECOND)))
+    wins = np.asarray(many(jax.random.split(jax.random.key(3), draws)))
+    assert set(np.unique(wins)) <= {0.0, 1.0}
+
+    def worst_z(chance):
+        noise = np.sqrt(np.maximum(chance * (1 - chance), 1e-12) / draws)
+        return np.abs((wins.mean(0) - chance.reshape(PROMPTS, -1)) / noise.reshape(PROMPTS, -1)).max()
+
+    chance = probabilities(1, np.asarray(values))
+    assert worst_z(chance) < 5.0
+    assert worst_z(0.9 * chance + 0.05) > 5.0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_extreme_gaps(dtype):
+    values = jnp.asarray([0.0, 1e-12, 200.0, -1e4], dtype)
+    chance = BradleyTerry().matrix(values)
+    assert bool(jnp.all(jnp.isfinite(chance) & (chance >= 0) & (chance <= 1)))
+    if dtype == np.float64:
+        np.testing.assert_allclose(chance[0, 2], np.exp(-200.0), rtol=tolerance(condition=200.0))
+    assert float(chance[2, 0]) == 1.0
+    assert float(chance[3, 0]) == 0.0
+    assert Hard(BradleyTerry()).matrix(jnp.zeros(2, dtype)).tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    slope = jax.grad(lambda v: BradleyTerry().matrix(v)[0, 3])(values)
+    assert bool(jnp.all(jnp.isfinite(slope)))
+
+
+def test_gaps_and_gather():
+    values = np.asarray(reward(0))
+    assert_close(preferences.reward_gaps(jnp.asarray(values)), values[:, :, None] - values[:, None, :])
+    wanted = np.stack([values[x][np.asarray(FIRST)[x]] for x in range(PROMPTS)])
+    assert_close(preferences.gather(jnp.asarray(values), FIRST), wanted)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: BradleyTerry(0.0), "`temperature` must be positive and finite, but is 0"),
+        (lambda: BradleyTerry(float("nan")), "`temperature` must be positive and finite, but is nan"),
+        (lambda: Flipped(AsShown(), 1.5), r"`rate` must be in \[0, 1\], but is 1.5"),
+        (lambda: PreferenceMatrix(jnp.ones((2, 2))), r"`table` must satisfy P\[a,b\] \+ P\[b,a\] = 1, but is off by 1 at index \(0, 0\)"),
+        (lambda: PreferenceMatrix(2.0 * jnp.eye(2)), r"`table` must be in \[0, 1\], but is 2 at index \(0, 0\)"),
+    ],
+)  # fmt: skip
+def test_refused(call, message):
+    with pytest.raises(ArgumentError, match=f"^Argument {message}"):
+        call()
