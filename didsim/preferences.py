@@ -57,7 +57,7 @@ def gather(values: Float[Array, "*batch n"], index: Int[Array, "*batch m"]) -> F
 class BradleyTerry(Labels):
     """``P_ab = σ((r_a - r_b)/T)``; ``temperature`` T other than 1 models a rater who is off-scale."""
 
-    temperature: float | Float[Array, "..."] = 1.0
+    temperature: float | Float[Array, ""] = 1.0
 
     def __post_init__(self) -> None:
         checks.positive_leaf("temperature", self.temperature)
@@ -123,7 +123,7 @@ class Flipped(Labels):
     """Labels of the base model turned over with probability ``rate`` in [0, 1]."""
 
     base: Labels
-    rate: float | Float[Array, "..."] = 0.1
+    rate: float | Float[Array, ""] = 0.1
 
     def __post_init__(self) -> None:
         checks.leaf_between("rate", self.rate, 0.0, 1.0)

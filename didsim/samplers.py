@@ -43,9 +43,9 @@ class ProductMixture(PairLaw):
         log_second: log of ``q_k``, shape (prompts, k, n).
     """
 
-    weights: Float[Array, "... prompts k"]
-    log_first: Float[Array, "... prompts k n"]
-    log_second: Float[Array, "... prompts k n"]
+    weights: Float[Array, "prompts k"]
+    log_first: Float[Array, "prompts k n"]
+    log_second: Float[Array, "prompts k n"]
 
     def matrix(self):
         first, second = jnp.exp(self.log_first), jnp.exp(self.log_second)
@@ -74,7 +74,7 @@ class ProductMixture(PairLaw):
 class JointLaw(PairLaw):
     """Any joint law, ``log_joint`` of shape (prompts, n, n)."""
 
-    log_joint: Float[Array, "... prompts n n"]
+    log_joint: Float[Array, "prompts n n"]
 
     def matrix(self):
         return jnp.exp(self.log_joint)
@@ -230,7 +230,7 @@ class Mix(Sampler):
 
     first: Sampler
     second: Sampler
-    share: float | Float[Array, "..."] = 0.5
+    share: float | Float[Array, ""] = 0.5
 
     def __post_init__(self) -> None:
         checks.leaf_between("share", self.share, 0.0, 1.0)

@@ -20,7 +20,7 @@ from didsim.records import record, static
 @final
 @record
 class Problem:
-    """The laws of one preference world; all arrays share the prompt axis (a stack of worlds has axes before it).
+    """The laws of one preference world; all arrays share the prompt axis.
 
     Attributes:
         log_ref: reference policy π_ref, shape (prompts, n).
@@ -33,14 +33,14 @@ class Problem:
         beta: inverse temperature that ties reward and target.
     """
 
-    log_ref: Float[Array, "... prompts n"]
-    log_target: Float[Array, "... prompts n"]
-    reward: Float[Array, "... prompts n"]
-    log_chosen: Float[Array, "... prompts n"]
-    log_rejected: Float[Array, "... prompts n"]
-    log_prompts: Float[Array, "... prompts"]
-    lengths: Float[Array, "... prompts n"]
-    beta: Float[Array, "..."]
+    log_ref: Float[Array, "prompts n"]
+    log_target: Float[Array, "prompts n"]
+    reward: Float[Array, "prompts n"]
+    log_chosen: Float[Array, "prompts n"]
+    log_rejected: Float[Array, "prompts n"]
+    log_prompts: Float[Array, " prompts"]
+    lengths: Float[Array, "prompts n"]
+    beta: Float[Array, ""]
 
 
 def problem(
@@ -126,10 +126,10 @@ class RandomTarget(World):
 
     n: int = static(default=32)
     prompts: int = static(default=1)
-    reference_scale: float | Float[Array, "..."] = 1.0
-    target_scale: float | Float[Array, "..."] = 1.0
-    beta: float | Float[Array, "..."] = 0.5
-    chosen_at: float | Float[Array, "..."] = 0.0
+    reference_scale: float | Float[Array, ""] = 1.0
+    target_scale: float | Float[Array, ""] = 1.0
+    beta: float | Float[Array, ""] = 0.5
+    chosen_at: float | Float[Array, ""] = 0.0
 
     def __post_init__(self) -> None:
         _check_sizes(self.n, self.prompts)
@@ -156,10 +156,10 @@ class RandomReward(World):
 
     n: int = static(default=20)
     prompts: int = static(default=1)
-    reference_scale: float | Float[Array, "..."] = 0.0
-    reference_skill: float | Float[Array, "..."] = 0.0
-    reward_scale: float | Float[Array, "..."] = 1.0
-    beta: float | Float[Array, "..."] = 1.0
+    reference_scale: float | Float[Array, ""] = 0.0
+    reference_skill: float | Float[Array, ""] = 0.0
+    reward_scale: float | Float[Array, ""] = 1.0
+    beta: float | Float[Array, ""] = 1.0
 
     def __post_init__(self) -> None:
         _check_sizes(self.n, self.prompts)

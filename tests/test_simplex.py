@@ -32,15 +32,27 @@ def law(*masses, dtype=np.float64):
         pytest.param(lambda p, q, f: simplex.entropy(p), oracles.rows(oracles.entropy, P), id="entropy"),
         pytest.param(lambda p, q, f: simplex.kl(p, q), oracles.rows(oracles.kl, P, Q), id="kl"),
         pytest.param(lambda p, q, f: simplex.kl(q, p), oracles.rows(oracles.kl, Q, P), id="kl-back"),
-        pytest.param(lambda p, q, f: simplex.jeffreys(p, q), oracles.rows(lambda p, q: oracles.kl(p, q) + oracles.kl(q, p), P, Q), id="jeffreys"),
+        pytest.param(
+            lambda p, q, f: simplex.jeffreys(p, q),
+            oracles.rows(lambda p, q: oracles.kl(p, q) + oracles.kl(q, p), P, Q),
+            id="jeffreys",
+        ),
         pytest.param(lambda p, q, f: simplex.jsd(p, q), oracles.rows(oracles.jsd, P, Q), id="jsd"),
         pytest.param(lambda p, q, f: simplex.jsd(q, p), oracles.rows(oracles.jsd, P, Q), id="jsd-back"),
-        pytest.param(lambda p, q, f: simplex.renyi(p, q, 0.5), oracles.rows(lambda p, q: oracles.renyi(p, q, 0.5), P, Q), id="renyi-half"),
-        pytest.param(lambda p, q, f: simplex.renyi(p, q, 2.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 2.0), P, Q), id="renyi-2"),
-        pytest.param(lambda p, q, f: simplex.renyi(q, p, 3.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 3.0), Q, P), id="renyi-back"),
+        pytest.param(
+            lambda p, q, f: simplex.renyi(p, q, 0.5), oracles.rows(lambda p, q: oracles.renyi(p, q, 0.5), P, Q), id="renyi-half"
+        ),
+        pytest.param(
+            lambda p, q, f: simplex.renyi(p, q, 2.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 2.0), P, Q), id="renyi-2"
+        ),
+        pytest.param(
+            lambda p, q, f: simplex.renyi(q, p, 3.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 3.0), Q, P), id="renyi-back"
+        ),
         pytest.param(lambda p, q, f: simplex.expectation(p, f), (P * VALUES).sum(-1), id="mean"),
         pytest.param(lambda p, q, f: simplex.cumulants(p, f), oracles.rows(oracles.cumulants, P, VALUES), id="cumulants"),
-        pytest.param(lambda p, q, f: simplex.log_partition(p, f, 0.7), np.log((P * np.exp(0.7 * VALUES)).sum(-1)), id="log-partition"),
+        pytest.param(
+            lambda p, q, f: simplex.log_partition(p, f, 0.7), np.log((P * np.exp(0.7 * VALUES)).sum(-1)), id="log-partition"
+        ),
     ],
 )
 def test_against_numpy_loops(function, wanted, dtype):

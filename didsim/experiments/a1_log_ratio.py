@@ -47,13 +47,13 @@ MUST_MISS = ("ipo[sum]", "slic", "cpo", "orpo", "dpop", "simpo γ>0")
 
 @config
 class Config:
-    """Numbers of A1; the configuration is this project's own."""
+    """Numbers of A1; the configuration is this project's own.  ``seeds = 0`` takes 16 worlds, or 1 where n > 100."""
 
     FAST: ClassVar[dict] = {"steps": 3000, "seeds": 4}
 
     n: Annotated[int, Field(ge=2, le=5000)] = 32
     beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    seeds: Annotated[int, Field(ge=1)] | None = None
+    seeds: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     steps: Annotated[int, Field(ge=10)] = 10_000
     learning_rate: Annotated[float, Field(gt=0)] = 0.02
@@ -64,7 +64,7 @@ class Config:
     records: Annotated[int, Field(ge=5)] = 60
 
     def __post_init__(self) -> None:
-        if self.seeds is None:
+        if self.seeds == 0:
             object.__setattr__(self, "seeds", 16 if self.n <= 100 else 1)
 
 

@@ -58,4 +58,4 @@ def must_break(name: str, values, bound: float) -> Verdict:
 
 def by_dtype(double: float, single: float) -> float:
     """The bound for the precision in use: float64 or float32."""
-    return double if jax.config.jax_enable_x64 else single
+    return double if jax.dtypes.canonicalize_dtype(float) == np.float64 else single

@@ -17,7 +17,8 @@ import numpy as np
 from didsim import checks
 from didsim.dynamics import Run
 
-Axes = Mapping[str | tuple[str, ...], Any]
+# Path, or tuple of paths that move together, to values.  Mapping is invariant in its keys, hence the loose key type.
+Axes = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,7 @@
+"""``python -m didsim``."""
+
+import sys
+
+from didsim.cli import main
+
+sys.exit(main())

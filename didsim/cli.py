@@ -1,0 +1,92 @@
+"""What does a person type?  Commands as typed dataclasses; nothing heavy is imported before one runs."""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from didsim._version import __version__
+
+Words = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Draw figures of the papers' claims and check their verdicts.
+
+    Without an ID all figures are drawn.  Exit code 0: all verdicts ok, 1: one failed, 2: bad usage.
+    """
+
+    ids: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Figures to draw, as `didsim list` names them."""
+    fast: bool = False
+    """Small settings for a quick look."""
+    out: Path = Path("figures")
+    """Folder for pictures, data, configs and manifests."""
+    set: Annotated[tyro.conf.UseAppendAction[Words], tyro.conf.arg(metavar="[ID.]NAME=VALUE")] = ()
+    """Change numbers of the configs; lists as 1,2,3."""
+    seed: int | None = None
+    """Seed of every figure, 0 to 2^32-1."""
+    x64: bool = True
+    """Double precision, or single with --no-x64."""
+    overwrite: bool = False
+    """Replace figures that are there already."""
+
+
+@dataclass(frozen=True)
+class List:
+    """List the figures: what each claims, where from, and how to draw it."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Print versions, devices and precision."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one policy as a TOML file says and print how it ended."""
+
+    config: tyro.conf.Positional[Path]
+    """TOML file with tables world, objective, sampler, labels, optimiser."""
+    out: Path | None = None
+    """File for the recorded metrics (.nc)."""
+    seed: int = 0
+    """Seed of the world and the drawn pairs, 0 to 2^32-1."""
+    x64: bool = True
+    """Double precision, or single with --no-x64."""
+    overwrite: bool = False
+    """Replace the output file."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The exact laboratory for preference-optimisation theory."""
+
+    command: Annotated[Reproduce | List | Info | Train, tyro.conf.arg(name="")] = field()
+
+
+def main(words: list[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0 ok, 1 a check failed, 2 usage."""
+    words = sys.argv[1:] if words is None else words
+    if words and words[0] in ("--version", "-V"):
+        return _version()
+    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
+    command = tyro.cli(Program, args=words, prog="didsim", config=config).command
+    from didsim import commands  # after parsing: importing JAX takes a second, help should not
+
+    return commands.run(command)
+
+
+def _version() -> int:
+    import jax
+
+    devices = jax.devices()
+    print(f"didsim {__version__} (jax {jax.__version__}, {len(devices)} × {devices[0].device_kind})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

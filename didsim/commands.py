@@ -1,0 +1,130 @@
+"""What does each command do once it is understood?  The heavy half of the command line."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from didsim import __version__, checks
+from didsim.configs import read_toml, run_from
+from didsim.dynamics import execute, run_key
+from didsim.experiments.catalogue import FIGURES
+from didsim.experiments.reproduce import Outcome, make, plan, prepare_folder, write_summary
+from didsim.solvers import Status
+
+
+def run(command: Any) -> int:
+    """Runs one parsed command; errors of the user's become one line and exit code 2."""
+    jax.config.update("jax_enable_x64", getattr(command, "x64", True))
+    doers = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train}
+    try:
+        return doers[type(command).__name__](command)
+    except checks.ArgumentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished figures are whole", file=sys.stderr)
+        return 130
+
+
+def reproduce(command: Any) -> int:
+    """Draws the figures one by one, prints the verdicts, writes the summary after each."""
+    settings = [text for group in command.set for text in group]
+    jobs = plan(command.ids, fast=command.fast, settings=settings, seed=command.seed)
+    prepare_folder(command.out, jobs, overwrite=command.overwrite)
+    outcomes: list[Outcome] = []
+    console = Console()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("figures", total=len(jobs))
+        for job in jobs:
+            progress.update(task, description=f"{job.entry.id} {job.entry.slug}")
+            outcomes.append(make(job, command.out))
+            write_summary(command.out, outcomes)
+            progress.advance(task)
+    console.print(verdict_table(outcomes))
+    failed = [v for outcome in outcomes for v in outcome.verdicts if not v.ok]
+    total = sum(len(outcome.verdicts) for outcome in outcomes)
+    console.print(f"{total - len(failed)} of {total} verdicts ok; files in {command.out}/")
+    return 1 if failed else 0
+
+
+def verdict_table(outcomes: list[Outcome]) -> Table:
+    """Table id | verdict | measured | bound | ok | seconds."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, align in (("id", "left"), ("verdict", "left"), ("measured", "right"), ("bound", "right"), ("", "left")):
+        table.add_column(name, justify=align, overflow="fold")  # type: ignore[arg-type]
+    table.add_column("seconds", justify="right")
+    for outcome in outcomes:
+        for place, verdict in enumerate(outcome.verdicts):
+            table.add_row(
+                outcome.entry.id if place == 0 else "",
+                verdict.name,
+                f"{verdict.value:.3g}",
+                f"{'≤' if verdict.sense == '<=' else '≥'} {verdict.bound:.3g}",
+                "ok" if verdict.ok else "[bold red]FAILED[/]",
+                f"{outcome.seconds:.1f}" if place == 0 else "",
+            )
+    return table
+
+
+def list_figures(command: Any) -> int:
+    """Prints the catalogue of figures."""
+    del command
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "figure", "claim", "source", "theory"):
+        table.add_column(name, overflow="fold")
+    for entry in FIGURES.values():
+        table.add_row(entry.id, entry.slug, entry.claim, entry.source, entry.theory)
+    Console().print(table)
+    print("Draw one with: didsim reproduce ID")
+    return 0
+
+
+def info(command: Any) -> int:
+    """Prints versions, devices and precision."""
+    del command
+    devices = jax.devices()
+    print(f"didsim     {__version__}")
+    print(f"jax        {jax.__version__}")
+    print(f"backend    {jax.default_backend()}")
+    print(f"devices    {len(devices)} × {devices[0].device_kind}")
+    print(f"processes  {jax.process_count()}")
+    print("precision  float64 on the command line (--no-x64 for float32); in Python as jax_enable_x64 says")
+    return 0
+
+
+def train(command: Any) -> int:
+    """Trains one run from a TOML file and prints its last metrics and status."""
+    table = read_toml(command.config)
+    training = run_from(table, command.config.parent)
+    if command.out is not None:
+        _check_file(command.out, command.overwrite)
+    checks.seed(command.seed)
+    path = jax.jit(execute)(training, run_key(command.seed))
+    for name, values in path.metrics.items():
+        print(f"{name:16s} {float(values[-1]):.6g}")
+    status = Status(int(path.status))
+    print(f"{'gradient_norm':16s} {float(path.gradient_norm):.3g}")
+    print(f"{'ended':16s} {status.name.lower().replace('_', ' ')} after {int(path.steps_taken)} steps")
+    if command.out is not None:
+        _write(path, command.out)
+    return 1 if status == Status.NOT_FINITE else 0
+
+
+def _check_file(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise checks.ArgumentError(f"Argument `--out` must not exist already, but {path} does; use --overwrite.")
+    if not path.parent.is_dir():
+        raise checks.ArgumentError(f"Argument `--out` must lie in a folder that exists, but {path.parent} does not.")
+
+
+def _write(path: Any, out: Path) -> None:
+    import xarray as xr
+
+    values = {name: ("record", value) for name, value in path.metrics.items()}
+    xr.Dataset(values, coords={"step": ("record", path.steps)}).to_netcdf(out, engine="scipy")

@@ -1,0 +1,171 @@
+"""From a text file to a run: which names and numbers may a TOML config hold?
+
+A config has one table per part of a `Run` (world, objective, sampler, labels, optimiser), each with a ``name`` and the
+fields of that class, and the run's own numbers at the top.  Unknown names and fields are refused with the nearest
+allowed one; nothing is silently ignored.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from didsim import checks, preferences, samplers, worlds
+from didsim.dynamics import OPTIMISERS, Run
+from didsim.objectives import OBJECTIVES
+from didsim.sweeps.grid import Axes
+
+PARTS: dict[str, dict[str, Any]] = {
+    "world": {"random_target": worlds.RandomTarget, "random_reward": worlds.RandomReward, "given": worlds.problem},
+    "objective": dict(OBJECTIVES),
+    "sampler": {
+        "uniform": samplers.Uniform,
+        "reference": samplers.ReferencePairs,
+        "chosen_rejected": samplers.ChosenRejected,
+        "on_policy": samplers.OnPolicy,
+        "product": samplers.Product,
+        "joint": samplers.Joint,
+        "blocks": samplers.Blocks,
+        "restrict": samplers.Restrict,
+        "mix": samplers.Mix,
+    },
+    "labels": {
+        "bradley_terry": preferences.BradleyTerry,
+        "as_shown": preferences.AsShown,
+        "matrix": preferences.PreferenceMatrix,
+        "hard": preferences.Hard,
+        "flipped": preferences.Flipped,
+        "bernoulli": preferences.Bernoulli,
+    },
+    "optimiser": dict(OPTIMISERS),
+}
+NUMBERS = ("steps", "pairs", "records", "stop_below")
+NESTED = {"sampler": ("base", "first", "second"), "labels": ("base",)}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Contents of a TOML file.
+
+    Raises:
+        ArgumentError: the file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise checks.ArgumentError(f"Argument `config` must be valid TOML, but {path} is not: {error}.") from None
+    except UnicodeDecodeError:
+        raise checks.ArgumentError(f"Argument `config` must be a UTF-8 text file, but {path} is not.") from None
+    except OSError as error:
+        raise checks.ArgumentError(f"Argument `config` must be a readable file, but {path} is not: {error.strerror}.") from None
+
+
+def run_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Run:
+    """The run that a config table describes.
+
+    Args:
+        table: parts and numbers; ``world`` and ``objective`` are required.
+        folder: where paths of array files in the table are relative to.
+
+    Returns:
+        The `Run`.
+
+    Raises:
+        ArgumentError: an unknown name or field, a missing part, or a value that is not allowed.
+    """
+    allowed = (*PARTS, *NUMBERS)
+    for name in table:
+        checks.did_you_mean("config field", name, allowed)
+    for required in ("world", "objective"):
+        if required not in table:
+            raise checks.ArgumentError(f"Argument `{required}` must be given in the config, but is missing.")
+    values: dict[str, Any] = {part: build(part, table[part], folder) for part in PARTS if part in table}
+    if isinstance(values["world"], worlds.Problem):
+        values["world"] = worlds.Given(values["world"])
+    if ("sampler" in values) != ("labels" in values):
+        missing = "labels" if "sampler" in values else "sampler"
+        raise checks.ArgumentError(f"Argument `{missing}` must be given when the other of sampler and labels is.")
+    return Run(**values, **{name: table[name] for name in NUMBERS if name in table})
+
+
+def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
+    """One part from its name, or from a table with a ``name`` and fields.
+
+    Raises:
+        ArgumentError: an unknown name or field, a missing field, or a value that is not allowed.
+    """
+    fields = {"name": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
+    if not isinstance(fields.get("name"), str):
+        raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {entry!r}.")
+    maker = PARTS[part][checks.did_you_mean(part, fields.pop("name"), PARTS[part])]
+    known = _parameters(maker)
+    for name in fields:
+        checks.did_you_mean(f"{part} field", name, known)
+    missing = [name for name, required in known.items() if required and name not in fields]
+    if missing:
+        raise checks.ArgumentError(f"Argument `{part}.{missing[0]}` must be given for this {part}, but is missing.")
+    return maker(**{name: _value(part, name, value, folder) for name, value in fields.items()})
+
+
+def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
+    """Sweep axes from a config's ``axes`` table: a list of numbers for a dotted path, a list of parts for a part.
+
+    Raises:
+        ArgumentError: an entry that is not a list, or a part that cannot be built.
+    """
+    axes: dict[str | tuple[str, ...], Any] = {}
+    for path, values in _flatten(table):
+        if not isinstance(values, list):
+            raise checks.ArgumentError(f"Argument `axes.{path}` must be a list of values, but is {values!r}.")
+        if path in PARTS:
+            built = [build(path, value, folder) for value in values]
+            axes[path] = {
+                _part_label(value, place, values): one for place, (value, one) in enumerate(zip(values, built, strict=True))
+            }
+        else:
+            paths = tuple(path.split("+"))
+            axes[paths if len(paths) > 1 else path] = values
+    return axes
+
+
+def _part_label(value: Any, place: int, values: list) -> str:
+    names = [entry if isinstance(entry, str) else entry.get("name", "?") for entry in values]
+    return names[place] if names.count(names[place]) == 1 else f"{names[place]} {place}"
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows = []
+    for name, value in table.items():
+        rows += _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
+    return rows
+
+
+def _parameters(maker: Any) -> dict[str, bool]:
+    """Parameter names and whether each is required."""
+    if dataclasses.is_dataclass(maker):
+        return {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(maker)}
+    names = ("log_ref", "reward", "log_target", "beta", "log_chosen", "log_rejected", "log_prompts", "lengths")
+    return {name: name == "log_ref" for name in names}
+
+
+def _value(part: str, name: str, value: Any, folder: Path) -> Any:
+    if name in NESTED.get(part, ()):
+        return build(part, value, folder)
+    if isinstance(value, str) and value.endswith(".npy"):
+        return _load(f"{part}.{name}", folder / value)
+    if isinstance(value, list):
+        try:
+            return jnp.asarray(np.asarray(value))
+        except (TypeError, ValueError):
+            raise checks.ArgumentError(f"Argument `{part}.{name}` must be a rectangular array, but is {value!r}.") from None
+    return value
+
+
+def _load(name: str, path: Path) -> Any:
+    try:
+        return jnp.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise checks.ArgumentError(f"Argument `{name}` must name a readable .npy file, but {path} is not: {error}.") from None

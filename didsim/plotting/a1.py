@@ -1,0 +1,73 @@
+"""Picture of A1: JSD to the target against step, by reward form, and preference fit beside it."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+
+FLOOR = 1e-17
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Left: rewards with a reference; middle: without; right: fit of preferences against distance from the target."""
+    figure, (left, middle, right) = new_figure(2.75, [1.0, 1.0, 0.95])
+    free = data["reference_free"].values.astype(bool)
+    names = data["objective"].values
+    _curves(left, data, names[~free])
+    left.set_ylim(FLOOR, 2)
+    left.set_title("a  reward with a reference")
+    left.set_ylabel("JSD(π*, π_θ)  [nats]")
+    predicted_and_measured(left, predicted="exact limit")
+    _curves(middle, data, names[free])
+    middle.set_yscale("log")
+    middle.set_title("b  reference-free")
+    _mark_did(middle, data)
+    _fit(right, data, names, free)
+    return figure
+
+
+def _curves(ax: Axes, data: xr.Dataset, names: np.ndarray) -> None:
+    steps = np.maximum(data["step"].values, 0.7)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    labels = []
+    for name in names:
+        one = data.sel(objective=name)
+        colour = MEANING[str(name)]
+        curve = np.maximum(one["jsd_target"].transpose("seed", "record").values, FLOOR)
+        band(ax, steps, curve, colour)
+        limit = float(np.median(one["limit_jsd_target"]))
+        if limit > FLOOR:
+            ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
+        labels.append((float(np.median(curve[:, -1])), str(name), colour))
+    ax.set_xlim(steps[0], steps[-1])
+    ax.set_xlabel("step")
+    end_labels(ax, steps[-1], labels)
+
+
+def _mark_did(ax: Axes, data: xr.Dataset) -> None:
+    level = float(np.median(data["jsd_did"]))
+    ax.annotate("JSD(π*, q)", (1.0, level), textcoords="offset points", xytext=(2, -8), fontsize=7, color=MEANING["simpo γ=0"])
+
+
+def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> None:
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    for name, is_free in zip(names, free, strict=True):
+        one = data.sel(objective=name)
+        x = np.maximum(np.median(one["preference_misfit"].isel(record=-1)), FLOOR)
+        y = np.maximum(np.median(one["jsd_target"].isel(record=-1)), FLOOR)
+        ax.plot(x, y, "s" if is_free else "o", color=MEANING[str(name)], markersize=5)
+        if y < 1e-8 or x < 1e-8:
+            ax.annotate(
+                str(name), (x, y), textcoords="offset points", xytext=(7, 0), fontsize=7, va="center", color=MEANING[str(name)]
+            )
+    ax.set_xlim(FLOOR / 10, 50)
+    ax.set_ylim(FLOOR / 10, 50)
+    ax.text(0.97, 0.70, "all others", transform=ax.transAxes, ha="right", fontsize=7, color=BLACK)
+    ax.set_xlabel("preference misfit  [nats]")
+    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    ax.set_title("c  fit without target")

@@ -1,0 +1,92 @@
+"""Picture of A3: log-margins along the path of policies, their collinearity, and the share of pairs in order."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Left and second: margins of pairs from π_l to π*; third: increments against each other; right: order over time."""
+    figure, (line, bent, scatter, order) = new_figure(2.6, [1.0, 1.0, 1.05, 1.05])
+    _path(line, data, "power law", "a  power law: one line")
+    _path(bent, data, "bent link", "b  ordered, not in line")
+    bent.sharey(line)
+    bent.tick_params(labelleft=False)
+    line.set_ylabel("change of log-margin since π_ref  [nats]")
+    _increments(scatter, data)
+    _order(order, data)
+    return figure
+
+
+def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
+    """Margins at π_l, π_ref, trained policies and π*, each minus the margin at π_ref, against the place on the path."""
+    beta = data.attrs["beta"]
+    one = data.sel(link=link).isel(seed=0)
+    first, second = data["pair_first"].values, data["pair_second"].values
+
+    def margin(values: np.ndarray) -> np.ndarray:
+        return values[..., first] - values[..., second]
+
+    aim, rejected, trained = margin(one["aim"].values), -margin(one["data"].values), margin(one["log_ratio"].values)
+    last = float(one["place"].values[-1])
+    shown = [k for k in np.searchsorted(one["place"].values, last * np.array([0.3, 0.6])) if k < trained.shape[0]]
+    where = np.concatenate([[-beta, 0.0], one["place"].values[shown], [1.0]])
+    rows = np.stack([rejected, np.zeros_like(aim), *trained[shown], aim])
+    span = np.array([-beta, 1.0])
+    for pair in range(rows.shape[1]):
+        ax.plot(span, span * aim[pair], color=GREY, linestyle="--", linewidth=0.6)
+        ax.plot(where, rows[:, pair], color=MEANING[link], linewidth=0.9, marker="o", markersize=2)
+    for place, name in ((-beta, "π_l"), (0.0, "π_ref"), (1.0, "π*")):
+        ax.axvline(place, color=GREY, linewidth=0.4, zorder=0)
+        ax.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
+    ax.set_title(title, pad=14)
+    ax.set_xlabel("place on the path to π*")
+
+
+def _increments(ax: Axes, data: xr.Dataset) -> None:
+    """Data margins M_w - M_l of all pairs of the first world against the margins M* - M_ref that should be learned."""
+    beta = data.attrs["beta"]
+    n = data.sizes["response"]
+    first, second = np.triu_indices(min(n, 200), 1)
+    reach = 0.0
+    for link in ("bent link", "power law"):
+        one = data.sel(link=link).isel(seed=0)
+        x = one["aim"].values[first] - one["aim"].values[second]
+        y = one["data"].values[first] - one["data"].values[second]
+        sign = np.sign(x)
+        ax.plot(x * sign, y * sign, ".", color=MEANING[link], markersize=1.6, rasterized=True)
+        reach = max(reach, float(np.abs(x).max()))
+        top = np.argmax(np.abs(x))
+        ax.annotate(
+            link, (abs(x[top]), abs(y[top])), textcoords="offset points", xytext=(-4, 4), ha="right", fontsize=7,
+            color=MEANING[link],
+        )  # fmt: skip
+    ax.plot([0, reach], [0, beta * reach], color=BLACK, linestyle="--", linewidth=0.9)
+    ax.annotate(
+        f"slope β = {beta:g}", (0.62 * reach, 0.62 * beta * reach), textcoords="offset points", xytext=(2, -11), fontsize=7
+    )
+    ax.set_xlabel("M_π* − M_π_ref  [nats]")
+    ax.set_ylabel("M_π_w − M_π_l  [nats]")
+    ax.set_title("c  all pairs", pad=14)
+
+
+def _order(ax: Axes, data: xr.Dataset) -> None:
+    """Share of pairs in the data's order while training, and the distance that order alone does not remove."""
+    steps = np.maximum(data["step"].values, 0.7)[1:]
+    distance = ax.twinx()
+    for link in ("power law", "bent link"):
+        one = data.sel(link=link).transpose("seed", "record", ...)
+        band(ax, steps, one["ordered_share"].values[:, 1:], MEANING[link])
+        band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), MEANING[link], linestyle=":")
+    ax.set_xscale("log")
+    distance.set_yscale("log")
+    distance.spines["right"].set_visible(True)
+    distance.set_ylabel("JSD(π*, π_θ)  [nats], dotted")
+    ax.set_ylim(top=1.003)
+    ax.set_ylabel("pairs in order: share, solid")
+    ax.set_xlabel("step")
+    ax.set_title("d  order comes early", pad=14)

@@ -1,0 +1,93 @@
+"""Picture of B1: comparison graph, null space, where descent lands, and the mass that leaks off the support."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, BLOCKS, GREY, MEANING, band, new_figure, styled
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Graph of what is compared; dimension of what is left open; landing points per response; off-support mass."""
+    figure, (graph, null, landing, mass) = new_figure(2.6, [0.85, 0.8, 1.35, 1.1])
+    _graph(graph, data)
+    _null(null, data)
+    _landing(landing, data)
+    _mass(mass, data)
+    return figure
+
+
+def _colours(data: xr.Dataset) -> list[str]:
+    return [BLOCKS[b % len(BLOCKS)] if b >= 0 else MEANING["unseen"] for b in data["block"].values]
+
+
+def _graph(ax: Axes, data: xr.Dataset) -> None:
+    block = data["block"].values
+    n = min(len(block), 60)
+    chosen = np.linspace(0, len(block) - 1, n).astype(int)
+    angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
+    x, y = np.cos(angle), np.sin(angle)
+    colours = [_colours(data)[k] for k in chosen]
+    for i in range(n):
+        for j in range(i + 1, n):
+            if block[chosen[i]] == block[chosen[j]] >= 0:
+                ax.plot([x[i], x[j]], [y[i], y[j]], color=colours[i], linewidth=0.3, alpha=0.6)
+    for i in range(n):
+        seen = block[chosen[i]] >= 0
+        ax.plot(x[i], y[i], "o", color=colours[i], markersize=4, markerfacecolor=colours[i] if seen else "white")
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    ax.set_title("a  what is compared")
+    ax.text(0, -1.45, "○ never shown", ha="center", fontsize=7, color=MEANING["unseen"])
+
+
+def _null(ax: Axes, data: xr.Dataset) -> None:
+    count, nullity = data["component_count"].values, data["nullity"].values
+    top = max(count.max(), nullity.max()) + 1
+    ax.plot([0, top], [0, top], color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot(count, nullity, "o", color=MEANING["gradient descent"], alpha=0.5, markeredgewidth=0)
+    ax.set_xlabel("components of the graph")
+    ax.set_ylabel("null-space dimension")
+    ax.set_title(f"b  S1, {len(count)} samplers")
+
+
+def _landing(ax: Axes, data: xr.Dataset) -> None:
+    """Change of log-probability since π_ref, per response, first world: predicted bars, trained marks."""
+    one = data.isel(seed=0)
+    ref = one["log_ref"].values
+    place = np.arange(len(ref))
+    for k, (colour, height) in enumerate(zip(_colours(data), one["predicted"].values - ref, strict=True)):
+        ax.plot([k - 0.38, k + 0.38], [height, height], color=colour, linestyle=(0, (1.2, 0.6)), linewidth=2.2)
+    for name, mark in (("gradient descent", "o"), ("Adam", "x")):
+        change = one["final"].sel(optimiser=name).values - ref
+        ax.plot(
+            place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=2.6 if mark == "o" else 4, label=name
+        )
+    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.set_xlabel("response (dashes: predicted, by block)")
+    ax.set_ylabel("log π_∞ − log π_ref  [nats]")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.22 * (high - low))
+    ax.legend(loc="upper left", ncols=2, handletextpad=0.1, columnspacing=0.8, borderaxespad=0.1)
+    ax.set_title("c  S2: where descent lands")
+
+
+def _mass(ax: Axes, data: xr.Dataset) -> None:
+    coverage = data["coverage"].values
+    for reference in ("uniform", "weak"):
+        one = data.sel(reference=reference).transpose("seed", "coverage", ...)
+        ratio = one["mass_after"].values / one["mass_before"].values
+        band(ax, coverage, ratio, MEANING[reference], marker="o")
+        predicted = np.median(one["mass_predicted"].values / one["mass_before"].values, axis=0)
+        ax.plot(coverage, predicted, color=BLACK, linestyle="--", linewidth=0.9)
+        ax.annotate(
+            f"{reference} π_ref", (coverage[-1], predicted[-1]), textcoords="offset points",
+            xytext=(-2, 9 if reference == "weak" else -12), ha="right", fontsize=7, color=MEANING[reference],
+        )  # fmt: skip
+    ax.axhline(1, color=GREY, linewidth=0.4, zorder=0)
+    ax.set_yscale("log")
+    ax.set_xlabel("share of responses ever shown")
+    ax.set_ylabel("mass of unseen ÷ before")
+    ax.set_title("d  S3: unseen mass")

@@ -1,0 +1,128 @@
+"""What does a didsim picture look like?  One style, one colour per meaning, dashed for predicted, solid for measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+STYLE = Path(__file__).with_name("didsim.mplstyle")
+WIDTH = 7.0
+
+# Okabe and Ito's colours, safe for colour-blind readers; the meaning decides, not the order.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+GREY = "#888888"
+MEANING = {
+    "dpo": BLUE,
+    "cdpo": SKY,
+    "ipo[sum]": GREEN,
+    "hinge": ORANGE,
+    "dpop": RED,
+    "exo_pair": PINK,
+    "kto": BLACK,
+    "rlhf": GREY,
+    "simpo γ=0": RED,
+    "simpo γ>0": ORANGE,
+    "cpo": GREEN,
+    "orpo": PINK,
+    "slic": SKY,
+    "sft": GREY,
+    "target": BLACK,
+    "reference": GREY,
+    "power law": BLUE,
+    "bent link": RED,
+    "gradient descent": BLUE,
+    "Adam": ORANGE,
+    "uniform": BLUE,
+    "weak": RED,
+    "unseen": GREY,
+}
+BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+
+
+def new_figure(height: float, widths: Sequence[float], **kwargs: Any) -> tuple[Figure, list[Axes]]:
+    """Figure of one row of panels in the house style, with the panels lettered."""
+    with matplotlib.rc_context(fname=STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        axes = list(np.ravel(figure.subplots(1, len(widths), width_ratios=widths, **kwargs)))
+        figure.get_layout_engine().set(w_pad=0.06, wspace=0.03)  # type: ignore[union-attr]
+    return figure, axes
+
+
+def styled(draw):
+    """Decorator: run a drawing function in the house style, whatever the caller's settings are."""
+
+    def inside(*args: Any, **kwargs: Any) -> Figure:
+        with matplotlib.rc_context(fname=STYLE):
+            return draw(*args, **kwargs)
+
+    inside.__doc__ = draw.__doc__
+    return inside
+
+
+def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) -> None:
+    """Median line over the first axis with the central 95 % shaded."""
+    low, middle, high = np.nanquantile(values, [0.025, 0.5, 0.975], axis=0)
+    ax.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+    ax.plot(x, middle, color=colour, **line)
+
+
+def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *, gap: float = 0.062) -> None:
+    """Direct labels at the right end of lines, moved apart so that none overlap.
+
+    ``entries`` are (y in data units, text, colour); ``gap`` is the least distance as a share of the axis height.
+    """
+    low, high = ax.get_ylim()
+    log = ax.get_yscale() == "log"
+    place = np.array([(np.log(y) if log else y) for y, _, _ in entries])
+    start, stop = (np.log(low), np.log(high)) if log else (low, high)
+    height = np.clip((place - start) / (stop - start), 0.02, 0.98)
+    order = np.argsort(height)
+    spread = _spread(height[order], gap)
+    for rank, which in enumerate(order):
+        _, text, colour = entries[which]
+        ax.annotate(
+            text,
+            xy=(x, entries[which][0]),
+            xytext=(1.03, spread[rank]),
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=7,
+            va="center",
+            ha="left",
+            annotation_clip=False,
+        )
+
+
+def predicted_and_measured(ax: Axes, **kwargs: Any) -> None:
+    """Small legend: dashed predicted, solid measured."""
+    handles = [
+        Line2D([], [], color=GREY, linestyle="-", label=kwargs.pop("measured", "trained")),
+        Line2D([], [], color=GREY, linestyle="--", linewidth=1.0, label=kwargs.pop("predicted", "predicted")),
+    ]
+    ax.legend(handles=handles, **{"loc": "lower left", "handlelength": 2.2, **kwargs})
+
+
+def _spread(heights: np.ndarray, gap: float) -> np.ndarray:
+    """Sorted heights pushed apart to at least ``gap``, staying centred on where they were."""
+    groups: list[list[float]] = []
+    for height in heights:
+        groups.append([height])
+        while len(groups) > 1 and _bottom(groups[-1], gap) < _top(groups[-2], gap) + gap:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    placed = np.concatenate([_bottom(group, gap) + gap * np.arange(len(group)) for group in groups])
+    return placed - max(0.0, placed[-1] - 1.0) + max(0.0, -placed[0])
+
+
+def _bottom(group: list[float], gap: float) -> float:
+    return float(np.mean(group)) - gap * (len(group) - 1) / 2
+
+
+def _top(group: list[float], gap: float) -> float:
+    return _bottom(group, gap) + gap * (len(group) - 1)
