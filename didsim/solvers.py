@@ -15,7 +15,7 @@ from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from didsim import checks, simplex
 from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, responses
@@ -142,28 +142,17 @@ def check_pair_law(problem: Problem, sampler: Sampler, log_policy: Float[Array, 
 
 @functools.partial(jax.jit, static_argnames=("count", "steps"))
 def _solve(problem, objective, sampler, labels, log_start, seed, count: int, steps: int) -> Solution:
-    prompts, n = log_start.shape
-    many = _repeat(problem, count)
-    noise = normal(jax.random.key(seed), (count, prompts, n)).astype(log_start.dtype)
-    logits = (log_start + noise.at[0].set(0.0)).reshape(count * prompts, n)
-    ends = _through_widths(many, objective, sampler, labels, logits, steps)
-    ends = jax.tree.map(lambda leaf: leaf.reshape(count, prompts, *leaf.shape[1:]), ends)
+    noise = normal(jax.random.key(seed), (count, *log_start.shape)).astype(log_start.dtype)
+    starts = log_start + noise.at[0].set(0.0)
+    # A sampler or a label model may hold one law per prompt: starts are an axis of their own, not more prompts.
+    ends = jax.vmap(lambda logits: _through_widths(problem, objective, sampler, labels, logits, steps))(starts)
     value = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
     unit = 1.0 + jnp.abs(value.min(0))
     # Among equal values the first start wins: where the data leaves directions open, it is the one the caller chose.
     best = jnp.argmax(value <= value.min(0) + 64.0 * jnp.finfo(value.dtype).eps * unit, axis=0)
     slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * unit
-    chosen = jax.tree.map(lambda leaf: leaf[best, jnp.arange(prompts)], ends)
+    chosen = jax.tree.map(lambda leaf: leaf[best, jnp.arange(best.size)], ends)
     return replace(chosen, agreeing=jnp.sum(value <= value.min(0) + slack, axis=0))
-
-
-def _repeat(problem: Problem, count: int) -> Problem:
-    """The problem with its prompts repeated, one copy for each start."""
-
-    def tile(leaf: Array) -> Array:
-        return leaf if leaf.ndim == 0 else jnp.tile(leaf, (count,) + (1,) * (leaf.ndim - 1))
-
-    return jax.tree.map(tile, problem)
 
 
 def _through_widths(problem, objective: Objective, sampler, labels, logits, steps: int) -> Solution:
@@ -176,7 +165,7 @@ def _through_widths(problem, objective: Objective, sampler, labels, logits, step
         end = _newton(problem, objective.smoothed(width), sampler, labels, logits, steps)
         return end.log_policy, end
 
-    first = _newton(problem, objective.smoothed(widths[0]), sampler, labels, logits, 0)
+    first = _judge(problem, objective.smoothed(widths[0]), sampler, labels, simplex.normalize(logits))
     _, ends = jax.lax.scan(stage, logits, widths)
     last = jax.tree.map(lambda leaf: leaf[-1], ends)
     settled = _settle_null(problem, objective.smoothed(widths[-1]), sampler, labels, logits, last)
@@ -202,31 +191,32 @@ def _newton(problem, objective, sampler, labels, logits, steps: int) -> Solution
         length = _line_search(problem, objective, sampler, labels, x, direction, at)
         move = jnp.where(done[:, None], 0.0, length[:, None] * direction)
         size = jnp.where(done, 0.0, jnp.max(jnp.abs(direction), -1))
-        finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size) | _settled(at, direction)
+        finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size)
         return count + 1, simplex.normalize(x + move), size, finished, taken + (~done)
 
     prompts = logits.shape[0]
     x0 = simplex.normalize(logits)
     state = (0, x0, jnp.full((prompts,), jnp.inf, dtype), jnp.zeros((prompts,), bool), jnp.zeros((prompts,), int))
     _, x, _, _, taken = jax.lax.while_loop(going, body, state)
+    return replace(_judge(problem, objective, sampler, labels, x), iterations=taken)
+
+
+def _judge(problem, objective, sampler, labels, x) -> Solution:
+    """A point with the evidence of its being a minimum."""
     at = _expansion(problem, objective, sampler, labels, x)
     direction, nullity, _ = _newton_direction(at)
-    scale = jnp.maximum(jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2)), jnp.finfo(dtype).tiny)
+    eps = jnp.finfo(x.dtype).eps
+    scale = jnp.maximum(jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2)), jnp.finfo(x.dtype).tiny)
     relative = jnp.max(jnp.where(at.gradient == 0, 0.0, jnp.abs(at.gradient) / scale), -1)
     step = jnp.max(jnp.abs(direction), -1)
     # A step that stays long while the loss has nothing left to gain leads to a minimum at infinity.
-    ending = jnp.where(_settled(at, direction), Status.UNBOUNDED, Status.STALLED)
+    gain = -jnp.sum(at.gradient * direction, -1)
+    ending = jnp.where(gain <= eps**1.5 * (1.0 + jnp.abs(at.value)), Status.UNBOUNDED, Status.STALLED)
+    status = jnp.where(step <= eps**0.375, Status.CONVERGED, ending)
     # Responses without mass are no unknowns: their rows are zero, but nothing about them is left open.
     absent = jnp.sum(~jnp.isfinite(x), -1)
-    return Solution(
-        x, at.value, relative, step, nullity - absent, jnp.where(step <= jnp.sqrt(tolerance), 0, ending), taken, taken
-    )
-
-
-def _settled(at: Expansion, direction: Float[Array, "prompts n"]) -> Bool[Array, " prompts"]:
-    """Whether a full step would gain less than rounding could ever show."""
-    gain = -jnp.sum(at.gradient * direction, -1)
-    return gain <= jnp.finfo(gain.dtype).eps ** 1.5 * (1.0 + jnp.abs(at.value))
+    none = jnp.zeros_like(nullity)
+    return Solution(x, at.value, relative, step, nullity - absent, status, none, none)
 
 
 def _expansion(problem, objective, sampler, labels, x) -> Expansion:

@@ -86,6 +86,8 @@ def test_the_check_sees(room, source, complaint):
 
 
 def test_the_check_lets_pass():
-    assert complaints("sweeps", "import jax\nfrom didsim import checks\nfrom didsim.sweeps.grid import Grid\nimport os.path") == []
+    assert (
+        complaints("sweeps", "import jax\nfrom didsim import checks\nfrom didsim.sweeps.grid import Grid\nimport os.path") == []
+    )
     assert complaints("objectives", "from .parts import dpo\nfrom ..samplers import Mix", "didsim.objectives") == []
     assert complaints("experiments", "from didsim.plotting import axes") == []

@@ -316,20 +316,35 @@ HALF, SURE, THIRDS = oracles.log([0.5, 0.5]), oracles.log([1.0, 0.0]), oracles.l
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: did.log_did(HALF, SURE), "`log_ref` must have mass wherever `log_p` has, but is zero at index 1 where `log_p` is 0.5"),
+        (
+            lambda: did.log_did(HALF, SURE),
+            "`log_ref` must have mass wherever `log_p` has, but is zero at index 1 where `log_p` is 0.5",
+        ),
         (lambda: did.log_did(np.exp(HALF), HALF), "`log_p` must be normalised"),
         (lambda: did.log_did(HALF, np.array([0.0, np.nan])), "`log_ref` must hold log-probabilities"),
         (lambda: did.log_did(HALF, THIRDS), "`log_ref` must have as many responses as `log_p`, 2, but has 3"),
         (lambda: did.log_did(np.stack([HALF] * 2), np.stack([HALF] * 3)), "`log_ref` must have prompts that match `log_p`"),
-        (lambda: did.learned_policy(HALF, SURE, HALF, 1.0), "`log_rejected` must give every response some mass, but is -inf at index 1"),
-        (lambda: did.learned_policy(SURE, HALF, HALF, 1.0), "`log_chosen` must give every response some mass, but is -inf at index 1"),
-        (lambda: did.learned_policy(HALF, HALF, THIRDS, 1.0), "`log_ref` must have as many responses as `log_chosen`, 2, but has 3"),
+        (
+            lambda: did.learned_policy(HALF, SURE, HALF, 1.0),
+            "`log_rejected` must give every response some mass, but is -inf at index 1",
+        ),
+        (
+            lambda: did.learned_policy(SURE, HALF, HALF, 1.0),
+            "`log_chosen` must give every response some mass, but is -inf at index 1",
+        ),
+        (
+            lambda: did.learned_policy(HALF, HALF, THIRDS, 1.0),
+            "`log_ref` must have as many responses as `log_chosen`, 2, but has 3",
+        ),
         (lambda: did.learned_policy(HALF, HALF, HALF, 0.0), "`beta` must be positive and finite, but is 0"),
         (lambda: did.learned_policy(HALF, HALF, HALF, np.inf), "`beta` must be positive and finite, but is inf"),
-        (lambda: did.optimal_rejected(HALF, HALF, SURE, 1.0), "`log_target` must give every response some mass, but is -inf at index 1"),
+        (
+            lambda: did.optimal_rejected(HALF, HALF, SURE, 1.0),
+            "`log_target` must give every response some mass, but is -inf at index 1",
+        ),
         (lambda: did.optimal_rejected(HALF, HALF, HALF, -2.0), "`beta` must be positive and finite, but is -2"),
     ],
-)  # fmt: skip
+)
 def test_refused(call, message):
     with pytest.raises(ArgumentError, match=f"^Argument {message}"):
         call()

@@ -166,10 +166,13 @@ def test_gaps_and_gather():
         (lambda: BradleyTerry(0.0), "`temperature` must be positive and finite, but is 0"),
         (lambda: BradleyTerry(float("nan")), "`temperature` must be positive and finite, but is nan"),
         (lambda: Flipped(AsShown(), 1.5), r"`rate` must be in \[0, 1\], but is 1.5"),
-        (lambda: PreferenceMatrix(jnp.ones((2, 2))), r"`table` must satisfy P\[a,b\] \+ P\[b,a\] = 1, but is off by 1 at index \(0, 0\)"),
+        (
+            lambda: PreferenceMatrix(jnp.ones((2, 2))),
+            r"`table` must satisfy P\[a,b\] \+ P\[b,a\] = 1, but is off by 1 at index \(0, 0\)",
+        ),
         (lambda: PreferenceMatrix(2.0 * jnp.eye(2)), r"`table` must be in \[0, 1\], but is 2 at index \(0, 0\)"),
     ],
-)  # fmt: skip
+)
 def test_refused(call, message):
     with pytest.raises(ArgumentError, match=f"^Argument {message}"):
         call()

@@ -122,7 +122,7 @@ CASES = {
         lambda i: Mix(Mix(Uniform(), OnPolicy()), ReferencePairs(), 0.25),
         lambda i: 0.375 * (EVEN + product(i.policy, i.policy)) + 0.25 * product(i.ref, i.ref),
     ),
-}  # fmt: skip
+}
 INSTANCES = [Parts(seed) for seed in range(3)]
 
 
@@ -304,7 +304,7 @@ SHAPE = r"must have a shape that broadcasts to"
         (lambda: Joint(jnp.zeros((3, 3))), rf"`log_joint` {SHAPE} \(2, 4, 4\), but has shape \(3, 3\)"),
         (lambda: Blocks(jnp.zeros(3, int)), rf"`block` {SHAPE} \(2, 4\), but has shape \(3,\)"),
     ],
-)  # fmt: skip
+)
 def test_refused(make, message):
     with pytest.raises(ArgumentError, match=f"^Argument {message}"):
         make().pair_law(INSTANCES[0].problem(), jnp.asarray(INSTANCES[0].policy))

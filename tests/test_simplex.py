@@ -170,6 +170,16 @@ def test_gradients_in_free_logits_match_differences(function):
     np.testing.assert_allclose(jax.grad(value)(logits), differences, atol=1e-8)
 
 
+@pytest.mark.parametrize("far", [-5000.0, -np.inf])
+@pytest.mark.parametrize("function", [simplex.kl, simplex.jsd, lambda p, q: simplex.entropy(p)], ids=["kl", "jsd", "entropy"])
+def test_gradients_stay_finite_without_mass(function, far):
+    slope = jax.jit(jax.grad(lambda free, q: function(simplex.normalize(free), q)))
+    values = slope(jnp.asarray([0.0, 1.0, far]), jnp.log(jnp.asarray([0.2, 0.3, 0.5])))
+    assert bool(jnp.all(jnp.isfinite(values)))
+    two = slope(jnp.asarray([0.0, 1.0, -60.0]), jnp.log(jnp.asarray([0.2, 0.3, 0.5])))  # as good as no mass
+    assert_close(values, two, atol=1e-12)
+
+
 @pytest.mark.parametrize("function", [simplex.kl, simplex.jsd])
 def test_gradient_vanishes_where_the_laws_meet(function):
     q = JAX_Q[11]

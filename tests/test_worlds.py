@@ -185,10 +185,16 @@ OF = r"must have"
     [
         (lambda: problem(EVEN), "`reward` or `log_target` must be given, exactly one, but neither is"),
         (lambda: problem(EVEN, reward=EVEN, log_target=EVEN), "`reward` or `log_target` must be given, exactly one, but both is"),
-        (lambda: problem(oracles.log([1.0, 0.0]), reward=EVEN), "`log_ref` must give every response some mass, but is -inf at index 1"),
+        (
+            lambda: problem(oracles.log([1.0, 0.0]), reward=EVEN),
+            "`log_ref` must give every response some mass, but is -inf at index 1",
+        ),
         (lambda: problem(EVEN, log_target=oracles.log([1.0, 0.0])), "`log_target` must give every response some mass"),
         (lambda: problem(np.exp(EVEN), reward=EVEN), "`log_ref` must be normalised"),
-        (lambda: problem(EVEN[None, None], reward=EVEN), rf"`log_ref` {OF} shape \(n,\) or \(prompts, n\), but has shape \(1, 1, 2\)"),
+        (
+            lambda: problem(EVEN[None, None], reward=EVEN),
+            rf"`log_ref` {OF} shape \(n,\) or \(prompts, n\), but has shape \(1, 1, 2\)",
+        ),
         (lambda: problem(EVEN, reward=EVEN, beta=0.0), "`beta` must be positive and finite, but is 0"),
         (lambda: problem(EVEN, reward=EVEN, beta=np.ones(2)), r"`beta` must be one number for all prompts, but has shape \(2,\)"),
         (lambda: problem(EVEN, reward=np.array([0.0, np.inf])), "`reward` must be finite, but is inf at index 1"),
@@ -198,9 +204,15 @@ OF = r"must have"
         (lambda: problem(EVEN, reward=np.zeros((3, 2))), f"`reward` {OF} 1 prompts as `log_ref` has, but has 3"),
         (lambda: problem(EVEN, reward=EVEN, log_chosen=np.zeros(2)), "`log_chosen` must be normalised"),
         (lambda: problem(EVEN, reward=EVEN, log_rejected=np.full(2, np.nan)), "`log_rejected` must hold log-probabilities"),
-        (lambda: problem(EVEN, reward=EVEN, lengths=np.array([1.0, 0.5])), "`lengths` must be finite and at least 1, but is 0.5 at index 1"),
+        (
+            lambda: problem(EVEN, reward=EVEN, lengths=np.array([1.0, 0.5])),
+            "`lengths` must be finite and at least 1, but is 0.5 at index 1",
+        ),
         (lambda: problem(EVEN, reward=EVEN, log_prompts=np.zeros(2)), "`log_prompts` must be normalised"),
-        (lambda: problem(EVEN, reward=EVEN, log_prompts=EVEN), rf"`log_prompts` {OF} one entry per prompt, shape \(1,\), but has shape \(2,\)"),
+        (
+            lambda: problem(EVEN, reward=EVEN, log_prompts=EVEN),
+            rf"`log_prompts` {OF} one entry per prompt, shape \(1,\), but has shape \(2,\)",
+        ),
         (lambda: RandomTarget(n=1), "`n` must be an integer of at least 2, but is 1"),
         (lambda: RandomTarget(prompts=0), "`prompts` must be an integer of at least 1, but is 0"),
         (lambda: RandomTarget(beta=-1.0), "`beta` must be positive and finite, but is -1"),
@@ -210,7 +222,7 @@ OF = r"must have"
         (lambda: RandomReward(beta=0.0), "`beta` must be positive and finite, but is 0"),
         (lambda: RandomReward(reference_skill=np.nan), "`reference_skill` must be finite, but is nan"),
     ],
-)  # fmt: skip
+)
 def test_refused(call, message):
     with pytest.raises(ArgumentError, match=f"^Argument {message}"):
         call()

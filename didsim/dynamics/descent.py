@@ -94,14 +94,13 @@ def descend(
 
     dtype = problem.log_ref.dtype
     state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(jnp.inf, dtype), jnp.asarray(False))
-    first = record(params)
-    state, later = jax.lax.scan(advance, state, jnp.asarray(moments[1:], jnp.int32))
+    state, recorded = jax.lax.scan(advance, state, jnp.asarray(moments, jnp.int32))
     count, params, _, norm, stopped = state
     log_policy = policy.log_probs(params)
     status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
     return Trajectory(
         steps=jnp.asarray(moments, jnp.int32),
-        metrics=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, later),
+        metrics=recorded,
         log_policy=log_policy,
         params=params,
         gradient_norm=norm,

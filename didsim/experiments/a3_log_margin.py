@@ -30,7 +30,7 @@ from didsim.worlds import Problem, RandomTarget, World
 class Config:
     """Numbers of A3; the configuration is this project's own."""
 
-    FAST: ClassVar[dict] = {"steps": 3000, "seeds": 4}
+    FAST: ClassVar[dict] = {"steps": 6000, "seeds": 4}
 
     n: Annotated[int, Field(ge=3, le=5000)] = 32
     beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
@@ -38,7 +38,7 @@ class Config:
     seeds: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     steps: Annotated[int, Field(ge=10)] = 10_000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
     records: Annotated[int, Field(ge=5)] = 60
     shown_pairs: Annotated[int, Field(ge=2, le=40)] = 12
 

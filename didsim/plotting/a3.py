@@ -10,13 +10,12 @@ from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Left and second: margins of pairs from π_l to π*; third: increments against each other; right: order over time."""
-    figure, (line, bent, scatter, order) = new_figure(2.6, [1.0, 1.0, 1.05, 1.05])
-    _path(line, data, "power law", "a  power law: one line")
-    _path(bent, data, "bent link", "b  ordered, not in line")
-    bent.sharey(line)
-    bent.tick_params(labelleft=False)
-    line.set_ylabel("change of log-margin since π_ref  [nats]")
+    """Top: margins of pairs from π_l to π*, straight or bent; below: all increments, and the order of pairs over time."""
+    figure, (line, bent, scatter, order) = new_figure(4.7, [1.0, 1.0], rows=2)
+    _path(line, data, "power law", "a  power law: every pair on its line")
+    _path(bent, data, "bent link", "b  bent link: in order, not in line")
+    for ax in (line, bent):
+        ax.set_ylabel("log-margin − that of π_ref  [nats]")
     _increments(scatter, data)
     _order(order, data)
     return figure
@@ -43,8 +42,9 @@ def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
     for place, name in ((-beta, "π_l"), (0.0, "π_ref"), (1.0, "π*")):
         ax.axvline(place, color=GREY, linewidth=0.4, zorder=0)
         ax.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
+    ax.annotate("trained", (0.45, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=GREY)
     ax.set_title(title, pad=14)
-    ax.set_xlabel("place on the path to π*")
+    ax.set_xlabel("place on the path from π_ref (0) to π* (1)")
 
 
 def _increments(ax: Axes, data: xr.Dataset) -> None:
@@ -58,7 +58,7 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
         x = one["aim"].values[first] - one["aim"].values[second]
         y = one["data"].values[first] - one["data"].values[second]
         sign = np.sign(x)
-        ax.plot(x * sign, y * sign, ".", color=MEANING[link], markersize=1.6, rasterized=True)
+        ax.plot(x * sign, y * sign, ".", color=MEANING[link], markersize=2.2, rasterized=True)
         reach = max(reach, float(np.abs(x).max()))
         top = np.argmax(np.abs(x))
         ax.annotate(
@@ -71,7 +71,7 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
     )
     ax.set_xlabel("M_π* − M_π_ref  [nats]")
     ax.set_ylabel("M_π_w − M_π_l  [nats]")
-    ax.set_title("c  all pairs", pad=14)
+    ax.set_title("c  all pairs of one world")
 
 
 def _order(ax: Axes, data: xr.Dataset) -> None:
@@ -89,4 +89,4 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
     ax.set_ylim(top=1.003)
     ax.set_ylabel("pairs in order: share, solid")
     ax.set_xlabel("step")
-    ax.set_title("d  order comes early", pad=14)
+    ax.set_title("d  order comes early, the target only on the line")

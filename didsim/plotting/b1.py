@@ -11,10 +11,10 @@ from didsim.plotting.style import BLACK, BLOCKS, GREY, MEANING, band, new_figure
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Graph of what is compared; dimension of what is left open; landing points per response; off-support mass."""
-    figure, (graph, null, landing, mass) = new_figure(2.6, [0.85, 0.8, 1.35, 1.1])
+    figure, (graph, landing, null, mass) = new_figure(4.7, [1.0, 1.25], rows=2)
     _graph(graph, data)
-    _null(null, data)
     _landing(landing, data)
+    _null(null, data)
     _mass(mass, data)
     return figure
 
@@ -40,7 +40,7 @@ def _graph(ax: Axes, data: xr.Dataset) -> None:
     ax.set_aspect("equal")
     ax.set_axis_off()
     ax.set_title("a  what is compared")
-    ax.text(0, -1.45, "○ never shown", ha="center", fontsize=7, color=MEANING["unseen"])
+    ax.text(1.15, 0.9, "○ never shown", ha="left", fontsize=7, color=MEANING["unseen"])
 
 
 def _null(ax: Axes, data: xr.Dataset) -> None:
@@ -50,7 +50,7 @@ def _null(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(count, nullity, "o", color=MEANING["gradient descent"], alpha=0.5, markeredgewidth=0)
     ax.set_xlabel("components of the graph")
     ax.set_ylabel("null-space dimension")
-    ax.set_title(f"b  S1, {len(count)} samplers")
+    ax.set_title(f"c  S1: what is left open, {len(count)} samplers")
 
 
 def _landing(ax: Axes, data: xr.Dataset) -> None:
@@ -59,11 +59,11 @@ def _landing(ax: Axes, data: xr.Dataset) -> None:
     ref = one["log_ref"].values
     place = np.arange(len(ref))
     for k, (colour, height) in enumerate(zip(_colours(data), one["predicted"].values - ref, strict=True)):
-        ax.plot([k - 0.38, k + 0.38], [height, height], color=colour, linestyle=(0, (1.2, 0.6)), linewidth=2.2)
+        ax.plot([k - 0.45, k + 0.45], [height, height], color=colour, linestyle=(0, (1.0, 0.5)), linewidth=2.0)
     for name, mark in (("gradient descent", "o"), ("Adam", "x")):
         change = one["final"].sel(optimiser=name).values - ref
         ax.plot(
-            place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=2.6 if mark == "o" else 4, label=name
+            place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=2.2 if mark == "o" else 4, label=name
         )
     ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
     ax.set_xlabel("response (dashes: predicted, by block)")
@@ -71,7 +71,7 @@ def _landing(ax: Axes, data: xr.Dataset) -> None:
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + 0.22 * (high - low))
     ax.legend(loc="upper left", ncols=2, handletextpad=0.1, columnspacing=0.8, borderaxespad=0.1)
-    ax.set_title("c  S2: where descent lands")
+    ax.set_title("b  S2: where gradient descent lands")
 
 
 def _mass(ax: Axes, data: xr.Dataset) -> None:
@@ -89,5 +89,5 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
     ax.axhline(1, color=GREY, linewidth=0.4, zorder=0)
     ax.set_yscale("log")
     ax.set_xlabel("share of responses ever shown")
-    ax.set_ylabel("mass of unseen ÷ before")
-    ax.set_title("d  S3: unseen mass")
+    ax.set_ylabel("mass never shown ÷ before")
+    ax.set_title("d  S3: mass of what is never shown")

@@ -46,12 +46,12 @@ MEANING = {
 BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 
 
-def new_figure(height: float, widths: Sequence[float], **kwargs: Any) -> tuple[Figure, list[Axes]]:
-    """Figure of one row of panels in the house style, with the panels lettered."""
+def new_figure(height: float, widths: Sequence[float], *, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """Figure of one text width with ``rows`` rows of panels in the house style."""
     with matplotlib.rc_context(fname=STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = list(np.ravel(figure.subplots(1, len(widths), width_ratios=widths, **kwargs)))
-        figure.get_layout_engine().set(w_pad=0.06, wspace=0.03)  # type: ignore[union-attr]
+        axes = list(np.ravel(figure.subplots(rows, len(widths), width_ratios=widths)))
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03)  # type: ignore[union-attr]
     return figure, axes
 
 
