@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -63,7 +64,7 @@ def verdict_table(outcomes: list[Outcome]) -> Table:
         for place, verdict in enumerate(outcome.verdicts):
             table.add_row(
                 outcome.entry.id if place == 0 else "",
-                verdict.name,
+                escape(verdict.name),
                 f"{verdict.value:.3g}",
                 f"{'≤' if verdict.sense == '<=' else '≥'} {verdict.bound:.3g}",
                 "ok" if verdict.ok else "[bold red]FAILED[/]",

@@ -85,7 +85,7 @@ def solve(
         labels: who wins; "the first one shown" if both sampler and labels are missing.
         start: log-law to start from, π_ref if missing; null directions of the Hessian keep its value.
         starts: number of starts, the first at ``start`` and the others with normal noise on the logits; 1 for a convex
-            objective and 8 otherwise if missing.
+            objective and 4 otherwise if missing.
         steps: most Newton steps at each rounding of the kinks, > 0.
         seed: seed of the extra starts.
 
@@ -105,7 +105,7 @@ def solve(
     """
     sampler, labels = default_data(sampler, labels)
     checks.whole("steps", steps, least=1)
-    count = checks.whole("starts", starts, least=1) if starts is not None else (1 if objective.convex else 8)
+    count = checks.whole("starts", starts, least=1) if starts is not None else (1 if objective.convex else 4)
     log_start = problem.log_ref if start is None else jnp.asarray(start, problem.log_ref.dtype)
     checks.same_shape("problem.log_ref", problem.log_ref, "start", log_start)
     check_pair_law(problem, sampler, log_start)

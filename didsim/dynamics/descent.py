@@ -78,7 +78,7 @@ def descend(
     def step(state):
         count, params, opt_state, _, _ = state
         grads = gradient(params, jax.random.fold_in(key, count))
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         stop = norm <= stop_below
         updates, new_opt = optax_update(optimiser, grads, opt_state, params)
         kept = _select(stop, (params, opt_state), (jax.tree.map(jnp.add, params, updates), new_opt))

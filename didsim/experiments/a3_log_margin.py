@@ -38,7 +38,7 @@ class Config:
     seeds: Annotated[int, Field(ge=0)] = 0
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     steps: Annotated[int, Field(ge=10)] = 10_000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0)] = 0.05
     records: Annotated[int, Field(ge=5)] = 60
     shown_pairs: Annotated[int, Field(ge=2, le=40)] = 12
 

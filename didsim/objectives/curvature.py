@@ -80,10 +80,14 @@ def _in_log_probs(objective: Objective, seen: Responses, comparisons: Population
     force, stiffness = ordered * link.first, ordered * link.second
     value = value + jnp.sum(ordered * link.value, (1, 2))
     lean = won.first[:, :, None] - lost.first[:, None, :]
+    bow = won.second - lost.second
+    if type(objective).rejected_reward is Objective.rejected_reward:
+        # A response shown with itself then has one and the same reward; fused multiply-adds would leave a rounding unit.
+        lean, bow = _off_diagonal(lean), jnp.zeros_like(bow)
     pull, push = _off_diagonal(force).sum(2), _off_diagonal(force).sum(1)
     total = slope.sum(-1) + jnp.sum(force * lean, (1, 2))
     slope = slope + pull * won.first - push * lost.first + _entries(force * lean)
-    curl = pull * won.second - push * lost.second + _entries(force) * (won.second - lost.second)
+    curl = pull * won.second - push * lost.second + _entries(force) * bow
     rows = own + curl + won.first * jnp.sum(stiffness * lean, 2) - lost.first * jnp.sum(stiffness * lean, 1)
     apart = _off_diagonal(stiffness)
     own = own + curl + apart.sum(2) * won.first**2 + apart.sum(1) * lost.first**2 + _entries(stiffness * lean**2)

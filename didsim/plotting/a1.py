@@ -24,7 +24,6 @@ def draw(data: xr.Dataset) -> Figure:
     _curves(middle, data, names[free])
     middle.set_yscale("log")
     middle.set_title("b  reference-free")
-    _mark_did(middle, data)
     _fit(right, data, names, free)
     return figure
 
@@ -42,29 +41,27 @@ def _curves(ax: Axes, data: xr.Dataset, names: np.ndarray) -> None:
         limit = float(np.median(one["limit_jsd_target"]))
         if limit > FLOOR:
             ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
-        labels.append((float(np.median(curve[:, -1])), str(name), colour))
+        text = "simpo γ=0 → q" if name == "simpo γ=0" else str(name)
+        labels.append((float(np.median(curve[:, -1])), text, colour))
     ax.set_xlim(steps[0], steps[-1])
     ax.set_xlabel("step")
     end_labels(ax, steps[-1], labels)
 
 
-def _mark_did(ax: Axes, data: xr.Dataset) -> None:
-    level = float(np.median(data["jsd_did"]))
-    ax.annotate("JSD(π*, q)", (1.0, level), textcoords="offset points", xytext=(2, -8), fontsize=7, color=MEANING["simpo γ=0"])
-
-
 def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> None:
     ax.set_xscale("log")
     ax.set_yscale("log")
+    labelled: dict[int, int] = {}
     for name, is_free in zip(names, free, strict=True):
         one = data.sel(objective=name)
         x = np.maximum(np.median(one["preference_misfit"].isel(record=-1)), FLOOR)
         y = np.maximum(np.median(one["jsd_target"].isel(record=-1)), FLOOR)
         ax.plot(x, y, "s" if is_free else "o", color=MEANING[str(name)], markersize=5)
         if y < 1e-8 or x < 1e-8:
-            ax.annotate(
-                str(name), (x, y), textcoords="offset points", xytext=(7, 0), fontsize=7, va="center", color=MEANING[str(name)]
-            )
+            height = labelled.setdefault(round(np.log10(y)), 0)
+            labelled[round(np.log10(y))] += 1
+            where = {"textcoords": "offset points", "xytext": (7, 9 * height), "va": "center"}
+            ax.annotate(str(name), (x, y), fontsize=7, color=MEANING[str(name)], **where)
     ax.set_xlim(FLOOR / 10, 50)
     ax.set_ylim(FLOOR / 10, 50)
     ax.text(0.97, 0.70, "all others", transform=ax.transAxes, ha="right", fontsize=7, color=BLACK)

@@ -12,7 +12,7 @@ from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: margins of pairs from π_l to π*, straight or bent; below: all increments, and the order of pairs over time."""
     figure, (line, bent, scatter, order) = new_figure(4.7, [1.0, 1.0], rows=2)
-    _path(line, data, "power law", "a  power law: every pair on its line")
+    _path(line, data, "power law", "a  power law: π_l, π_ref and π* in line")
     _path(bent, data, "bent link", "b  bent link: in order, not in line")
     for ax in (line, bent):
         ax.set_ylabel("log-margin − that of π_ref  [nats]")
@@ -22,7 +22,7 @@ def draw(data: xr.Dataset) -> Figure:
 
 
 def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
-    """Margins at π_l, π_ref, trained policies and π*, each minus the margin at π_ref, against the place on the path."""
+    """Margins minus those of π_ref: solid from π_l over π_ref along training; dashed the line to π* (circles)."""
     beta = data.attrs["beta"]
     one = data.sel(link=link).isel(seed=0)
     first, second = data["pair_first"].values, data["pair_second"].values
@@ -31,14 +31,15 @@ def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
         return values[..., first] - values[..., second]
 
     aim, rejected, trained = margin(one["aim"].values), -margin(one["data"].values), margin(one["log_ratio"].values)
-    last = float(one["place"].values[-1])
-    shown = [k for k in np.searchsorted(one["place"].values, last * np.array([0.3, 0.6])) if k < trained.shape[0]]
-    where = np.concatenate([[-beta, 0.0], one["place"].values[shown], [1.0]])
-    rows = np.stack([rejected, np.zeros_like(aim), *trained[shown], aim])
+    place = one["place"].values
+    shown = [*np.searchsorted(place, place[-1] * np.array([0.3, 0.6])), len(place) - 1]
+    where = np.concatenate([[-beta, 0.0], place[shown]])
+    rows = np.stack([rejected, np.zeros_like(aim), *trained[shown]])
     span = np.array([-beta, 1.0])
     for pair in range(rows.shape[1]):
         ax.plot(span, span * aim[pair], color=GREY, linestyle="--", linewidth=0.6)
         ax.plot(where, rows[:, pair], color=MEANING[link], linewidth=0.9, marker="o", markersize=2)
+    ax.plot(np.ones_like(aim), aim, "o", color=BLACK, markerfacecolor="none", markersize=4, markeredgewidth=0.7)
     for place, name in ((-beta, "π_l"), (0.0, "π_ref"), (1.0, "π*")):
         ax.axvline(place, color=GREY, linewidth=0.4, zorder=0)
         ax.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)

@@ -59,11 +59,11 @@ def _landing(ax: Axes, data: xr.Dataset) -> None:
     ref = one["log_ref"].values
     place = np.arange(len(ref))
     for k, (colour, height) in enumerate(zip(_colours(data), one["predicted"].values - ref, strict=True)):
-        ax.plot([k - 0.45, k + 0.45], [height, height], color=colour, linestyle=(0, (1.0, 0.5)), linewidth=2.0)
+        ax.plot([k - 0.48, k + 0.48], [height, height], color=colour, linestyle=(0, (0.6, 0.3)), linewidth=3.2)
     for name, mark in (("gradient descent", "o"), ("Adam", "x")):
         change = one["final"].sel(optimiser=name).values - ref
         ax.plot(
-            place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=2.2 if mark == "o" else 4, label=name
+            place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=1.8 if mark == "o" else 4, label=name
         )
     ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
     ax.set_xlabel("response (dashes: predicted, by block)")

@@ -1,0 +1,128 @@
+"""The command line as a person meets it: exit codes, one-line errors, files, and no wait for help."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from didsim import cli, commands
+from didsim.experiments import reproduce
+from didsim.experiments.catalogue import FIGURES
+from didsim.experiments.verdicts import below
+
+TRAIN = '[world]\nname = "random_target"\nn = 4\n[objective]\nname = "dpo"\nbeta = 0.5\n'
+
+
+def _didsim(*words, **kwargs):
+    return subprocess.run([sys.executable, "-m", "didsim", *words], capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def test_help_is_quick_and_does_not_import_jax():
+    code = "import sys, didsim.cli as c\ntry: c.main(['--help'])\nexcept SystemExit as e: print(e.code, 'jax' in sys.modules)"
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        times.append(time.perf_counter() - began)
+    assert answer.stdout.strip().endswith("0 False")
+    assert "reproduce" in answer.stdout
+    assert min(times) < 1.0  # 0.15 s on a quiet machine; JAX alone would take longer than this on a busy one
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("reproduce", "A9"), "Argument `ID` must be one of"),
+        (("reproduce", "A1", "--set", "betta=1"), "Did you mean 'beta'"),
+        (("reproduce", "A1", "--set", "beta"), "must be name=value, but is 'beta'"),
+        (("reproduce", "A1", "--set", "beta=-1"), "Argument `beta` must be valid (input should be greater than 0), but is -1"),
+        (("reproduce", "A1", "--set", "n=three"), "Argument `n` must be valid"),
+        (("reproduce", "A1", "--set", "B1.n=30"), "`--set` must be one of A1"),
+        (("reproduce", "A1", "--seed", "-1"), "Argument `seed` must be an integer of at least 0"),
+        (("reproduce", "A1", "--seed", "4294967296"), "below 4294967296"),
+        (("train", "none.toml"), "must be a readable file, but none.toml is not"),
+    ],
+)
+def test_bad_words_are_one_line_and_exit_2(capsys, words, message):
+    assert cli.main(list(words)) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_unknown_commands_and_flags_exit_2(capsys):
+    for words in (["reprodce"], ["reproduce", "--fats"], []):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(words)
+        assert stop.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_unwritable_out_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert cli.main(["reproduce", "B1", "--out", str(tmp_path / "file")]) == 2
+    assert "must be a folder that can be written" in capsys.readouterr().err
+
+
+def test_list_info_and_version(capsys):
+    assert cli.main(["list"]) == cli.main(["info"]) == cli.main(["--version"]) == 0
+    printed = capsys.readouterr().out
+    assert all(id in printed for id in FIGURES)
+    assert "float64" in printed
+    assert "didsim 0." in printed
+
+
+def test_train_prints_metrics_and_writes_them(tmp_path, capsys):
+    config = tmp_path / "run.toml"
+    config.write_text(TRAIN)
+    assert cli.main(["train", str(config), "--out", str(tmp_path / "run.nc")]) == 0
+    printed = capsys.readouterr().out
+    assert "jsd_target" in printed
+    assert "out of steps after 2000 steps" in printed
+    assert cli.main(["train", str(config), "--out", str(tmp_path / "run.nc")]) == 2
+    assert "use --overwrite" in capsys.readouterr().err
+    assert cli.main(["train", str(config), "--out", str(tmp_path / "no" / "run.nc")]) == 2
+
+
+def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
+    words = ["reproduce", "B1", "--fast", "--set", "seeds=2", "--set", "graphs=8", "--out", str(tmp_path)]
+    assert cli.main(words) == 0
+    assert "verdicts ok" in capsys.readouterr().out
+    stem = tmp_path / FIGURES["B1"].stem
+    assert all(os.path.getsize(f"{stem}{end}") > 0 for end in reproduce.ENDINGS)
+    manifest = json.loads((tmp_path / "B1-support.manifest.json").read_text())
+    assert manifest["dtype"] == "float64"
+    assert "seeds = 2" in manifest["config"]
+    (row,) = json.loads((tmp_path / "summary.json").read_text())
+    assert row["id"] == "B1"
+    assert all({"name", "value", "bound", "ok"} <= set(verdict) for verdict in row["verdicts"])
+    assert cli.main(words) == 2
+    assert "use --overwrite" in capsys.readouterr().err
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def test_a_failed_verdict_exits_1(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "make", lambda job, out: reproduce.Outcome(job.entry, [below("x", 2.0, 1.0)], 0.1))
+    assert cli.main(["reproduce", "B1", "--out", str(tmp_path)]) == 1
+    assert "FAILED" in capsys.readouterr().out
+
+
+def test_interruption_leaves_finished_figures_whole(tmp_path, monkeypatch, capsys):
+    def interrupted(job, out):
+        if job.entry.id == "A3":
+            raise KeyboardInterrupt
+        return reproduce.Outcome(job.entry, [below("x", 0.0, 1.0)], 0.1)
+
+    monkeypatch.setattr(commands, "make", interrupted)
+    assert cli.main(["reproduce", "A1", "A3", "--out", str(tmp_path)]) == 130
+    assert [row["id"] for row in json.loads((tmp_path / "summary.json").read_text())] == ["A1"]
+    assert "finished figures are whole" in capsys.readouterr().err
+
+
+def test_python_dash_m():
+    answer = _didsim("list")
+    assert answer.returncode == 0
+    assert "A1" in answer.stdout

@@ -1,0 +1,97 @@
+"""Figures drawn small, their verdicts, and what a verdict does with bad numbers."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+import didsim
+from didsim.experiments.catalogue import FIGURES
+from didsim.experiments.settings import configure, to_toml
+from didsim.experiments.verdicts import above, below, must_break
+from didsim.plotting.style import _spread
+
+SMALL = {
+    "A1": {"n": "8", "seeds": "2"},
+    "A3": {"n": "8", "seeds": "2", "steps": "3000"},
+    "B1": {"n": "12", "seeds": "2", "graphs": "16"},
+}
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Config, dataset and verdicts of every figure, small."""
+    found = {}
+    for id, entry in FIGURES.items():
+        module = importlib.import_module(f"didsim.experiments.{entry.module}")
+        config = configure(module.Config, SMALL[id], fast=True, seed=None)
+        data = module.run(config)
+        found[id] = config, data, module.verdicts(data)
+    return found
+
+
+@pytest.mark.parametrize("id", FIGURES)
+def test_all_verdicts_hold_and_there_are_controls(results, id):
+    _, _, verdicts = results[id]
+    assert [v.name for v in verdicts if not v.ok] == []
+    assert any(v.control for v in verdicts)
+    assert all(np.isfinite(v.value) for v in verdicts)
+
+
+@pytest.mark.parametrize("id", FIGURES)
+def test_pictures_come_from_the_dataset_alone(results, id, tmp_path):
+    _, data, _ = results[id]
+    figure = importlib.import_module(f"didsim.plotting.{id.lower()}").draw(data)
+    figure.savefig(tmp_path / "figure.png")
+    drawn = [line for ax in figure.axes for line in ax.get_lines()]
+    assert any(line.get_linestyle() in ("--", (0, (0.6, 0.3))) or line.is_dashed() for line in drawn)
+    assert all(ax.get_title("left") or ax.get_ylabel() for ax in figure.axes)
+
+
+def test_pictures_are_reproducible(results, tmp_path):
+    _, data, _ = results["B1"]
+    draw = importlib.import_module("didsim.plotting.b1").draw
+    for name in ("one.svg", "two.svg"):
+        draw(data).savefig(tmp_path / name, metadata={"Date": None})
+    assert len((tmp_path / "one.svg").read_bytes()) == len((tmp_path / "two.svg").read_bytes())
+
+
+@pytest.mark.parametrize("id", FIGURES)
+def test_configs_write_themselves(results, id):
+    config, _, _ = results[id]
+    text = to_toml(config)
+    assert f"n = {SMALL[id]['n']}" in text
+
+
+def test_spoiled_data_fails_the_verdicts(results):
+    """Every verdict can fail: the same check on numbers of another world is not ok."""
+    _, data, _ = results["B1"]
+    module = importlib.import_module("didsim.experiments.b1_support")
+    spoiled = data.assign(
+        predicted=data["predicted"] + 1e-4, kappa=1.0 / data["kappa"], nullity=data["nullity"] + 1,
+        odds_ratio=data["odds_ratio"] * 1.01, set_error=data["set_error"] + 1e-3,
+    )  # fmt: skip
+    failed = {v.name for v in module.verdicts(spoiled) if not v.ok}
+    assert len(failed) == 6
+
+
+def test_verdicts_take_the_worst_and_never_pass_nan():
+    assert below("x", [0.0, 2.0], 1.0).ok is False
+    assert above("x", [0.0, 2.0], 1.0).ok is False
+    assert must_break("x", [2.0, 3.0], 1.0).ok is True
+    assert must_break("x", [0.5, 3.0], 1.0).ok is False
+    assert not below("x", np.nan, 1.0).ok
+    assert not above("x", np.nan, 1.0).ok
+
+
+def test_block_shares_are_checked():
+    module = importlib.import_module("didsim.experiments.b1_support")
+    with pytest.raises(didsim.ArgumentError, match="blocks must"):
+        configure(module.Config, {"blocks": "0.9,0.9"}, fast=True, seed=None)
+
+
+def test_labels_are_spread_without_overlap():
+    placed = _spread(np.array([0.1, 0.11, 0.12, 0.9, 0.91]), 0.06)
+    assert np.all(np.diff(placed) >= 0.06 - 1e-12)
+    assert placed.min() >= 0
+    assert placed.max() <= 1
