@@ -44,6 +44,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "optimiser": dict(OPTIMISERS),
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
+TEXTS = ("decay",)
 NESTED = {"sampler": ("base", "first", "second"), "labels": ("base",)}
 
 
@@ -156,6 +157,8 @@ def _value(part: str, name: str, value: Any, folder: Path) -> Any:
         return build(part, value, folder)
     if isinstance(value, str) and value.endswith(".npy"):
         return _load(f"{part}.{name}", folder / value)
+    if isinstance(value, str) and name not in TEXTS:
+        raise checks.ArgumentError(f"Argument `{part}.{name}` must be a number or an array of numbers, but is {value!r}.")
     if isinstance(value, list):
         try:
             return jnp.asarray(np.asarray(value))

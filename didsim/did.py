@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from didsim import checks, simplex
 
 
-def log_did(log_p: ArrayLike, log_ref: ArrayLike) -> Float[Array, "*batch n"]:
+def log_did(log_p: ArrayLike, log_ref: ArrayLike) -> Float[Array, "*#batch n"]:
     """Log of the differential information distribution, ``log q(y) = log(π/π_ref)(y) - log Σ_z (π/π_ref)(z)``.
 
     The only law ``q`` with ``π ∝ π_ref q``.  Source: paper A (2505.23761); theory D1.
@@ -39,30 +39,30 @@ def log_did(log_p: ArrayLike, log_ref: ArrayLike) -> Float[Array, "*batch n"]:
     return simplex.normalize(log_ratio(log_p, log_ref))
 
 
-def log_ratio(log_p: Float[Array, "*batch n"], log_ref: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def log_ratio(log_p: Float[Array, "*#batch n"], log_ref: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Log-ratio ``log π - log π_ref`` with ``-inf`` (never NaN) where π has no mass."""
     return jnp.where(jnp.isneginf(log_p), -jnp.inf, log_p - log_ref)
 
 
-def compose(log_q_ab: Float[Array, "*batch n"], log_q_bc: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def compose(log_q_ab: Float[Array, "*#batch n"], log_q_bc: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """DID of a against c from those of a against b and b against c: ``q_{a/c} ∝ q_{a/b} q_{b/c}`` (derived; D2)."""
     return simplex.normalize(log_q_ab + log_q_bc)
 
 
-def evidence_likelihood(log_p: Float[Array, "*batch n"], log_ref: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def evidence_likelihood(log_p: Float[Array, "*#batch n"], log_ref: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Log-likelihood ``log P(X|y) = log(π/π_ref)(y) - max_z log(π/π_ref)(z)`` of an event X with posterior π (D1)."""
     ratio = log_ratio(log_p, log_ref)
     return ratio - ratio.max(-1, keepdims=True)
 
 
-def did_entropy(log_p: Float[Array, "*batch n"], log_ref: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def did_entropy(log_p: Float[Array, "*#batch n"], log_ref: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Entropy ``H(q_{π/π_ref})`` in nats, exact by enumeration (paper A; D12)."""
     return simplex.entropy(simplex.normalize(log_ratio(log_p, log_ref)))
 
 
 def learned_policy(
     log_chosen: ArrayLike, log_rejected: ArrayLike, log_ref: ArrayLike, beta: ArrayLike
-) -> Float[Array, "*batch n"]:
+) -> Float[Array, "*#batch n"]:
     """Policy that population DPO learns from independent chosen and rejected draws, ``π ∝ π_ref (π_w/π_l)^{1/β}``.
 
     The unique minimiser of the population loss over free tables.  Source: derived from paper A's setting; theory D5.
@@ -92,7 +92,7 @@ def learned_policy(
 
 def optimal_rejected(
     log_chosen: ArrayLike, log_ref: ArrayLike, log_target: ArrayLike, beta: ArrayLike
-) -> Float[Array, "*batch n"]:
+) -> Float[Array, "*#batch n"]:
     """Rejected law that makes DPO's optimum the target, ``π_l ∝ π_w (π_ref/π*)^β``.  Source: paper A; theory D7.
 
     Args:
@@ -120,8 +120,8 @@ def optimal_rejected(
 
 
 def reference_free_limit(
-    log_chosen: Float[Array, "*batch n"], log_rejected: Float[Array, "*batch n"], beta: Float[Array, ""] | float
-) -> Float[Array, "*batch n"]:
+    log_chosen: Float[Array, "*#batch n"], log_rejected: Float[Array, "*#batch n"], beta: Float[Array, ""] | float
+) -> Float[Array, "*#batch n"]:
     """Policy learned by the reward ``β log π_θ``: ``π ∝ (π_w/π_l)^{1/β}``, the DID itself under the power law.
 
     CPO without its likelihood term and SimPO at length 1 and γ = 0 are this.  Source: derived; theory D6.
@@ -130,8 +130,8 @@ def reference_free_limit(
 
 
 def margin_slope(
-    increments: Float[Array, "*batch n"], base_increments: Float[Array, "*batch n"]
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    increments: Float[Array, "*#batch n"], base_increments: Float[Array, "*#batch n"]
+) -> tuple[Float[Array, "*#batch"], Float[Array, "*#batch"]]:
     """Least-squares slope of one log-margin increment against another over all pairs, with its relative residual.
 
     For log-ratios ``u`` and ``v`` (one per response), pairs contribute ``u(a)-u(b)`` and ``v(a)-v(b)``; their slope is
@@ -144,10 +144,10 @@ def margin_slope(
     return slope, residual
 
 
-def ordered_share(increments: Float[Array, "*batch n"], base_increments: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def ordered_share(increments: Float[Array, "*#batch n"], base_increments: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Share of pairs that both increments order the same way: 1 iff each is an increasing function of the other (D8)."""
 
-    def signs(values: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
+    def signs(values: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n n"]:
         return jnp.sign(values[..., :, None] - values[..., None, :])
 
     n = increments.shape[-1]
@@ -155,7 +155,7 @@ def ordered_share(increments: Float[Array, "*batch n"], base_increments: Float[A
     return agree / (n * (n - 1))
 
 
-def _inverse_temperature(beta: ArrayLike) -> Float[Array, "*batch 1"]:
+def _inverse_temperature(beta: ArrayLike) -> Float[Array, "*#batch 1"]:
     return jnp.asarray(checks.positive("beta", beta))[..., None]
 
 

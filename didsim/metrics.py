@@ -42,6 +42,8 @@ def measure(
     mean = _prompt_mean(problem)
     best = jnp.argmax(problem.log_target, -1, keepdims=True)
     cost = problem.beta * simplex.kl(log_policy, problem.log_ref)
+    # Margins within the rounding of the log-probabilities they are made of are ties, as all are at the reference.
+    rounding = 16.0 * jnp.finfo(ratio.dtype).eps * (1.0 + jnp.max(jnp.abs(problem.log_ref)))
     return {
         "loss": loss(objective, problem, log_policy, comparisons),
         "jsd_target": mean(simplex.jsd(problem.log_target, log_policy)),
@@ -51,7 +53,7 @@ def measure(
         "did_entropy": mean(did.did_entropy(log_policy, problem.log_ref)),
         "value": mean(simplex.expectation(log_policy, problem.reward) - cost),
         "value_gap": mean(problem.beta * simplex.kl(log_policy, problem.log_target)),
-        "accuracy": mean(comparisons.mean_link(lambda m: 0.5 * (1.0 + jnp.sign(m)), ratio, ratio)),
+        "accuracy": mean(comparisons.mean_link(lambda m: 0.5 * (1.0 + (m > rounding) - (m < -rounding)), ratio, ratio)),
         "margin": mean(comparisons.mean_link(lambda m: m, ratio, ratio)),
         "chosen_change": mean(comparisons.mean_chosen(ratio)),
         "rejected_change": mean(comparisons.mean_rejected(ratio)),

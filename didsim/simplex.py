@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 LOG_TWO = 0.6931471805599453
 
 
-def normalize(log_weights: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def normalize(log_weights: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Log-law proportional to the given log-weights: ``w - log Σ e^w`` (definition)."""
     return log_weights - jax.nn.logsumexp(log_weights, axis=-1, keepdims=True)
 
@@ -25,14 +25,14 @@ def uniform(n: int, dtype=None) -> Float[Array, " n"]:
     return jnp.full((n,), -jnp.log(float(n)), dtype=dtype or jnp.zeros(()).dtype)
 
 
-def clr(log_weights: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def clr(log_weights: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Centred log-ratio ``v - mean(v)``: the representative of a law that sums to zero."""
     return log_weights - log_weights.mean(-1, keepdims=True)
 
 
 def tilt(
-    log_law: Float[Array, "*batch n"], direction: Float[Array, "*batch n"], amount: Float[Array, "..."] | float = 1.0
-) -> Float[Array, "*batch n"]:
+    log_law: Float[Array, "*#batch n"], direction: Float[Array, "*#batch n"], amount: Float[Array, "..."] | float = 1.0
+) -> Float[Array, "*#batch n"]:
     """Exponential tilt ``π(y) e^{t s(y)} / Σ_z π(z) e^{t s(z)}`` by ``t`` along ``s`` (definition).
 
     An array ``amount`` broadcasts against the laws, last axis included.
@@ -41,8 +41,8 @@ def tilt(
 
 
 def geodesic(
-    log_start: Float[Array, "*batch n"], log_end: Float[Array, "*batch n"], t: Float[Array, ""] | float
-) -> Float[Array, "*batch n"]:
+    log_start: Float[Array, "*#batch n"], log_end: Float[Array, "*#batch n"], t: Float[Array, ""] | float
+) -> Float[Array, "*#batch n"]:
     """Point ``π_t ∝ start^{1-t} end^t`` of the exponential path (D9): ``t=0`` start, ``t=1`` end, any real ``t``.
 
     Both laws need full support: ``0 · (-inf)`` has no value at the ends, nor ``∞ - ∞`` beyond them.
@@ -51,24 +51,24 @@ def geodesic(
 
 
 def log_partition(
-    log_law: Float[Array, "*batch n"], direction: Float[Array, "*batch n"], t: Float[Array, ""] | float
-) -> Float[Array, "*batch"]:
+    log_law: Float[Array, "*#batch n"], direction: Float[Array, "*#batch n"], t: Float[Array, ""] | float
+) -> Float[Array, "*#batch"]:
     """Cumulant function ``Λ(t) = log Σ_y π(y) e^{t s(y)}`` in nats (D9): convex in ``t``, ``Λ(0) = 0``."""
     return jax.nn.logsumexp(log_law + t * direction, axis=-1)
 
 
-def expectation(log_law: Float[Array, "*batch n"], values: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def expectation(log_law: Float[Array, "*#batch n"], values: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Mean ``E_π f``; responses without mass contribute zero whatever ``f`` is there."""
     mass = jnp.exp(log_law)
     return jnp.sum(jnp.where(mass > 0, mass * jnp.where(mass > 0, values, 0.0), 0.0), axis=-1)
 
 
-def entropy(log_law: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def entropy(log_law: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Shannon entropy ``-Σ π log π`` in nats, with ``0 log 0 = 0``."""
     return -expectation(log_law, log_law)
 
 
-def kl(log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def kl(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Kullback-Leibler divergence ``Σ p log(p/q)`` in nats; ``inf`` where ``p`` has mass and ``q`` has none.
 
     Summed as ``Σ [p δ + q - p]`` with ``δ = log(p/q)``: every term is non-negative, so nothing cancels.
@@ -81,12 +81,12 @@ def kl(log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"]) -> Floa
     return jnp.sum(jnp.where(jnp.abs(gap) < 1.0, close, far) + jnp.where(seen, 0.0, q), axis=-1)
 
 
-def jeffreys(log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def jeffreys(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Jeffreys divergence ``J(p,q) = KL(p‖q) + KL(q‖p)`` in nats (D8)."""
     return kl(log_p, log_q) + kl(log_q, log_p)
 
 
-def jsd(log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+def jsd(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Jensen-Shannon divergence in nats, between 0 and log 2.
 
     With ``δ = log(p/q)`` and ``m = (p+q)/2`` it equals ``½ Σ m [δ tanh(δ/2) - 2 log cosh(δ/2)]`` (derived): terms are
@@ -103,21 +103,21 @@ def jsd(log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"]) -> Flo
 
 
 def renyi(
-    log_p: Float[Array, "*batch n"], log_q: Float[Array, "*batch n"], alpha: Float[Array, ""] | float
-) -> Float[Array, "*batch"]:
+    log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"], alpha: Float[Array, ""] | float
+) -> Float[Array, "*#batch"]:
     """Rényi divergence ``D_α(p‖q) = log Σ p^α q^{1-α} / (α - 1)`` in nats, for ``α > 0``, ``α ≠ 1``."""
     log_terms = jnp.where(jnp.isfinite(log_p), alpha * log_p + (1.0 - alpha) * log_q, -jnp.inf)
     return jax.nn.logsumexp(log_terms, axis=-1) / (alpha - 1.0)
 
 
-def cumulants(log_law: Float[Array, "*batch n"], values: Float[Array, "*batch n"]) -> Float[Array, "*batch 3"]:
+def cumulants(log_law: Float[Array, "*#batch n"], values: Float[Array, "*#batch n"]) -> Float[Array, "*#batch 3"]:
     """First three cumulants of ``f(Y)``, ``Y ~ π``: mean, variance, third central moment (D12's κ₁, κ₂, κ₃)."""
     mean = expectation(log_law, values)
     centred = values - mean[..., None]
     return jnp.stack([mean, expectation(log_law, centred**2), expectation(log_law, centred**3)], axis=-1)
 
 
-def _excess(gap: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+def _excess(gap: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """``δ + e^{-δ} - 1`` with full relative accuracy: near zero the sum cancels, so its Taylor series takes over."""
     near = jnp.clip(gap, -0.1, 0.1)
     series = jnp.polyval(jnp.asarray([(-1.0) ** k / math.factorial(k + 2) for k in range(9, -1, -1)], gap.dtype), near)

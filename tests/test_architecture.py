@@ -15,8 +15,9 @@ STEPS = {
     4: "landscape solvers",
     5: "dynamics",
     6: "sweeps",
-    7: "claims",
+    7: "claims configs",
     8: "experiments",
+    8.5: "commands",
     9: "report cli",
 }
 STEP = {room: step for step, rooms in STEPS.items() for room in rooms.split()}

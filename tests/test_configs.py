@@ -72,11 +72,11 @@ def test_axes_hold_numbers_parts_and_pairs_of_paths():
     ("change", "message"),
     [
         (("steps = 30", "stesp = 30"), r"config field.*'stesp'.*Did you mean 'steps'"),
-        (('name = "dpo"', 'name = "dop"'), "objective.*Did you mean 'dpo'"),
+        (('name = "dpo"', 'name = "ddpo"'), "objective.*Did you mean 'dpo'"),
         (("beta = 0.5", "betta = 0.5"), "objective field.*Did you mean 'beta'"),
         (("beta = 0.5", "beta = -0.5"), "`beta` must be positive and finite, but is -0.5"),
         (("beta = 0.5", "beta = inf"), "`beta` must be positive and finite, but is inf"),
-        (("beta = 0.5", 'beta = "half"'), "`beta` must be a number or an array of numbers, but is 'half'"),
+        (("beta = 0.5", 'beta = "half"'), "`objective.beta` must be a number or an array of numbers, but is 'half'"),
         (("n = 6", "n = 1"), "`n` must be an integer of at least 2, but is 1"),
         (("steps = 30", "steps = 0"), "`steps` must be an integer of at least 1, but is 0"),
         (("rate = 0.1", "rate = 1.1"), r"`rate` must be in \[0, 1\], but is 1.1"),

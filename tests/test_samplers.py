@@ -151,7 +151,7 @@ def count(law, key):
 
 def test_every_sampler_is_a_case():
     seen = {type(make(INSTANCES[0])) for make, _ in CASES.values()}
-    assert seen == {sampler for sampler in Sampler.__subclasses__() if sampler.__module__.startswith("didsim.")}
+    assert seen == {sampler for sampler in Sampler.__subclasses__() if sampler.__module__ == "didsim.samplers"}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -186,7 +186,7 @@ def test_contracts(case):
 
 @pytest.mark.parametrize("case", ["mix", "joint"])
 def test_contracts_of_pair_laws(case):
-    laws = [sampler.pair_law(*rest) for sampler, *rest in calls(case)]
+    laws = [jax.tree.map(jnp.float32, sampler.pair_law(*rest)) for sampler, *rest in calls(case)]  # compiles in half the time
     assert_round_trip(laws[0])
     keys = jax.random.split(jax.random.key(0), len(laws))
     assert_jit_and_vmap(lambda law, key: law.draw(key, 8), *zip(laws, keys, strict=True))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from didsim import checks
@@ -136,7 +137,7 @@ def _axis(run: Run, name: str, paths: tuple[str, ...], values: Any) -> Axis:
     labels, entries = zip(*values.items(), strict=True) if isinstance(values, Mapping) else (None, tuple(values))
     if not entries:
         raise checks.ArgumentError(f"Argument `axes` must give `{paths[0]}` at least one value, but gives none.")
-    rows = tuple(_row(paths, entry) for entry in entries)
+    rows = tuple(_row(paths, jnp.asarray(entry) if isinstance(entry, np.ndarray) else entry) for entry in entries)
     for row in rows:
         for path, value in zip(paths, row, strict=True):
             replace_path(run, path, value)
@@ -151,7 +152,7 @@ def _row(paths: tuple[str, ...], entry: Any) -> tuple[Any, ...]:
         raise checks.ArgumentError(
             f"Argument `axes` must give {len(paths)} entries for {', '.join(paths)}, but gives {len(entry)}: {entry!r}."
         )
-    return entry
+    return tuple(jnp.asarray(part) if isinstance(part, np.ndarray) else part for part in entry)
 
 
 def _is_choice(run: Run, path: str, value: Any) -> bool:
