@@ -84,7 +84,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     return [
         below("gradient descent ends at S2's limit: max |Δ log π|", abs(descent["final"] - data["predicted"]), tight),
         below("Adam ends in the solution set: max |Δ margin| within a component", adam["set_error"], by_dtype(1e-6, 1e-2)),
-        below("null-space dimension = components: mismatches", (data["nullity"] != data["component_count"]).sum(), 0),
+        below("null-space dimension = components: mismatches", (data["nullity"] != data["component_count"]).sum(), 0.0),
         above("uniform reference: mass off the support shrinks: min κ", uniform["kappa"], 1.0),
         below("weak reference: mass off the support grows: max κ", weak["kappa"], 1.0),
         below("off-support odds ÷ predicted odds: |ratio - 1|", abs(data["odds_ratio"] - 1.0), by_dtype(1e-7, 1e-2)),

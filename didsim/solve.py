@@ -1,5 +1,0 @@
-import sys
-
-from didsim import solvers
-
-sys.modules[__name__] = solvers
