@@ -45,8 +45,8 @@ def expected_kernel(
 
     Example:
       >>> one, p, g = jnp.ones(1), jnp.array([[0.5, 0.5]]), jnp.array([0.0, 0.0])
-      >>> expected_kernel("sigmoid", one, p, p, g, g)
-      Array(0.5, dtype=float32)
+      >>> print(expected_kernel("sigmoid", one, p, p, g, g))
+      0.5
     """
     _check(shares, first_laws, second_laws, first_rewards, second_rewards)
     targets, sources = first_rewards[..., None, :], second_rewards[..., None, :]

@@ -72,8 +72,8 @@ def kernel_sum(
       ValueError: unknown kernel or method; weights and sources differ in length; an empty axis; `panels` not a power of two.
 
     Example:
-      >>> kernel_sum("sigmoid", jnp.array([0.0]), jnp.array([0.0, 0.0]), jnp.array([1.0, 2.0]))
-      Array([1.5], dtype=float32)
+      >>> print(kernel_sum("sigmoid", jnp.array([0.0]), jnp.array([0.0, 0.0]), jnp.array([1.0, 2.0])))
+      [1.5]
     """
     return kernel_sums((kernel,), targets, sources, weights, method=method, panels=panels)[0]
 
