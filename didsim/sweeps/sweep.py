@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import xarray as xr
 
-from didsim import __version__, checks
+from didsim import checks
 from didsim.dynamics import Run, run_key, run_world
-from didsim.metrics import UNITS
-from didsim.sweeps.blocks import default_width, run_block
+from didsim.sweeps.blocks import Results, compute, default_width
 from didsim.sweeps.grid import Axes, Grid, grid
+from didsim.sweeps.labels import coordinate, inner_dims, moments, provenance, variable_attrs
 from didsim.worlds import Problem
 
 Progress = Callable[[int, int], None]
@@ -53,19 +53,21 @@ def sweep(
     """
     cells = grid(run, axes or {}, seeds)
     lanes_per_block = default_width(cells) if width is None else checks.whole("width", width, least=1)
-    starts = range(0, cells.lanes, lanes_per_block)
     programs = cells.programs()
+    steps = moments(programs)
+    per_program = -(-cells.lanes // lanes_per_block)
+    total = per_program * len(programs)
     began = time.perf_counter()
-    results: list[dict[str, np.ndarray]] = []
-    for place, program in enumerate(programs):
-        parts = []
-        for done, start in enumerate(starts, start=1):
-            lanes = np.arange(start, min(start + lanes_per_block, cells.lanes))
-            parts.append(run_block(cells, program, lanes, lanes_per_block))
-            if progress is not None:
-                progress(place * len(starts) + done, len(programs) * len(starts))
-        results.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-    return assemble(cells, programs, results, seconds=time.perf_counter() - began)
+    parts: list[Results] = []
+    for block, results in compute(cells, range(total), lanes_per_block):
+        if isinstance(results, Exception):
+            raise results
+        parts.append(results)
+        if progress is not None:
+            progress(block + 1, total)
+    starts = range(0, total, per_program)
+    joined = [{name: np.concatenate([p[name] for p in parts[a : a + per_program]]) for name in parts[a]} for a in starts]
+    return assemble(cells, steps, joined, seconds=time.perf_counter() - began)
 
 
 def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
@@ -83,50 +85,22 @@ def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
     return Problem(**flat, log_prompts=jax.numpy.asarray(even, worlds.log_ref.dtype), beta=worlds.beta[0])
 
 
-def assemble(cells: Grid, programs: list[Run], results: list[dict[str, np.ndarray]], *, seconds: float) -> xr.Dataset:
-    """Dataset of a grid from the variables of every program, each with lanes first."""
-    moments = {program.moments for program in programs}
-    if len(moments) > 1:
-        raise checks.ArgumentError("Argument `axes` must keep the recorded steps the same, but varies steps or records.")
+def assemble(cells: Grid, steps: np.ndarray, results: list[Results], *, seconds: float) -> xr.Dataset:
+    """Dataset of a grid from the variables of every program, each with lanes first; shapes that differ are left out."""
     names = [axis.name for axis in (*cells.choices, *cells.numbers)]
-    order = [axis.name for axis in cells.axes]
     lead = tuple(len(axis.values) for axis in cells.choices) + cells.lane_shape
     variables = {}
     for name in results[0]:
-        pieces = [result[name] for result in results]
-        if len({piece.shape for piece in pieces}) > 1:
+        pieces = [result[name] for result in results if name in result]
+        if len(pieces) < len(results) or len({piece.shape for piece in pieces}) > 1:
             continue
         value = np.stack(pieces).reshape(*lead, *pieces[0].shape[1:])
-        variables[name] = xr.Variable((*names, "seed", *_inner_dims(name, value.ndim - len(lead))), value, _attrs(name))
-    coords = {axis.name: (axis.name, _coordinate(axis.labels)) for axis in cells.axes}
+        dims = (*names, "seed", *inner_dims(name, value.ndim - len(lead)))
+        variables[name] = xr.Variable(dims, value, variable_attrs(name))
+    coords = {axis.name: (axis.name, coordinate(axis.labels)) for axis in cells.axes}
     data = xr.Dataset(
         variables,
-        coords={**coords, "seed": list(cells.seeds), "step": ("record", np.asarray(programs[0].moments))},
-        attrs=_provenance(seconds),
+        coords={**coords, "seed": list(cells.seeds), "step": ("record", steps)},
+        attrs={**provenance(), "seconds": round(seconds, 3)},
     )
-    return data.transpose(*order, "seed", ...)
-
-
-def _inner_dims(name: str, count: int) -> tuple[str, ...]:
-    if name == "log_policy":
-        return ("prompt", "response")
-    return ("record", *(f"{name}_{k}" for k in range(1, count)))[:count]
-
-
-def _coordinate(labels: tuple) -> np.ndarray:
-    return np.asarray(labels if len(set(labels)) == len(labels) else range(len(labels)))
-
-
-def _attrs(name: str) -> dict[str, str]:
-    units = {**UNITS, "log_policy": "nats", "steps_taken": "steps", "gradient_norm": "nats"}
-    return {"long_name": name.replace("_", " "), "units": units.get(name, "1")}
-
-
-def _provenance(seconds: float) -> dict[str, str | float]:
-    return {
-        "didsim": __version__,
-        "jax": jax.__version__,
-        "device": jax.devices()[0].device_kind,
-        "dtype": str(np.dtype(jax.dtypes.canonicalize_dtype(np.float64))),
-        "seconds": round(seconds, 3),
-    }
+    return data.transpose(*(axis.name for axis in cells.axes), "seed", ...)
