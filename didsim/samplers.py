@@ -28,6 +28,10 @@ class PairLaw(abc.ABC):
         """All probabilities ``μ(a, b)``, first response on the row."""
 
     @abc.abstractmethod
+    def total(self) -> Float[Array, " prompts"]:
+        """Total probability of every prompt's law: 1, unless a restriction left nothing."""
+
+    @abc.abstractmethod
     def draw(self, key: Key[Array, ""], pairs: int) -> tuple[Int[Array, "prompts m"], Int[Array, "prompts m"]]:
         """Independent pairs for every prompt: indices of the first and of the second response."""
 
@@ -54,6 +58,9 @@ class ProductMixture(PairLaw):
         terms = (self.weights[:, k, None, None] * first[:, k, :, None] * second[:, k, None, :] for k in parts)
         return functools.reduce(operator.add, terms)
 
+    def total(self):
+        return jnp.sum(self.weights * jnp.exp(self.log_first).sum(-1) * jnp.exp(self.log_second).sum(-1), axis=-1)
+
     def draw(self, key, pairs):
         part_key, first_key, second_key = jax.random.split(key, 3)
         parts = self.log_first.shape[1]
@@ -78,6 +85,9 @@ class JointLaw(PairLaw):
 
     def matrix(self):
         return jnp.exp(self.log_joint)
+
+    def total(self):
+        return jnp.exp(self.log_joint).sum((1, 2))
 
     def draw(self, key, pairs):
         prompts, n, _ = self.log_joint.shape

@@ -11,10 +11,11 @@ import enum
 import functools
 import math
 from dataclasses import replace
-from typing import final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from didsim import checks, simplex
@@ -109,7 +110,23 @@ def solve(
     log_start = problem.log_ref if start is None else jnp.asarray(start, problem.log_ref.dtype)
     checks.same_shape("problem.log_ref", problem.log_ref, "start", log_start)
     check_pair_law(problem, sampler, log_start)
-    return _solve(problem, objective, sampler, labels, log_start, jnp.uint32(checks.seed(seed)), count, steps)
+    everything = (problem, objective, sampler, labels, log_start)
+    if checks.is_traced(everything):
+        return _solve(*everything, jnp.uint32(checks.seed(seed)), count, steps)
+    # A ground truth is worked out in double precision, whatever the precision of the question.
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: _cast(leaf, np.float64), everything)
+        end = _solve(*wide, jnp.uint32(checks.seed(seed)), count, steps)
+        return jax.tree.map(lambda leaf: _cast(leaf, problem.log_ref.dtype), end)
+
+
+def _cast(leaf: Any, dtype: Any) -> Any:
+    """Floating arrays in another precision, 64-bit integers in 32 bits when that is narrow; all else as it is."""
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating):
+        return leaf.astype(dtype)
+    if isinstance(leaf, jax.Array) and leaf.dtype == jnp.int64 and dtype == jnp.float32:
+        return leaf.astype(jnp.int32)
+    return leaf
 
 
 def default_data(sampler: Sampler | None, labels: Labels | None) -> tuple[Sampler, Labels]:
@@ -132,7 +149,7 @@ def check_pair_law(problem: Problem, sampler: Sampler, log_policy: Float[Array, 
     """
     if checks.is_traced(problem, sampler, log_policy):
         return
-    total = sampler.pair_law(problem, log_policy).matrix().sum((1, 2))
+    total = sampler.pair_law(problem, log_policy).total()
     if not bool(jnp.all(jnp.abs(total - 1.0) < 1e-3)):
         raise checks.ArgumentError(
             f"Argument `sampler` must give every prompt a pair law of total probability 1, but {type(sampler).__name__} "
