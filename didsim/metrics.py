@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim import did, simplex
-from didsim.objectives import Objective, Population, loss
+from didsim.objectives import Comparisons, LinkSum, Objective, ProductPopulation, Term, loss
 from didsim.worlds import Problem
 
 UNITS = {
@@ -28,7 +28,7 @@ UNITS = {
 
 
 def measure(
-    problem: Problem, objective: Objective, log_policy: Float[Array, "prompts n"], comparisons: Population
+    problem: Problem, objective: Objective, log_policy: Float[Array, "prompts n"], comparisons: Comparisons
 ) -> dict[str, Float[Array, ""]]:
     """All metrics of a policy in a problem.
 
@@ -42,8 +42,6 @@ def measure(
     mean = _prompt_mean(problem)
     best = jnp.argmax(problem.log_target, -1, keepdims=True)
     cost = problem.beta * simplex.kl(log_policy, problem.log_ref)
-    # Margins within the rounding of the log-probabilities they are made of are ties, as all are at the reference.
-    rounding = 16.0 * jnp.finfo(ratio.dtype).eps * (1.0 + jnp.max(jnp.abs(problem.log_ref)))
     return {
         "loss": loss(objective, problem, log_policy, comparisons),
         "jsd_target": mean(simplex.jsd(problem.log_target, log_policy)),
@@ -53,12 +51,25 @@ def measure(
         "did_entropy": mean(did.did_entropy(log_policy, problem.log_ref)),
         "value": mean(simplex.expectation(log_policy, problem.reward) - cost),
         "value_gap": mean(problem.beta * simplex.kl(log_policy, problem.log_target)),
-        "accuracy": mean(comparisons.mean_link(lambda m: 0.5 * (1.0 + (m > rounding) - (m < -rounding)), ratio, ratio)),
-        "margin": mean(comparisons.mean_link(lambda m: m, ratio, ratio)),
+        **_accuracy(problem, ratio, comparisons),
+        "margin": mean(comparisons.mean_chosen(ratio) - comparisons.mean_rejected(ratio)),
         "chosen_change": mean(comparisons.mean_chosen(ratio)),
         "rejected_change": mean(comparisons.mean_rejected(ratio)),
         "best_mass": mean(jnp.exp(jnp.take_along_axis(log_policy, best, axis=-1)[:, 0])),
     }
+
+
+def _accuracy(problem: Problem, ratio: Float[Array, "prompts n"], comparisons: Comparisons) -> dict[str, Float[Array, ""]]:
+    """Chance that the chosen response has the larger log-ratio; left out for soft labels on very many responses.
+
+    Margins within the rounding of the log-probabilities they are made of are ties, as all are at the reference.
+    """
+    if isinstance(comparisons, ProductPopulation) and not (comparisons.as_shown or comparisons.is_small):
+        return {}
+    tie = 16.0 * jnp.finfo(ratio.dtype).eps * (1.0 + jnp.max(jnp.abs(problem.log_ref)))
+    as_sum = LinkSum((Term("step", 0.5, 1, -tie), Term("step", 0.5, 1, tie)))
+    share = comparisons.mean_link(lambda m: 0.5 * (1.0 + (m > tie) - (m < -tie)), ratio, ratio, as_sum)
+    return {"accuracy": _prompt_mean(problem)(share)}
 
 
 def _prompt_mean(problem: Problem):

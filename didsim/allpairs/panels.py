@@ -128,7 +128,7 @@ def _anterpolate(offset: Array, t: Array, weights: Array, panels: int, rule: Rul
     split = lambda x: jnp.moveaxis(jnp.pad(x, ((0, 0), (0, pad))).reshape(x.shape[0], -1, size), 1, 0)  # noqa: E731
     zero = 0 * weights[:, 0]
     start = (jnp.zeros((batch, width, rule.order), weights.dtype) + zero[:, None, None], Far(zero, zero, zero))
-    add = lambda total, part: jax.tree.map(jnp.add, total, _chunk_moments(*part, width, rule))  # noqa: E731
+    add = lambda total, part: jax.tree.map(jnp.add, total, _chunk_moments(part[0], part[1], part[2], width, rule))  # noqa: E731
     return lax.scan(lambda total, part: (add(total, part), None), start, (split(offset), split(t), split(weights)))[0]
 
 

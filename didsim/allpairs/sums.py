@@ -12,6 +12,7 @@ So forward, reverse and any mixture of the two work to the end of the kernel cha
 import functools
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -24,8 +25,8 @@ from didsim.allpairs.panels import MAX_PANELS, WIDTH, panel_sums
 from didsim.allpairs.piecewise import polynomial_sums, ramp_sums
 
 CROSSOVER = {
-    ("log_sigmoid", 8): 256,
-    ("log_sigmoid", 4): 320,
+    ("log_sigmoid", 8): 640,
+    ("log_sigmoid", 4): 576,
     ("analytic", 8): 768,
     ("analytic", 4): 576,
     ("ramp", 8): 1536,

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.metrics import measure
-from didsim.objectives import Objective, Population, draw_pairs, loss, population
+from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, loss
 from didsim.policies import Policy
 from didsim.preferences import Labels
 from didsim.records import record
@@ -72,7 +72,7 @@ def descend(
 ) -> Trajectory:
     """One run, unchecked and traceable, for use under ``vmap``; ``moments`` starts with 0."""
     params = policy.init(problem.log_ref)
-    shown = _population_rule(problem, sampler, labels)
+    shown = _population_rule(objective, problem, sampler, labels)
     gradient = jax.grad(_step_loss(problem, objective, sampler, labels, policy, pairs, shown))
 
     def step(state):
@@ -115,11 +115,11 @@ def optax_update(optimiser: optax.GradientTransformation, grads, opt_state, para
     return updates, new_state
 
 
-def _population_rule(problem, sampler, labels) -> Callable[[Array], Population]:
+def _population_rule(objective, problem, sampler, labels) -> Callable[[Array], Comparisons]:
     """Population at a policy; computed once, outside the loop, where the sampler does not look at the policy."""
     if sampler.follows_policy:
-        return lambda log_policy: population(problem, sampler, labels, jax.lax.stop_gradient(log_policy))
-    fixed = population(problem, sampler, labels, problem.log_ref)
+        return lambda log_policy: comparisons_for(objective, problem, sampler, labels, jax.lax.stop_gradient(log_policy))
+    fixed = comparisons_for(objective, problem, sampler, labels, problem.log_ref)
     return lambda log_policy: fixed
 
 

@@ -19,14 +19,18 @@ from didsim.objectives.catalogue import (
 from didsim.objectives.comparisons import (
     Comparisons,
     Population,
+    ProductPopulation,
     SampledPairs,
+    can_stay_product,
+    comparisons_for,
     draw_pairs,
     loss,
     population,
+    product_population,
     prompt_losses,
 )
 from didsim.objectives.curvature import Expansion, expand
-from didsim.objectives.parts import Objective, Responses, responses
+from didsim.objectives.parts import LinkSum, Objective, Responses, Term, responses
 
 __all__ = [
     "OBJECTIVES",
@@ -40,19 +44,25 @@ __all__ = [
     "Hinge",
     "IpoSum",
     "Kto",
+    "LinkSum",
     "Objective",
     "Orpo",
     "Population",
+    "ProductPopulation",
     "Responses",
     "Rlhf",
     "SampledPairs",
     "Sft",
     "SimPo",
     "Slic",
+    "Term",
+    "can_stay_product",
+    "comparisons_for",
     "draw_pairs",
     "expand",
     "loss",
     "population",
+    "product_population",
     "prompt_losses",
     "responses",
 ]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim import checks
-from didsim.objectives.parts import Objective, logistic, ramp
+from didsim.objectives.parts import LinkSum, Objective, Term, logistic, logistic_sum, ramp
 from didsim.records import record
 
 Scalar = float | Float[Array, "..."]
@@ -36,6 +36,9 @@ class Dpo(Objective):
     def link(self, margin):
         return logistic(margin)
 
+    def link_sum(self):
+        return logistic_sum()
+
 
 @final
 @record
@@ -56,6 +59,10 @@ class ConservativeDpo(Objective):
     def link(self, margin):
         return (1.0 - self.smoothing) * logistic(margin) + self.smoothing * logistic(-margin)
 
+    def link_sum(self):
+        keep, flip = Term("log_sigmoid", self.smoothing - 1.0), Term("log_sigmoid", -self.smoothing, -1)
+        return LinkSum((keep, flip), 1.0 - 2.0 * self.smoothing)
+
 
 @final
 @record
@@ -73,6 +80,9 @@ class IpoSum(Objective):
 
     def link(self, margin):
         return jnp.square(margin - 0.5 / self.beta)
+
+    def link_sum(self):
+        return LinkSum((Term("square", 1.0, 1, -0.5 / self.beta),), 2.0 / self.beta)
 
 
 @final
@@ -94,6 +104,9 @@ class Hinge(Objective):
 
     def link(self, margin):
         return ramp(1.0 - margin, self.width)
+
+    def link_sum(self):
+        return _hinge_sum(1.0, self.width)
 
     def smoothed(self, width):
         return replace(self, width=width)
@@ -121,6 +134,9 @@ class Slic(Objective):
 
     def link(self, margin):
         return ramp(self.margin - margin, self.width)
+
+    def link_sum(self):
+        return _hinge_sum(self.margin, self.width)
 
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
@@ -154,6 +170,9 @@ class SimPo(Objective):
     def link(self, margin):
         return logistic(margin - self.gamma)
 
+    def link_sum(self):
+        return logistic_sum(shift=-self.gamma, odd=False)
+
 
 @final
 @record
@@ -174,6 +193,9 @@ class Cpo(Objective):
 
     def link(self, margin):
         return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
 
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
@@ -197,6 +219,9 @@ class Orpo(Objective):
 
     def link(self, margin):
         return self.odds_weight * logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum(self.odds_weight)
 
     def chosen_term(self, seen):
         return -seen.mean_log_policy
@@ -229,6 +254,9 @@ class Dpop(Objective):
 
     def link(self, margin):
         return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
 
     def smoothed(self, width):
         return replace(self, width=width)
@@ -312,6 +340,12 @@ class Rlhf(Objective):
 
     def policy_term(self, seen):
         return jnp.exp(seen.log_policy) * (self.beta * seen.log_ratio - seen.reward)
+
+
+def _hinge_sum(margin: Scalar, width: Scalar) -> LinkSum | None:
+    """``max(0, margin - m)`` as a kernel sum; a rounded kink has none."""
+    sharp = isinstance(width, (int, float)) and width == 0
+    return LinkSum((Term("hinge", 1.0, -1, margin),)) if sharp else None
 
 
 OBJECTIVES: dict[str, type[Objective]] = {

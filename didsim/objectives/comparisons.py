@@ -1,8 +1,9 @@
 """How is an objective averaged over pairs: exactly over the population, or over a sample?
 
 Both are a `Comparisons`: means of a link over (chosen, rejected) pairs and means over either marginal.  The population
-form holds the law of ordered pairs ``ν_ab = μ_ab P_ab + μ_ba (1 - P_ba)`` (a chosen, b rejected); the sampled form holds
-drawn pairs with the weight of "first wins".  `loss` is one function for both.
+form holds the law of ordered pairs ``ν_ab = μ_ab P_ab + μ_ba (1 - P_ba)`` (a chosen, b rejected), written out or as a
+mixture of products that never is; the sampled form holds drawn pairs with the weight of "first wins".  `loss` is one
+function for all.
 """
 
 import abc
@@ -13,13 +14,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.objectives.parts import Objective, Responses, responses
-from didsim.preferences import Labels, gather
-from didsim.records import record
-from didsim.samplers import Sampler
+from didsim.allpairs import expected_kernel, kernel_sum
+from didsim.objectives.parts import LinkSum, Objective, Responses, responses
+from didsim.preferences import AsShown, BradleyTerry, Labels, gather
+from didsim.records import record, static
+from didsim.samplers import ProductMixture, Sampler
 from didsim.worlds import Problem
 
 Link = Callable[[Array], Array]
+WRITTEN_OUT = 24  # measured: below, all pairs written out are as fast
+FEW = 4096
 
 
 class Comparisons(abc.ABC):
@@ -27,9 +31,13 @@ class Comparisons(abc.ABC):
 
     @abc.abstractmethod
     def mean_link(
-        self, link: Link, chosen_reward: Float[Array, "prompts n"], rejected_reward: Float[Array, "prompts n"]
+        self,
+        link: Link,
+        chosen_reward: Float[Array, "prompts n"],
+        rejected_reward: Float[Array, "prompts n"],
+        as_sum: LinkSum | None = None,
     ) -> Float[Array, " prompts"]:
-        """``E ℓ(g_w(chosen) - g_l(rejected))``."""
+        """``E ℓ(g_w(chosen) - g_l(rejected))``; ``as_sum`` is the same link as kernels, if it is such a sum."""
 
     @abc.abstractmethod
     def mean_chosen(self, values: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
@@ -47,7 +55,7 @@ class Population(Comparisons):
 
     ordered: Float[Array, "... prompts n n"]
 
-    def mean_link(self, link, chosen_reward, rejected_reward):
+    def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
         return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
 
     def mean_chosen(self, values):
@@ -59,6 +67,68 @@ class Population(Comparisons):
 
 @final
 @record
+class ProductPopulation(Comparisons):
+    """The law ``ν`` where pairs come from a mixture of products, never written out: O(N) in time and memory (K1).
+
+    Attributes:
+        law: law of the pair shown.
+        first_wins: mass ``Σ_b μ_ab P_ab`` of each response shown first and chosen, shape (prompts, n).
+        second_loses: mass ``Σ_a μ_ab P_ab`` of each response shown second and rejected.
+        second_wins: mass ``Σ_a μ_ab (1 - P_ab)`` of each response shown second and chosen.
+        first_loses: mass ``Σ_b μ_ab (1 - P_ab)`` of each response shown first and rejected.
+        reward: reward of the soft Bradley-Terry labels, in units of their temperature.
+        as_shown: whether the first response is always the chosen one; if not, labels are soft Bradley-Terry.
+    """
+
+    law: ProductMixture
+    first_wins: Float[Array, "... prompts n"]
+    second_loses: Float[Array, "... prompts n"]
+    second_wins: Float[Array, "... prompts n"]
+    first_loses: Float[Array, "... prompts n"]
+    reward: Float[Array, "... prompts n"]
+    as_shown: bool = static(default=True)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all pairs could be written out for a link that is no sum of kernels."""
+        return self.reward.shape[-1] <= FEW
+
+    def written_out(self) -> Population:
+        """The same law with all pairs written out, N² numbers."""
+        shown = self.law.matrix()
+        if self.as_shown:
+            return Population(shown)
+        first_wins = BradleyTerry().matrix(self.reward)
+        return Population(shown * first_wins + jnp.swapaxes(shown * (1.0 - first_wins), 1, 2))
+
+    def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
+        if as_sum is not None and self.as_shown:
+            return self._mean_over_shown(as_sum, 1.0, chosen_reward, rejected_reward)
+        if as_sum is None or as_sum.odd_slope is None:
+            return self.written_out().mean_link(link, chosen_reward, rejected_reward)
+        # P ℓ(m) + (1-P) ℓ(-m) = ℓ(-m) - κ P m: the labels enter through a mean that is linear in the rewards.
+        won = jnp.sum(self.first_wins * chosen_reward, -1) - jnp.sum(self.second_loses * rejected_reward, -1)
+        return self._mean_over_shown(as_sum, -1.0, chosen_reward, rejected_reward) - as_sum.odd_slope * won
+
+    def _mean_over_shown(self, as_sum: LinkSum, turn: float, first_reward, second_reward):
+        """``E_μ ℓ(turn · (g(first) - g(second)))``."""
+        first, second = jnp.exp(self.law.log_first), jnp.exp(self.law.log_second)
+        total = jnp.zeros(first_reward.shape[:-1], first_reward.dtype)
+        for term in as_sum.terms:
+            sign = turn * term.sign
+            rewards = sign * first_reward + term.shift, sign * second_reward
+            total = total + term.scale * expected_kernel(term.kernel, self.law.weights, first, second, *rewards)
+        return total
+
+    def mean_chosen(self, values):
+        return jnp.sum((self.first_wins + self.second_wins) * values, axis=1)
+
+    def mean_rejected(self, values):
+        return jnp.sum((self.second_loses + self.first_loses) * values, axis=1)
+
+
+@final
+@record
 class SampledPairs(Comparisons):
     """Drawn pairs: indices of first and second response, and the weight with which the first is the chosen one."""
 
@@ -66,7 +136,7 @@ class SampledPairs(Comparisons):
     second: Int[Array, "... prompts m"]
     win: Float[Array, "... prompts m"]
 
-    def mean_link(self, link, chosen_reward, rejected_reward):
+    def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
         forward = link(gather(chosen_reward, self.first) - gather(rejected_reward, self.second))
         backward = link(gather(chosen_reward, self.second) - gather(rejected_reward, self.first))
         return jnp.mean(self.win * forward + (1.0 - self.win) * backward, axis=1)
@@ -79,11 +149,54 @@ class SampledPairs(Comparisons):
 
 
 def population(problem: Problem, sampler: Sampler, labels: Labels, log_policy: Float[Array, "prompts n"]) -> Population:
-    """Exact law of (chosen, rejected) that a sampler and labels produce at a policy."""
+    """Exact law of (chosen, rejected) that a sampler and labels produce at a policy, all pairs written out."""
     shown = sampler.pair_law(problem, log_policy).matrix()
     first_wins = labels.matrix(problem.reward)
     lost = shown * (1.0 - first_wins)
     return Population(shown * first_wins + jnp.swapaxes(lost, 1, 2))
+
+
+def comparisons_for(
+    objective: Objective, problem: Problem, sampler: Sampler, labels: Labels, log_policy: Float[Array, "prompts n"]
+) -> Population | ProductPopulation:
+    """Exact law of (chosen, rejected), never written out where the objective and the law allow it and N is large.
+
+    From `WRITTEN_OUT` responses on, a mixture of products with labels "as shown" or soft Bradley-Terry is kept as it is.
+    """
+    n = problem.log_ref.shape[-1]
+    if n < WRITTEN_OUT or not can_stay_product(objective, labels):
+        return population(problem, sampler, labels, log_policy)
+    law = sampler.pair_law(problem, log_policy)
+    if not isinstance(law, ProductMixture):
+        return population(problem, sampler, labels, log_policy)
+    return product_population(problem, law, labels)
+
+
+def can_stay_product(objective: Objective, labels: Labels) -> bool:
+    """Whether an objective can be averaged over a mixture of products without writing the pairs out."""
+    if not objective.paired:
+        return isinstance(labels, AsShown | BradleyTerry)
+    as_sum = objective.link_sum()
+    if as_sum is None:
+        return False
+    soft = isinstance(labels, BradleyTerry) and as_sum.odd_slope is not None and objective.one_reward
+    return isinstance(labels, AsShown) or soft
+
+
+def product_population(problem: Problem, law: ProductMixture, labels: Labels) -> ProductPopulation:
+    """Masses of each response in each role, by sums over all pairs of the Bradley-Terry kernel (K1)."""
+    first, second = jnp.exp(law.log_first), jnp.exp(law.log_second)
+    weights = law.weights[..., None]
+    shown_first, shown_second = jnp.sum(weights * first, -2), jnp.sum(weights * second, -2)
+    if isinstance(labels, AsShown):
+        nothing = jnp.zeros_like(shown_first)
+        return ProductPopulation(law, shown_first, shown_second, nothing, nothing, problem.reward, True)
+    assert isinstance(labels, BradleyTerry)
+    scaled = problem.reward / labels.temperature
+    reward = scaled[:, None, :]
+    wins = jnp.sum(weights * first * kernel_sum("sigmoid", reward, reward, second), -2)
+    loses = jnp.sum(weights * second * kernel_sum("sigmoid", -reward, -reward, first), -2)
+    return ProductPopulation(law, wins, loses, shown_second - loses, shown_first - wins, scaled, False)
 
 
 def draw_pairs(
@@ -106,7 +219,7 @@ def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparison
     total = total + objective.policy_term(seen).sum(-1)
     if objective.paired:
         rewards = objective.chosen_reward(seen), objective.rejected_reward(seen)
-        total = total + comparisons.mean_link(objective.link, *rewards)
+        total = total + comparisons.mean_link(objective.link, *rewards, objective.link_sum())
     return total
 
 

@@ -18,8 +18,33 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim import simplex
-from didsim.records import record
+from didsim.records import record, static
 from didsim.worlds import Problem
+
+
+@final
+@record
+class Term:
+    """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in `didsim.allpairs.KERNELS`."""
+
+    kernel: str = static()
+    scale: float | Float[Array, "..."] = 1.0
+    sign: int = static(default=1)
+    shift: float | Float[Array, "..."] = 0.0
+
+
+@final
+@record
+class LinkSum:
+    """A link as a sum of kernels, so that its mean over a product law costs O(N) (K1).
+
+    Attributes:
+        terms: the kernels; their sum is ``ℓ(m)``.
+        odd_slope: κ if ``ℓ(m) - ℓ(-m) = -κ m`` for all m, which makes soft labels a term linear in the rewards; else None.
+    """
+
+    terms: tuple[Term, ...]
+    odd_slope: float | Float[Array, "..."] | None = None
 
 
 @final
@@ -85,6 +110,10 @@ class Objective(abc.ABC):
         """Loss ``ℓ(m)`` of a pair from its margin, elementwise."""
         raise TypeError(f"objective {self.name!r} has no link")
 
+    def link_sum(self) -> LinkSum | None:
+        """The link as a sum of kernels, or None if it is none; must agree with ``link``."""
+        return None
+
     def chosen_reward(self, seen: Responses) -> Float[Array, "prompts n"]:
         """``g_w``, the implicit reward of a response in the role of the chosen one."""
         raise TypeError(f"objective {self.name!r} has no implicit reward")
@@ -92,6 +121,11 @@ class Objective(abc.ABC):
     def rejected_reward(self, seen: Responses) -> Float[Array, "prompts n"]:
         """``g_l``, the implicit reward in the role of the rejected one; the same as ``g_w`` unless overridden."""
         return self.chosen_reward(seen)
+
+    @property
+    def one_reward(self) -> bool:
+        """Whether chosen and rejected responses share one implicit reward."""
+        return type(self).rejected_reward is Objective.rejected_reward
 
     def chosen_term(self, seen: Responses) -> Float[Array, "prompts n"]:
         """``f_w``, a loss on the chosen response alone."""
@@ -121,6 +155,13 @@ def logistic(margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
 def _logistic_jvp(primals, tangents):
     (margin,), (tangent,) = primals, tangents
     return logistic(margin), -jax.nn.sigmoid(-margin) * tangent
+
+
+def logistic_sum(
+    scale: float | Float[Array, "..."] = 1.0, shift: float | Float[Array, "..."] = 0.0, *, odd: bool = True
+) -> LinkSum:
+    """``-scale · log σ(m + shift)`` as a kernel sum; its odd part is linear where the shift is zero (``odd``)."""
+    return LinkSum((Term("log_sigmoid", -scale, 1, shift),), scale if odd else None)
 
 
 def ramp(x: Float[Array, "*any"], width: float | Float[Array, ""]) -> Float[Array, "*any"]:

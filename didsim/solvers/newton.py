@@ -1,164 +1,28 @@
-"""Where is the exact minimum of a population loss?
+"""Where is the exact minimum when all pairs can be written out?
 
-Long training is no ground truth.  For a free table the population loss of every objective here has a closed Hessian
-(`didsim.objectives.curvature`), so Newton's method with the Laplacian's pseudo-inverse reaches the minimiser in about ten steps;
-kinked losses are reached through a sequence of rounded ones; losses that are not convex are started from several
-points and the best end is kept.  Null directions of the Hessian are left where they started, so on data that does not
-determine the policy the answer is the one gradient descent finds (S2).  The result says what kind of answer it is.
+Newton's method with the pseudo-inverse of the closed Hessian (`didsim.objectives.curvature`), scaled to unit diagonal;
+kinked losses through a sequence of rounded ones, losses that are not convex from several starts.
 """
 
-import enum
 import functools
 import math
 from dataclasses import replace
-from typing import Any, final
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
-from didsim import checks, simplex
+from didsim import simplex
 from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, responses
-from didsim.preferences import AsShown, Labels
-from didsim.records import record
-from didsim.samplers import ChosenRejected, Sampler
-from didsim.worlds import Problem, normal
+from didsim.solvers.result import Solution, Status
+from didsim.worlds import normal
 
 MAX_HALVINGS = 40
 NARROWING = 0.25
 
 
-class Status(enum.IntEnum):
-    """How a solve or a run ended."""
-
-    CONVERGED = 0
-    NOT_UNIQUE = 1
-    UNBOUNDED = 2
-    STALLED = 3
-    OUT_OF_STEPS = 4
-    NOT_FINITE = 5
-
-
-@final
-@record
-class Solution:
-    """Exact minimiser of every prompt, with the evidence.
-
-    Attributes:
-        log_policy: log-probabilities of the minimiser, shape (prompts, n).
-        value: population loss there, nats, shape (prompts,).
-        gradient_norm: largest gradient entry relative to the curvature of its response, ``max |g_y|/H_yy``.
-        step: largest logit change in the last Newton step.
-        undetermined: dimensions of the Hessian's null space beyond the common constant.
-        status: a `Status` per prompt.
-        iterations: Newton steps taken.
-        agreeing: how many starts ended at this value.
-    """
-
-    log_policy: Float[Array, "... prompts n"]
-    value: Float[Array, "... prompts"]
-    gradient_norm: Float[Array, "... prompts"]
-    step: Float[Array, "... prompts"]
-    undetermined: Int[Array, "... prompts"]
-    status: Int[Array, "... prompts"]
-    iterations: Int[Array, "... prompts"]
-    agreeing: Int[Array, "... prompts"]
-
-
-def solve(
-    problem: Problem,
-    objective: Objective,
-    sampler: Sampler | None = None,
-    labels: Labels | None = None,
-    *,
-    start: Float[Array, "prompts n"] | None = None,
-    starts: int | None = None,
-    steps: int = 100,
-    seed: int = 0,
-) -> Solution:
-    """Exact minimiser of a population loss over free tables, prompt by prompt (K3).
-
-    Args:
-        problem: the preference world.
-        objective: what is minimised.
-        sampler: which pairs are shown; independent chosen and rejected draws if missing.
-        labels: who wins; "the first one shown" if both sampler and labels are missing.
-        start: log-law to start from, π_ref if missing; null directions of the Hessian keep its value.
-        starts: number of starts, the first at ``start`` and the others with normal noise on the logits; 1 for a convex
-            objective and 4 otherwise if missing.
-        steps: most Newton steps at each rounding of the kinks, > 0.
-        seed: seed of the extra starts.
-
-    Returns:
-        `Solution` with the minimiser, its residuals and a `Status` for each prompt.
-
-    Raises:
-        ArgumentError: labels without a sampler, a number out of range, or a pair law that has no mass.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> import didsim
-        >>> world = didsim.problem(jnp.log(jnp.array([0.5, 0.3, 0.2])), reward=jnp.array([0.0, 1.0, 2.0]), beta=0.5)
-        >>> best = didsim.solve(world, didsim.objectives.Dpo(beta=0.5))
-        >>> bool(jnp.abs(best.log_policy - world.log_target).max() < 1e-4)
-        True
-    """
-    sampler, labels = default_data(sampler, labels)
-    checks.whole("steps", steps, least=1)
-    count = checks.whole("starts", starts, least=1) if starts is not None else (1 if objective.convex else 4)
-    log_start = problem.log_ref if start is None else jnp.asarray(start, problem.log_ref.dtype)
-    checks.same_shape("problem.log_ref", problem.log_ref, "start", log_start)
-    check_pair_law(problem, sampler, log_start)
-    everything = (problem, objective, sampler, labels, log_start)
-    if checks.is_traced(everything):
-        return _solve(*everything, jnp.uint32(checks.seed(seed)), count, steps)
-    # A ground truth is worked out in double precision, whatever the precision of the question.
-    with jax.enable_x64(True):
-        wide = jax.tree.map(lambda leaf: _cast(leaf, np.float64), everything)
-        end = _solve(*wide, jnp.uint32(checks.seed(seed)), count, steps)
-        return jax.tree.map(lambda leaf: _cast(leaf, problem.log_ref.dtype), end)
-
-
-def _cast(leaf: Any, dtype: Any) -> Any:
-    """Floating arrays in another precision, 64-bit integers in 32 bits when that is narrow; all else as it is."""
-    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating):
-        return leaf.astype(dtype)
-    if isinstance(leaf, jax.Array) and leaf.dtype == jnp.int64 and dtype == jnp.float32:
-        return leaf.astype(jnp.int32)
-    return leaf
-
-
-def default_data(sampler: Sampler | None, labels: Labels | None) -> tuple[Sampler, Labels]:
-    """Sampler and labels with the default filled in: independent chosen and rejected draws (D3).
-
-    Raises:
-        ArgumentError: only one of the two is given.
-    """
-    if (sampler is None) != (labels is None):
-        missing = "sampler" if sampler is None else "labels"
-        raise checks.ArgumentError(f"Argument `{missing}` must be given when the other of sampler and labels is.")
-    return (ChosenRejected(), AsShown()) if sampler is None or labels is None else (sampler, labels)
-
-
-def check_pair_law(problem: Problem, sampler: Sampler, log_policy: Float[Array, "prompts n"]) -> None:
-    """Nothing, if the sampler's pair law at a policy is a law.
-
-    Raises:
-        ArgumentError: it has NaN or does not sum to one, as after a restriction that leaves no mass.
-    """
-    if checks.is_traced(problem, sampler, log_policy):
-        return
-    total = sampler.pair_law(problem, log_policy).total()
-    if not bool(jnp.all(jnp.abs(total - 1.0) < 1e-3)):
-        raise checks.ArgumentError(
-            f"Argument `sampler` must give every prompt a pair law of total probability 1, but {type(sampler).__name__} "
-            f"gives {float(total[jnp.argmax(jnp.where(jnp.isnan(total), jnp.inf, jnp.abs(total - 1.0)))]):g}."
-        )
-
-
 @functools.partial(jax.jit, static_argnames=("count", "steps"))
-def _solve(problem, objective, sampler, labels, log_start, seed, count: int, steps: int) -> Solution:
+def newton(problem, objective, sampler, labels, log_start, seed, count: int, steps: int) -> Solution:
     noise = normal(jax.random.key(seed), (count, *log_start.shape)).astype(log_start.dtype)
     starts = log_start + noise.at[0].set(0.0)
     # A sampler or a label model may hold one law per prompt: starts are an axis of their own, not more prompts.

@@ -1,0 +1,45 @@
+"""What is the answer of a solver, and how far can it be trusted?"""
+
+import enum
+from typing import final
+
+from jaxtyping import Array, Float, Int
+
+from didsim.records import record
+
+
+class Status(enum.IntEnum):
+    """How a solve or a run ended."""
+
+    CONVERGED = 0
+    NOT_UNIQUE = 1
+    UNBOUNDED = 2
+    STALLED = 3
+    OUT_OF_STEPS = 4
+    NOT_FINITE = 5
+
+
+@final
+@record
+class Solution:
+    """Exact minimiser of every prompt, with the evidence.
+
+    Attributes:
+        log_policy: log-probabilities of the minimiser, shape (prompts, n).
+        value: population loss there, nats, shape (prompts,).
+        gradient_norm: largest gradient entry relative to the curvature of its response, ``max |g_y|/H_yy``.
+        step: largest logit change in the last Newton step.
+        undetermined: dimensions of the Hessian's null space beyond the common constant.
+        status: a `Status` per prompt.
+        iterations: Newton steps taken.
+        agreeing: how many starts ended at this value.
+    """
+
+    log_policy: Float[Array, "... prompts n"]
+    value: Float[Array, "... prompts"]
+    gradient_norm: Float[Array, "... prompts"]
+    step: Float[Array, "... prompts"]
+    undetermined: Int[Array, "... prompts"]
+    status: Int[Array, "... prompts"]
+    iterations: Int[Array, "... prompts"]
+    agreeing: Int[Array, "... prompts"]
