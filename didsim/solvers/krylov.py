@@ -106,8 +106,9 @@ def _slope(method: Callable[[Responses], Array], seen: Responses) -> Array:
 def _conjugate_gradients(product: Callable[[Array], Array], right: Array, scale: Array) -> Array:
     """Solution of ``H x = right`` prompt by prompt, scaled by the diagonal, to a relative residual of 1e-3.
 
-    ``right`` is orthogonal to the null space of ``H`` (the constant), so the iterates stay well defined.
+    The constant is in the null space of ``H``; whatever rounding leaves of it is taken out again and again.
     """
+    right = simplex.clr(right)
     inverse = jnp.where(scale > 0, 1.0 / jnp.where(scale > 0, scale, 1.0), 0.0)
 
     def dot(a: Array, b: Array) -> Array:
@@ -121,7 +122,7 @@ def _conjugate_gradients(product: Callable[[Array], Array], right: Array, scale:
 
     def body(state):
         count, x, residual, direction, size = state
-        image = product(direction)
+        image = simplex.clr(product(direction))
         bend = dot(direction, image)
         length = jnp.where(bend > 0, size / jnp.where(bend > 0, bend, 1.0), 0.0)
         residual = residual - length * image
@@ -130,7 +131,7 @@ def _conjugate_gradients(product: Callable[[Array], Array], right: Array, scale:
         return count + 1, x + length * direction, residual, inverse * residual + turn * direction, new
 
     start = (jnp.int32(0), jnp.zeros_like(right), right, inverse * right, first)
-    return jax.lax.while_loop(going, body, start)[1]
+    return simplex.clr(jax.lax.while_loop(going, body, start)[1])
 
 
 def _line_search(value: Callable[[Array], Array], x: Array, direction: Array, slope: Array) -> Array:
