@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from didsim._version import __version__
 
 if TYPE_CHECKING:
-    from didsim import did, dynamics, landscape, metrics, objectives, policies, preferences, samplers, simplex, worlds
+    from didsim import did, dynamics, landscape, metrics, objectives, policies, preferences, samplers, simplex, sweeps, worlds
     from didsim.checks import ArgumentError
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, train
@@ -41,12 +41,25 @@ __all__ = [
     "simplex",
     "solve",
     "sweep",
+    "sweeps",
     "train",
     "worlds",
 ]
 
 _ROOMS = frozenset(
-    {"did", "dynamics", "landscape", "metrics", "objectives", "policies", "preferences", "samplers", "simplex", "worlds"}
+    {
+        "did",
+        "dynamics",
+        "landscape",
+        "metrics",
+        "objectives",
+        "policies",
+        "preferences",
+        "samplers",
+        "simplex",
+        "sweeps",
+        "worlds",
+    }
 )
 _HOME = {
     "ArgumentError": "checks",

@@ -62,10 +62,42 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """Train over every combination of axes and seeds that a TOML file names.
+
+    With --out the results go to disk block by block; starting again goes on where the last start ended.  Exit code 0: all
+    computed, 1: a block failed or workers died, 2: bad usage.
+    """
+
+    config: tyro.conf.Positional[Path]
+    """TOML file as for train, with a table axes and a number or list seeds."""
+    out: Path | None = None
+    """Folder for the results (a Zarr store); without it a short table is printed."""
+    resume: bool = True
+    """Go on with what the folder already holds, or refuse with --no-resume."""
+    redo: tuple[int, ...] = ()
+    """Blocks to compute again."""
+    width: int | None = None
+    """Runs per block; chosen from the sweep, or as the folder has it."""
+    workers: int | None = None
+    """Processes that compute blocks side by side on this machine."""
+    coordinator: str | None = None
+    """host:port of process 0, when several hosts share the sweep."""
+    num_processes: int | None = None
+    """How many processes share the sweep."""
+    process_id: int | None = None
+    """Which of them this is, from 0."""
+    x64: bool = True
+    """Double precision, or single with --no-x64."""
+    overwrite: bool = False
+    """Delete the sweep that the folder holds and start anew."""
+
+
+@dataclass(frozen=True)
 class Program:
     """The exact laboratory for preference-optimisation theory."""
 
-    command: Annotated[Reproduce | List | Info | Train, tyro.conf.arg(name="")] = field()
+    command: Annotated[Reproduce | List | Info | Train | Sweep, tyro.conf.arg(name="")] = field()
 
 
 def main(words: list[str] | None = None) -> int:

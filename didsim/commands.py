@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from didsim import __version__, checks
+from didsim import __version__, checks, sweep_command
 from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
 from didsim.experiments.catalogue import FIGURES
@@ -21,7 +21,9 @@ from didsim.solvers import Status
 def run(command: Any) -> int:
     """Runs one parsed command; errors of the user's become one line and exit code 2."""
     jax.config.update("jax_enable_x64", getattr(command, "x64", True))
-    doers = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train}
+    # On few cores the CPU's asynchronous dispatch can wait for itself for ever (jax issue 25861).
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    doers = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train, "Sweep": sweep_command.sweep}
     try:
         return doers[type(command).__name__](command)
     except checks.ArgumentError as error:

@@ -92,6 +92,31 @@ def run_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Run:
     return Run(**values, **{name: table[name] for name in NUMBERS if name in table})
 
 
+def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run, Axes, int | list[int]]:
+    """The run, axes and seeds that a config table describes: a run's table with ``axes`` and ``seeds`` beside.
+
+    Args:
+        table: as for `run_from`, with ``axes`` (dotted path to list of values, ``"a+b"`` for paths that move together)
+            and ``seeds`` (how many, or a list).
+        folder: where paths of array files in the table are relative to.
+
+    Returns:
+        Run, axes and seeds for `didsim.sweep`.
+
+    Raises:
+        ArgumentError: as `run_from` and `axes_from`, or seeds that are neither a number nor a list of numbers.
+    """
+    for name in table:
+        checks.did_you_mean("config field", name, (*PARTS, *NUMBERS, "axes", "seeds"))
+    run = run_from({name: value for name, value in table.items() if name not in ("axes", "seeds")}, folder)
+    axes, seeds = table.get("axes", {}), table.get("seeds", 1)
+    if not isinstance(axes, Mapping):
+        raise checks.ArgumentError(f"Argument `axes` must be a table of lists, but is {axes!r}.")
+    for seed in seeds if isinstance(seeds, list) else [seeds]:
+        checks.whole("seeds", seed)
+    return run, axes_from(axes, folder), seeds
+
+
 def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
     """One part from its name, or from a table with a ``name`` and fields.
 
@@ -128,7 +153,9 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
             }
         else:
             paths = tuple(path.split("+"))
-            axes[paths if len(paths) > 1 else path] = values
+            together = len(paths) > 1
+            kinds = tuple if together else np.asarray
+            axes[paths if together else path] = [kinds(value) if isinstance(value, list) else value for value in values]
     return axes
 
 

@@ -4,6 +4,8 @@ import jax
 import pytest
 
 jax.config.update("jax_enable_x64", True)
+# On few cores the CPU's asynchronous dispatch can wait for itself for ever (jax issue 25861).
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 @pytest.fixture

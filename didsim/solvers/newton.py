@@ -19,10 +19,13 @@ from didsim.worlds import normal
 
 MAX_HALVINGS = 40
 NARROWING = 0.25
+DECOMPOSED = 256
+LONGEST = 10.0
 
 
 @functools.partial(jax.jit, static_argnames=("count", "steps"))
 def newton(problem, objective, sampler, labels, log_start, seed, count: int, steps: int) -> Solution:
+    """Newton's method from ``count`` starts; arguments as `didsim.solvers.solve` has checked them."""
     noise = normal(jax.random.key(seed), (count, *log_start.shape)).astype(log_start.dtype)
     starts = log_start + noise.at[0].set(0.0)
     # A sampler or a label model may hold one law per prompt: starts are an axis of their own, not more prompts.
@@ -43,23 +46,21 @@ def _through_widths(problem, objective: Objective, sampler, labels, logits, step
     widths = jnp.asarray([max(NARROWING**k, sharpest) for k in range(stages)], logits.dtype)
 
     def stage(logits, width):
-        end = _newton(problem, objective.smoothed(width), sampler, labels, logits, steps)
-        return end.log_policy, end
+        return _newton(problem, objective.smoothed(width), sampler, labels, logits, steps)
 
     first = _judge(problem, objective.smoothed(widths[0]), sampler, labels, simplex.normalize(logits))
-    _, ends = jax.lax.scan(stage, logits, widths)
-    last = jax.tree.map(lambda leaf: leaf[-1], ends)
+    end, taken = jax.lax.scan(stage, logits, widths)
+    last = _judge(problem, objective.smoothed(widths[-1]), sampler, labels, simplex.normalize(end))
     settled = _settle_null(problem, objective.smoothed(widths[-1]), sampler, labels, logits, last)
-    return replace(
-        settled,
-        iterations=ends.iterations.sum(0),
-        status=_classify(objective, first, last),
-    )
+    return replace(settled, iterations=taken.sum(0), status=_classify(objective, first, last))
 
 
-def _newton(problem, objective, sampler, labels, logits, steps: int) -> Solution:
+def _newton(problem, objective, sampler, labels, logits, steps: int) -> tuple[Array, Array]:
+    """Log-law after Newton's iteration and the number of its steps, prompt by prompt."""
     dtype = logits.dtype
-    tolerance = jnp.finfo(dtype).eps ** 0.75
+    eps = jnp.finfo(dtype).eps
+    tolerance = eps**0.75
+    factored = objective.convex and logits.shape[-1] > DECOMPOSED
 
     def going(state):
         count, _, _, done, _ = state
@@ -68,18 +69,22 @@ def _newton(problem, objective, sampler, labels, logits, steps: int) -> Solution
     def body(state):
         count, x, _, done, taken = state
         at = _expansion(problem, objective, sampler, labels, x)
-        direction, _, _ = _newton_direction(at)
+        direction = _short(_factored_direction(at) if factored else _newton_direction(at)[0])
         length = _line_search(problem, objective, sampler, labels, x, direction, at)
         move = jnp.where(done[:, None], 0.0, length[:, None] * direction)
         size = jnp.where(done, 0.0, jnp.max(jnp.abs(direction), -1))
         finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size)
+        if factored:
+            # Null directions are not cut off here, so the step need not become short; its gain does.
+            gain = -jnp.sum(at.gradient * direction, -1)
+            finished = finished | (gain <= eps**1.75 * (1.0 + jnp.abs(at.value)))
         return count + 1, simplex.normalize(x + move), size, finished, taken + (~done)
 
     prompts = logits.shape[0]
     x0 = simplex.normalize(logits)
     state = (0, x0, jnp.full((prompts,), jnp.inf, dtype), jnp.zeros((prompts,), bool), jnp.zeros((prompts,), int))
     _, x, _, _, taken = jax.lax.while_loop(going, body, state)
-    return replace(_judge(problem, objective, sampler, labels, x), iterations=taken)
+    return x, taken
 
 
 def _judge(problem, objective, sampler, labels, x) -> Solution:
@@ -111,11 +116,7 @@ def _newton_direction(at: Expansion):
     conditioned, and the cut between zero and non-zero eigenvalues is clean.  The common constant, null in every problem,
     is given the eigenvalue one.
     """
-    diagonal = jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2))
-    scale = jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 1.0)
-    constant = scale.min(-1, keepdims=True) / scale
-    constant = constant / jnp.linalg.norm(constant, axis=-1, keepdims=True)
-    scaled = at.hessian * scale[:, :, None] * scale[:, None, :] + constant[:, :, None] * constant[:, None, :]
+    scaled, scale = _scaled(at)
     values, vectors = jnp.linalg.eigh(scaled)
     n = at.gradient.shape[-1]
     cut = 4.0 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
@@ -124,6 +125,32 @@ def _newton_direction(at: Expansion):
     projected = jnp.einsum("xab,xa->xb", vectors, scale * at.gradient)
     direction = -scale * jnp.einsum("xab,xb->xa", vectors, inverse * projected)
     return direction, null.sum(-1), jnp.where(null[:, None, :], scale[:, :, None] * vectors, 0.0)
+
+
+def _factored_direction(at: Expansion) -> Float[Array, "prompts n"]:
+    """Newton direction by a Cholesky factor, many times cheaper than eigenvectors; a trace of ridge covers null directions."""
+    scaled, scale = _scaled(at)
+    n = scaled.shape[-1]
+    ridge = n * n**0.5 * jnp.finfo(scaled.dtype).eps * jnp.eye(n, dtype=scaled.dtype)
+    factor = jax.scipy.linalg.cho_factor(scaled + ridge)
+    direction = -scale * jax.scipy.linalg.cho_solve(factor, (scale * at.gradient)[..., None])[..., 0]
+    # Rounding can leave an almost singular matrix with a negative eigenvalue, and then there is no factor.
+    return jax.lax.cond(jnp.all(jnp.isfinite(direction)), lambda: direction, lambda: _newton_direction(at)[0])
+
+
+def _short(direction: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
+    """The direction cut to at most `LONGEST` nats: where the loss is nearly flat its Hessian promises too much."""
+    longest = jnp.max(jnp.abs(direction), -1, keepdims=True)
+    return direction * jnp.minimum(1.0, LONGEST / jnp.maximum(longest, LONGEST))
+
+
+def _scaled(at: Expansion) -> tuple[Array, Array]:
+    """Hessian scaled to unit diagonal with the constant's eigenvalue set to one, and the scale."""
+    diagonal = jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2))
+    scale = jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 1.0)
+    constant = scale.min(-1, keepdims=True) / scale
+    constant = constant / jnp.linalg.norm(constant, axis=-1, keepdims=True)
+    return at.hessian * scale[:, :, None] * scale[:, None, :] + constant[:, :, None] * constant[:, None, :], scale
 
 
 def _line_search(problem, objective, sampler, labels, x, direction, at: Expansion) -> Float[Array, " prompts"]:

@@ -2,5 +2,6 @@
 
 from didsim.sweeps.grid import Axes, Axis, Grid, grid, replace_path
 from didsim.sweeps.sweep import Progress, drawn_worlds, sweep
+from didsim.sweeps.view import open_sweep
 
-__all__ = ["Axes", "Axis", "Grid", "Progress", "drawn_worlds", "grid", "replace_path", "sweep"]
+__all__ = ["Axes", "Axis", "Grid", "Progress", "drawn_worlds", "grid", "open_sweep", "replace_path", "sweep"]

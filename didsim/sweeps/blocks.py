@@ -7,6 +7,7 @@ devices compute one block each at a time.
 
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,23 +20,7 @@ from didsim import checks
 from didsim.dynamics import Run, execute, run_key
 from didsim.sweeps.grid import Grid, replace_path
 
-CACHE_BYTES = 4 * 2**20
-MOST_LANES = 1024
-MEMORY = 2**30
-TEMPORARIES = 8  # pair arrays that one lane holds at once: values, links and their derivatives
 Results = dict[str, np.ndarray]
-
-
-def default_width(grid: Grid, memory: int = MEMORY) -> int:
-    """Lanes per block: as many as keep the dense pair arrays of a block in cache, at least 1, at most 1,024.
-
-    It follows from the grid and ``memory`` (bytes a block may take) alone, never from the machine, because other widths
-    give other last bits.
-    """
-    needs = max(_lane_bytes(run) for run in grid.programs())
-    fitting = min(max(1, CACHE_BYTES // needs, 1), max(1, memory // (TEMPORARIES * needs)), MOST_LANES, grid.lanes)
-    blocks = -(-grid.lanes // fitting)
-    return -(-grid.lanes // blocks)
 
 
 def block_lanes(grid: Grid, block: int, width: int) -> tuple[int, np.ndarray]:
@@ -45,21 +30,21 @@ def block_lanes(grid: Grid, block: int, width: int) -> tuple[int, np.ndarray]:
 
 
 def compute(
-    grid: Grid, blocks: Sequence[int], width: int, devices: Sequence[jax.Device] | None = None
+    grid: Grid, blocks: Sequence[int], width: int, devices: Sequence[Any] | None = None
 ) -> Iterator[tuple[int, Results | Exception]]:
     """Results of the given blocks by variable name, lane first, in order; or the exception that stopped a block.
 
     The next group of blocks (one per device) is under way while the caller stores the last.
     """
-    mesh = _mesh(tuple(devices or jax.local_devices()))
+    work = _Work(grid, tuple(grid.programs()), width, _mesh(tuple(devices or jax.local_devices())))
     under_way: tuple[list[int], Any] | None = None
-    for group in _groups(grid, blocks, width, mesh.size):
-        following = group, _start(grid, group, width, mesh)
+    for group in work.groups(blocks):
+        following = group, work.start(group)
         if under_way is not None:
-            yield from _finish(grid, *under_way, width, mesh)
+            yield from work.finish(*under_way)
         under_way = following
     if under_way is not None:
-        yield from _finish(grid, *under_way, width, mesh)
+        yield from work.finish(*under_way)
 
 
 def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct]]:
@@ -96,44 +81,52 @@ def _group(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...],
 
 
 @functools.lru_cache(maxsize=8)
-def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
+def _mesh(devices: tuple[Any, ...]) -> Mesh:
     return Mesh(np.asarray(devices), ("run",), axis_types=(AxisType.Auto,))
 
 
-def _groups(grid: Grid, blocks: Sequence[int], width: int, size: int) -> Iterator[list[int]]:
-    """Blocks of one program each, as many as there are devices."""
-    by_program: dict[int, list[int]] = {}
-    for block in blocks:
-        by_program.setdefault(block_lanes(grid, block, width)[0], []).append(block)
-    for same in by_program.values():
-        yield from (same[start : start + size] for start in range(0, len(same), size))
+@dataclass(frozen=True)
+class _Work:
+    """What every block of one call shares."""
 
+    grid: Grid
+    programs: tuple[Run, ...]
+    width: int
+    mesh: Mesh
 
-def _start(grid: Grid, group: list[int], width: int, mesh: Mesh) -> Any:
-    """Arrays that are being computed, or the exception; devices without a block of their own repeat the last."""
-    try:
-        run = grid.programs()[block_lanes(grid, group[0], width)[0]]
-        values, seeds, paths = _arguments(grid, group + group[-1:] * (mesh.size - len(group)), width)
-        return _group(run, values, seeds, paths=paths, mesh=mesh)
-    except checks.ArgumentError:
-        raise
-    except Exception as error:  # whatever a block fails with, the others go on
-        return error
+    def groups(self, blocks: Sequence[int]) -> Iterator[list[int]]:
+        """Blocks of one program each, as many as there are devices."""
+        by_program: dict[int, list[int]] = {}
+        for block in blocks:
+            by_program.setdefault(block_lanes(self.grid, block, self.width)[0], []).append(block)
+        for same in by_program.values():
+            yield from (same[start : start + self.mesh.size] for start in range(0, len(same), self.mesh.size))
 
+    def start(self, group: list[int]) -> Any:
+        """Arrays being computed, or the exception; devices without a block of their own repeat the last."""
+        try:
+            run = self.programs[block_lanes(self.grid, group[0], self.width)[0]]
+            values, seeds, paths = _arguments(self.grid, group + group[-1:] * (self.mesh.size - len(group)), self.width)
+            return _group(run, values, seeds, paths=paths, mesh=self.mesh)
+        except checks.ArgumentError:
+            raise
+        except Exception as error:  # whatever a block fails with, the others go on
+            return error
 
-def _finish(grid: Grid, group: list[int], arrays: Any, width: int, mesh: Mesh) -> Iterator[tuple[int, Results | Exception]]:
-    try:
-        fetched = arrays if isinstance(arrays, Exception) else {name: np.asarray(value) for name, value in arrays.items()}
-    except Exception as error:
-        fetched = error
-    if isinstance(fetched, Exception) and len(group) > 1:
-        for block in group:  # one by one, to find the block at fault
-            yield from _finish(grid, [block], _start(grid, [block], width, mesh), width, mesh)
-        return
-    for place, block in enumerate(group):
-        lanes = len(block_lanes(grid, block, width)[1])
-        own = slice(place * width, place * width + lanes)
-        yield block, fetched if isinstance(fetched, Exception) else {name: value[own] for name, value in fetched.items()}
+    def finish(self, group: list[int], arrays: Any) -> Iterator[tuple[int, Results | Exception]]:
+        """Each block's share of the arrays, waiting for them; a group that failed is tried block by block."""
+        try:
+            fetched = arrays if isinstance(arrays, Exception) else {name: np.asarray(value) for name, value in arrays.items()}
+        except Exception as error:
+            fetched = error
+        if isinstance(fetched, Exception) and len(group) > 1:
+            for block in group:
+                yield from self.finish([block], self.start([block]))
+            return
+        for place, block in enumerate(group):
+            lanes = len(block_lanes(self.grid, block, self.width)[1])
+            own = slice(place * self.width, place * self.width + lanes)
+            yield block, fetched if isinstance(fetched, Exception) else {name: value[own] for name, value in fetched.items()}
 
 
 def _arguments(grid: Grid, blocks: Sequence[int], width: int) -> tuple[tuple, np.ndarray, tuple[str, ...]]:
@@ -143,11 +136,3 @@ def _arguments(grid: Grid, blocks: Sequence[int], width: int) -> tuple[tuple, np
     dtype = jnp.zeros(()).dtype
     arrays = tuple(np.asarray(v, dtype if np.issubdtype(v.dtype, np.floating) else None) for v in values.values())
     return arrays, seeds, tuple(values)
-
-
-def _lane_bytes(run: Run) -> int:
-    """Memory of one lane's dense pair array, or of its sampled pairs."""
-    world = jax.eval_shape(run.world.draw, jax.random.key(0))
-    prompts, n = world.log_ref.shape
-    pair_entries = n * n if run.pairs is None else run.pairs
-    return prompts * pair_entries * world.log_ref.dtype.itemsize

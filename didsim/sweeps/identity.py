@@ -27,8 +27,10 @@ def describe(cells: Grid) -> list[str]:
     lines = [f"didsim = {__version__.split('.')[0]}", *_lines("run", cells.run, ())]
     for axis in cells.axes:
         lines.append(f"axes.{axis.name} = {', '.join(axis.paths)}")
-        lines += _lines(f"axes.{axis.name}.labels", tuple(map(str, axis.labels)), ())
-        lines += _lines(f"axes.{axis.name}.values", axis.values, ())
+        lines += _lines(f"axes.{axis.name}.labels", ", ".join(map(str, axis.labels)), ())
+        columns = zip(*axis.values, strict=True)
+        for path, column in zip(axis.paths, columns, strict=True):
+            lines += _lines(f"axes.{axis.name}.{path}", column if axis.is_choice else np.stack([*map(np.asarray, column)]), ())
     return [*lines, f"seeds = {_seeds(cells.seeds)}"]
 
 
@@ -39,11 +41,16 @@ def config_hash(lines: list[str]) -> str:
 
 def first_difference(mine: list[str], theirs: list[str]) -> str:
     """What differs first between two descriptions, in words; empty if nothing does."""
-    here, there = (dict(line.partition(" = ")[::2] for line in lines) for lines in (mine, theirs))
+    here, there = _named(mine), _named(theirs)
     for name in (*here, *there):
         if here.get(name) != there.get(name):
             return f"`{name}` is {here.get(name, 'absent')} here and {there.get(name, 'absent')} there"
     return ""
+
+
+def _named(lines: list[str]) -> dict[str, str]:
+    parts = [line.partition(" = ") for line in lines]
+    return {name: value for name, _, value in parts}
 
 
 def _lines(name: str, value: Any, seen: tuple[int, ...]) -> Iterator[str]:
@@ -61,8 +68,9 @@ def _lines(name: str, value: Any, seen: tuple[int, ...]) -> Iterator[str]:
     elif isinstance(value, Mapping):
         yield f"{name} = {_type(value)}"
         inner = [(str(key), value[key]) for key in sorted(value, key=str)]
-    elif isinstance(value, (tuple, list)):
+    elif isinstance(value, (tuple, list, set, frozenset)):
         yield f"{name} = {_type(value)} of {len(value)}"
+        value = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
         inner = [(str(place), entry) for place, entry in enumerate(value)]
     elif isinstance(value, functools.partial):
         yield f"{name} = partial"
@@ -78,7 +86,8 @@ def _lines(name: str, value: Any, seen: tuple[int, ...]) -> Iterator[str]:
 
 
 def _type(value: Any) -> str:
-    return type(value).__qualname__
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__.split(".")[0] in VERSIONED else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _array(value: np.ndarray) -> str:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,9 +11,12 @@ import xarray as xr
 
 from didsim import checks
 from didsim.dynamics import Run, run_key, run_world
-from didsim.sweeps.blocks import Results, compute, default_width
+from didsim.sweeps.blocks import Results, compute
 from didsim.sweeps.grid import Axes, Grid, grid
 from didsim.sweeps.labels import coordinate, inner_dims, moments, provenance, variable_attrs
+from didsim.sweeps.stream import Streaming, stream
+from didsim.sweeps.view import dataset
+from didsim.sweeps.width import MEMORY, default_width
 from didsim.worlds import Problem
 
 Progress = Callable[[int, int], None]
@@ -23,7 +28,13 @@ def sweep(
     *,
     seeds: int | Sequence[int] = 1,
     width: int | None = None,
+    memory: int = MEMORY,
     progress: Progress | None = None,
+    out: str | Path | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    redo: Sequence[int] = (),
+    executor: Any = None,
 ) -> xr.Dataset:
     """Runs every combination of axis values and seeds, compiled once per combination of choices.
 
@@ -34,15 +45,25 @@ def sweep(
             sampler, sizes, steps) become one program each.
         seeds: how many seeds (0, 1, …), or which.  A seed fixes the world and the drawn pairs, whatever the other axes
             are.
-        width: lanes per block; chosen from memory if missing.
+        width: lanes per block; that of the store on disk, or chosen from the grid and ``memory``, if missing.
+        memory: bytes that a block may take, for choosing the width.
         progress: called with (blocks done, blocks in all) after every block.
+        out: folder for the results, written block by block; kept in memory if missing.
+        resume: go on with what ``out`` already holds of this sweep.
+        overwrite: delete what ``out`` holds, if it is a sweep.
+        redo: numbers of blocks to compute again.
+        executor: ``concurrent.futures.Executor`` or Dask client whose workers compute the blocks, one device each; they
+            must see the folder ``out``.
 
     Returns:
         Dataset with one dimension per axis, ``seed``, ``record`` for what changes in time, ``prompt`` and ``response``
-        for final policies; units and provenance in the attributes.
+        for final policies; units and provenance in the attributes.  With ``out`` it is opened lazily, and blocks that
+        could not be computed are NaN (-1 in integers) and counted in the attribute ``blocks_failed``.
 
     Raises:
-        ArgumentError: an unknown path, a value that is not allowed, or runs whose results differ in shape.
+        ArgumentError: an unknown path, a value that is not allowed, runs whose results differ in shape, or a folder that
+            is no store, is damaged or holds another sweep.
+        BrokenExecutor: the executor's workers died; the same call goes on where they stopped.
 
     Example:
         >>> import didsim
@@ -52,7 +73,13 @@ def sweep(
         {'beta': 2, 'seed': 3, 'record': 5}
     """
     cells = grid(run, axes or {}, seeds)
-    lanes_per_block = default_width(cells) if width is None else checks.whole("width", width, least=1)
+    checks.whole("memory", memory, least=1)
+    if out is not None:
+        how = Streaming(Path(out), width, memory, resume, overwrite, tuple(redo), executor)
+        return dataset(stream(cells, how, progress))
+    if executor is not None or len(redo):
+        raise checks.ArgumentError("Argument `out` must be given with `executor` or `redo`, but is missing.")
+    lanes_per_block = default_width(cells, memory) if width is None else checks.whole("width", width, least=1)
     programs = cells.programs()
     steps = moments(programs)
     per_program = -(-cells.lanes // lanes_per_block)

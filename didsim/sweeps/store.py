@@ -1,0 +1,197 @@
+"""How do results lie on disk?
+
+A store is a Zarr v3 folder.  Every variable is one array ``(program, lane, …)`` whose chunks are exactly the blocks;
+``block_status`` says of every block whether it is still to do, done or failed, and is written after the block's data.
+So a process may die at any moment, others may write beside it, and whoever comes next does what is still to do.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import zarr
+from zarr.errors import GroupNotFoundError
+
+from didsim import checks
+from didsim.sweeps.header import FORMAT, Header
+
+TO_DO, DONE, FAILED = 0, 1, 2
+RESERVED = ("block_status", "block_message", "seed", "step")
+MESSAGE_BYTES = 1000
+CHECKSUM_BYTES = 4
+ANEW = "compute the sweep anew with --overwrite (in Python: overwrite=True)"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A sweep on disk, as it is."""
+
+    path: Path
+    header: Header
+    group: zarr.Group
+    variables: dict[str, zarr.Array]
+
+    def statuses(self) -> np.ndarray:
+        """Status of every block: 0 to do, 1 done, 2 failed."""
+        array = _array(self.group, "block_status", self.path)
+        try:
+            return np.asarray(array[:]).reshape(-1)
+        except Exception:  # what a broken chunk raises is Zarr's affair
+            return np.asarray([self._status(array, block) for block in range(self.header.blocks)])
+
+    def set_status(self, blocks: Any, status: int) -> None:
+        """Writes the status of blocks."""
+        array = _array(self.group, "block_status", self.path)
+        for block in blocks:
+            array[divmod(block, self.header.per_program)] = status
+
+    def write(self, block: int, results: dict[str, np.ndarray]) -> None:
+        """Writes the data of one block and then that it is done."""
+        place = self._place(block)
+        for name, array in self.variables.items():
+            array[place] = results[name][None]
+        self.set_status([block], DONE)
+
+    def forget(self, blocks: Any) -> None:
+        """Makes blocks to do again; their chunks go, since a damaged one could not even be written into."""
+        key = _array(self.group, "block_status", self.path).metadata.encode_chunk_key
+        for block in blocks:
+            (self.path / "block_status" / key(divmod(block, self.header.per_program))).unlink(missing_ok=True)
+            for name in self.variables:
+                self.chunk_file(name, block).unlink(missing_ok=True)
+
+    def fail(self, block: int, error: BaseException) -> None:
+        """Writes that a block could not be computed, and why."""
+        text = f"{type(error).__name__}: {error}".encode()[:MESSAGE_BYTES]
+        _array(self.group, "block_message", self.path)[divmod(block, self.header.per_program)] = np.frombuffer(
+            text.ljust(MESSAGE_BYTES, b"\0"), np.uint8
+        )
+        self.set_status([block], FAILED)
+
+    def message(self, block: int) -> str:
+        """Why a failed block failed."""
+        raw = np.asarray(_array(self.group, "block_message", self.path)[divmod(block, self.header.per_program)])
+        return raw.tobytes().rstrip(b"\0").decode(errors="replace")
+
+    def read(self, name: str, block: int) -> np.ndarray:
+        """One variable of one done block, lanes first.
+
+        Raises:
+            ArgumentError: its chunk is missing or damaged.
+        """
+        fault = self._fault(name, block)
+        if fault:
+            self._refuse(name, block, fault)
+        try:
+            return np.asarray(self.variables[name][self._place(block)])[0]
+        except Exception as error:  # a checksum, a codec or the file system; all mean that the chunk is lost
+            self._refuse(name, block, f"damaged ({str(error).partition('. Stored')[0]})")
+
+    def labels(self, name: str) -> np.ndarray:
+        """Coordinate ``seed`` or ``step``.
+
+        Raises:
+            ArgumentError: it is damaged.
+        """
+        try:
+            return np.asarray(_array(self.group, name, self.path)[:])
+        except checks.ArgumentError:
+            raise
+        except Exception as error:
+            raise checks.ArgumentError(
+                f"Argument `out` must be the folder of a sweep, but in {self.path} the array `{name}` is damaged "
+                f"({str(error).partition('. Stored')[0]}); {ANEW}."
+            ) from None
+
+    def check_chunks(self) -> None:
+        """Looks at the sizes of all chunks of done blocks, without reading them.
+
+        Raises:
+            ArgumentError: a chunk is missing or of the wrong size.
+        """
+        for block in np.flatnonzero(self.statuses() == DONE).tolist():
+            for name in self.variables:
+                fault = self._fault(name, block)
+                if fault:
+                    self._refuse(name, block, fault)
+
+    def chunk_file(self, name: str, block: int) -> Path:
+        """File of one variable of one block."""
+        array = self.variables[name]
+        place = (*divmod(block, self.header.per_program), *(0 for _ in array.shape[2:]))
+        return self.path / name / array.metadata.encode_chunk_key(place)
+
+    def _place(self, block: int) -> tuple[slice, slice]:
+        program, place = divmod(block, self.header.per_program)
+        start = place * self.header.width
+        return slice(program, program + 1), slice(start, min(start + self.header.width, self.header.lanes))
+
+    def _fault(self, name: str, block: int) -> str:
+        """What is wrong with a chunk as far as its size tells; empty if nothing."""
+        array = self.variables[name]
+        wanted = int(np.prod(array.chunks)) * array.dtype.itemsize + CHECKSUM_BYTES
+        try:
+            size = self.chunk_file(name, block).stat().st_size
+        except OSError as error:
+            return "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+        return "" if size == wanted else f"truncated or overlong ({size} bytes instead of {wanted})"
+
+    def _status(self, array: zarr.Array, block: int) -> int:
+        try:
+            return int(np.asarray(array[divmod(block, self.header.per_program)]))
+        except Exception as error:
+            self._refuse("block_status", block, f"damaged ({str(error).partition('. Stored')[0]})")
+
+    def _refuse(self, name: str, block: int, fault: str) -> NoReturn:
+        raise checks.ArgumentError(
+            f"Argument `out` must hold whole chunks, but in {self.path} variable `{name}`, block {block} is {fault}. "
+            f"Recompute only this block: didsim sweep FILE --out {self.path} --redo {block} (in Python: redo=[{block}])."
+        )
+
+
+def open_store(path: Path) -> Store:
+    """The store at a path.
+
+    Raises:
+        ArgumentError: there is none, or what makes it a store is missing.
+    """
+    if not path.is_dir():
+        what = "a file" if path.exists() else "nothing"
+        raise checks.ArgumentError(f"Argument `out` must be the folder of a sweep, but at {path} there is {what}.")
+    try:
+        group = zarr.open_group(path, mode="r+", use_consolidated=False)
+        attrs: dict[str, Any] = dict(group.attrs)
+    except (FileNotFoundError, GroupNotFoundError):
+        raise checks.ArgumentError(
+            f"Argument `out` must be the folder of a sweep, but {path} has no zarr.json; {ANEW}."
+        ) from None
+    except (json.JSONDecodeError, ValueError, KeyError, TypeError, OSError) as error:
+        raise checks.ArgumentError(
+            f"Argument `out` must be the folder of a sweep, but {path}/zarr.json is damaged: {error}."
+        ) from None
+    missing = [name for name in Header.__dataclass_fields__ if name not in attrs]
+    if missing:
+        raise checks.ArgumentError(
+            f"Argument `out` must be the folder of a sweep, but {path}/zarr.json lacks the attribute `{missing[0]}`; {ANEW}."
+        )
+    if attrs["format"] != FORMAT:
+        raise checks.ArgumentError(f"Argument `out` must be a sweep of format {FORMAT}, but {path} has format {attrs['format']}.")
+    for name in RESERVED:
+        _array(group, name, path)
+    header = Header(**{name: attrs[name] for name in Header.__dataclass_fields__})
+    return Store(path, header, group, {name: _array(group, name, path) for name in header.variables})
+
+
+def _array(group: zarr.Group, name: str, path: Path) -> zarr.Array:
+    try:
+        array = group[name]
+    except KeyError:
+        fault = f"{path} has no array `{name}`"
+    except Exception as error:  # what Zarr raises for broken metadata depends on how it is broken
+        fault = f"{path}/{name}/zarr.json is damaged: {error}"
+    else:
+        assert isinstance(array, zarr.Array)
+        return array
+    raise checks.ArgumentError(f"Argument `out` must be the folder of a sweep, but {fault}; {ANEW}.")
