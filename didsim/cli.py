@@ -1,5 +1,6 @@
 """What does a person type?  Commands as typed dataclasses; nothing heavy is imported before one runs."""
 
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,10 +95,25 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Bench:
+    """Measure the speed against C, NumPy, plain XLA and PyTorch, in one run on this machine.
+
+    Rivals that are not installed are left out, with a note.
+    """
+
+    quick: bool = False
+    """Fewer and smaller sizes, under a minute."""
+    json: Path | None = None
+    """File for the rows."""
+    out: Path | None = None
+    """Folder for rows, manifest and picture."""
+
+
+@dataclass(frozen=True)
 class Program:
     """The exact laboratory for preference-optimisation theory."""
 
-    command: Annotated[Reproduce | List | Info | Train | Sweep, tyro.conf.arg(name="")] = field()
+    command: Annotated[Reproduce | List | Info | Train | Sweep | Bench, tyro.conf.arg(name="")] = field()
 
 
 def main(words: list[str] | None = None) -> int:
@@ -107,9 +123,18 @@ def main(words: list[str] | None = None) -> int:
         return _version()
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
     command = tyro.cli(Program, args=words, prog="didsim", config=config).command
+    _calm_the_thread_pool()
     from didsim import commands  # after parsing: importing JAX takes a second, help should not
 
     return commands.run(command)
+
+
+def _calm_the_thread_pool() -> None:
+    """Keeps XLA's CPU kernels from waiting for each other for ever, as they can on few cores; runs are small and batched."""
+    flag = "--xla_cpu_multi_thread_eigen=false"
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def _version() -> int:

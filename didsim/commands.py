@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from didsim import __version__, checks, sweep_command
+from didsim.bench.command import bench
 from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
 from didsim.experiments.catalogue import FIGURES
@@ -23,7 +24,8 @@ def run(command: Any) -> int:
     jax.config.update("jax_enable_x64", getattr(command, "x64", True))
     # On few cores the CPU's asynchronous dispatch can wait for itself for ever (jax issue 25861).
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    doers = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train, "Sweep": sweep_command.sweep}
+    plain = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train}
+    doers = {**plain, "Sweep": sweep_command.sweep, "Bench": bench}
     try:
         return doers[type(command).__name__](command)
     except checks.ArgumentError as error:

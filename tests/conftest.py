@@ -3,7 +3,8 @@
 import os
 
 # Nearly all of the tests' time is compilation, and little of that is needed to be right.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# On few cores XLA's CPU kernels can wait for each other for ever; one thread each is enough here.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_multi_thread_eigen=false")
 
 import jax
 import pytest

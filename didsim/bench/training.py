@@ -1,0 +1,110 @@
+"""How fast is training: one run, many at once, and very many as a sweep?"""
+
+import functools
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from didsim.bench import torch_loop
+from didsim.bench.pairs import blocking, rival_seconds
+from didsim.bench.timing import Row, fastest
+from didsim.dynamics import Adam, Run, execute, run_key
+from didsim.objectives import Dpo, loss
+from didsim.sweeps import sweep
+from didsim.worlds import Given, Problem, RandomTarget
+
+N = 20
+STEPS = 100
+BATCH = 64
+BETA, LEARNING_RATE = 0.5, 0.02
+WIDTH = 1000  # lanes per block of the sweeps
+
+
+def loss_alone(problem: Problem, objective: Any, log_policy: Any, comparisons: Any) -> dict[str, Any]:
+    """The only metric that the PyTorch loop records as well."""
+    return {"loss": loss(objective, problem, log_policy, comparisons)}
+
+
+def training_run(problem: Problem, steps: int = STEPS) -> Run:
+    """The run that the PyTorch loop does too: exact gradients over all pairs, Adam."""
+    optimiser = Adam(learning_rate=LEARNING_RATE)
+    return Run(Given(problem), Dpo(beta=BETA), optimiser=optimiser, steps=steps, records=2, metrics=loss_alone)
+
+
+def worlds(runs: int, n: int = N) -> Problem:
+    """So many random problems, one per lane."""
+    return jax.jit(jax.vmap(RandomTarget(n).draw))(jax.random.split(jax.random.key(0), runs))
+
+
+def lane(problems: Problem, place: int) -> Problem:
+    """One of the problems."""
+    return jax.tree.map(lambda leaf: leaf[place], problems)
+
+
+def torch_arrays(problems: Problem) -> tuple[np.ndarray, ...]:
+    """What the PyTorch loop needs, shape (runs, n)."""
+    return tuple(np.asarray(law)[:, 0] for law in (problems.log_ref, problems.log_chosen, problems.log_rejected))
+
+
+def torch_rows(seconds: float) -> list[Row]:
+    """One run and a batch against PyTorch, in its default float32 and in float64."""
+    rows = []
+    for double in (False, True):
+        with jax.enable_x64(double):
+            problems, key, kind = worlds(BATCH), run_key(0), "float64" if double else "float32"
+            one = blocking(jax.jit(execute), training_run(lane(problems, 0)), key)
+            single = tuple(array[0] for array in torch_arrays(problems))
+            rows.append(_torch_row("single_run_vs_torch", one, single, f"N={N}, {STEPS} exact steps, one run", kind, seconds))
+            batched = jax.jit(jax.vmap(lambda problem, key: execute(training_run(problem), key), in_axes=(0, None)))
+            many, note = blocking(batched, problems, key), f"N={N}, {STEPS} exact steps, {BATCH} runs"
+            rows.append(_torch_row("batched_runs_vs_torch", many, torch_arrays(problems), note, kind, seconds))
+    return rows
+
+
+def _torch_row(name: str, ours: Any, arrays: tuple[np.ndarray, ...], note: str, kind: str, seconds: float) -> Row:
+    took, why = None, f"; {torch_loop.MISSING}"
+    calls = {"ours": ours}
+    if (torch := torch_loop.torch_module()) is not None:
+        calls |= torch_loop.timed(torch, arrays, beta=BETA, learning_rate=LEARNING_RATE, steps=STEPS)
+    best = fastest(calls, seconds)
+    if torch is not None:
+        took, why = rival_seconds(best, "PyTorch")
+    return Row(name + ("_float64" if kind == "float64" else ""), best["ours"], took, f"{note}, {kind}{why}")
+
+
+def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[Row], dict[str, dict[int, float]]]:
+    """Cost per run of sweeps over seeds against the number of runs, float64, and PyTorch's batched loop up to 1,000."""
+    torch = torch_loop.torch_module()
+    run = Run(RandomTarget(N), Dpo(beta=BETA), optimiser=Adam(learning_rate=LEARNING_RATE), steps=steps, records=2)
+    curves: dict[str, dict[int, float]] = {"didsim": {}, "PyTorch": {}}
+    for count in counts:
+        width = min(count, WIDTH)
+        sweep(run, seeds=width, width=width)  # compiles; more runs are more blocks of the same program
+        call = functools.partial(sweep, run, seeds=count, width=width)
+        curves["didsim"][count] = _seconds(call, seconds if count <= WIDTH else 0.0) / count
+        if torch is not None and count <= WIDTH:
+            settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "steps": steps}
+            best = fastest(torch_loop.timed(torch, torch_arrays(worlds(count)), **settings), seconds / 4)
+            curves["PyTorch"][count] = min(best.values()) / count
+    note = f"N={N}, {steps} exact steps, float64, seconds per run"
+    rows = []
+    if {1000, 100_000} <= set(counts):
+        ours = curves["didsim"]
+        rows.append(Row("cost_per_run_1e5_vs_1e3", ours[100_000], ours[1000], f"{note}; the rival is the sweep of 1,000 runs"))
+    why = "" if torch is not None else f"; {torch_loop.MISSING}"
+    for count, took in curves["didsim"].items():
+        rival, word = curves["PyTorch"].get(count), "PyTorch batched" if count in curves["PyTorch"] else "no rival"
+        rows.append(Row(f"cost_per_run_{count:.0e}".replace("e+0", "e"), took, rival, f"{note}; {word}{why}"))
+    return rows, curves
+
+
+def _seconds(call: Any, seconds: float) -> float:
+    """Least of several calls that are compiled already, or the one call where no time is given."""
+    if seconds:
+        return fastest({"ours": call}, seconds)["ours"]
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began

@@ -1,0 +1,163 @@
+"""The benchmark: rivals compute what didsim computes, rows say what they must, the picture draws."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from tolerance import tolerance
+
+from didsim import cli
+from didsim.allpairs import kernel_sum
+from didsim.bench import QUICK, Measured, Plan, Row, fastest, measure, pairs, torch_loop, training
+from didsim.bench import command as bench_command
+from didsim.bench.c_kernel import FORMS, MISSING, compile_kernel
+from didsim.dynamics import execute, run_key
+from didsim.plotting import bench as picture
+
+KEYS = ["name", "ours_s", "rival_s", "ratio", "note"]
+PROMISED = {
+    "gradient_n1e6_vs_c",
+    "small_n_vs_c",
+    "small_n_vs_dense",
+    "single_run_vs_torch",
+    "batched_runs_vs_torch",
+    "cost_per_run_1e5_vs_1e3",
+}
+TINY = Plan(small=((16, 2),), large=(10, 40), runs=(2,), sweep_steps=2, seconds=0.0, starts=0, figure=False, memory=())
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measured:
+    torch = torch_loop.torch_module()
+    if torch is not None:
+        torch.set_num_threads(1)  # on a busy machine two threads of small tensors take a hundred times longer
+    return measure(TINY)
+
+
+def test_rows_have_their_keys_and_the_ratio_is_rival_over_ours(measured):
+    for row in measured.rows:
+        told = row.to_json()
+        assert list(told) == KEYS
+        assert told["ours_s"] > 0
+        assert told["ratio"] == (None if told["rival_s"] is None else told["rival_s"] / told["ours_s"])
+        assert told["note"]
+    assert Row("x", 2.0, 3.0, "n").ratio == 1.5
+    assert Row("x", 2.0, None, "n").ratio is None
+
+
+def test_the_promised_rows_are_there(measured, monkeypatch):
+    names = [row.name for row in measured.rows]
+    assert len(set(names)) == len(names)
+    monkeypatch.setattr(training, "_seconds", lambda call, seconds: 1.0)
+    monkeypatch.setattr(training, "sweep", lambda *words, **named: None)
+    monkeypatch.setattr(torch_loop, "torch_module", lambda: None)
+    sweeps, _ = training.sweep_rows(QUICK.runs, 1, 0.0)
+    monkeypatch.setattr(pairs, "population_gradient", lambda n: (abs, (1.0,)))
+    gradients, _ = pairs.gradient_rows(None, QUICK.large, 0.0)
+    assert {*names, *(row.name for row in sweeps + gradients)} >= PROMISED
+
+
+def test_without_rivals_rows_stay_and_say_why(monkeypatch):
+    monkeypatch.setattr(torch_loop, "torch_module", lambda: None)
+    monkeypatch.setattr(training, "STEPS", 2)
+    rows = {row.name: row for row in training.torch_rows(0.0) + pairs.small_n_rows(None, [(16, 2)], 0.0)}
+    assert rows["single_run_vs_torch"].ratio is None
+    assert torch_loop.MISSING in rows["single_run_vs_torch"].note
+    assert rows["small_n_vs_c"].ratio is None
+    assert MISSING in rows["small_n_vs_c"].note
+    assert rows["small_n_vs_dense"].ratio is not None
+
+
+def test_fastest_takes_the_least_of_several():
+    calls = {"a": 0, "b": 0}
+
+    def count(name):
+        calls[name] += 1
+
+    best = fastest({name: lambda name=name: count(name) for name in calls}, 0.001)
+    assert min(calls.values()) >= 4  # one to warm up, then at least three
+    assert 0 <= best["a"] < 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("form", FORMS)
+def test_c_kernel_agrees_with_the_oracle_and_didsim(form, dtype):
+    kernel = compile_kernel()
+    if kernel is None:
+        pytest.skip(MISSING)
+    u, w = pairs.pair_data(32, 3, dtype)
+    wide = u.astype(np.float64)
+    wins = np.stack([oracles.bradley_terry(row) for row in wide])
+    expected = np.einsum("rab,rb->ra", wins, w.astype(np.float64))
+    close = {"rtol": tolerance(dtype, condition=8), "atol": 0}
+    np.testing.assert_allclose(kernel.sums(u, w, form), expected, **close)
+    np.testing.assert_allclose(pairs.numpy_sums(u, w), expected, **close)
+    on_device = jnp.asarray(u), jnp.asarray(w)
+    np.testing.assert_allclose(kernel_sum("sigmoid", on_device[0], *on_device), expected, **close)
+    np.testing.assert_allclose(pairs.xla_dense(*on_device), expected, **close)
+
+
+@pytest.mark.parametrize("n", [10, 40])
+def test_the_gradient_measured_is_the_population_gradient(n):
+    gradient, (logits, problem, comparisons) = pairs.population_gradient(n)
+    chosen, rejected, ref = (np.asarray(law)[0] for law in (problem.log_chosen, problem.log_rejected, problem.log_ref))
+    log_policy = np.asarray(logits)[0] - np.log(np.sum(np.exp(np.asarray(logits)[0])))
+    slope = oracles.dpo_gradient(log_policy, ref, chosen, rejected, 0.5)
+    # The slopes sum to zero, so the softmax takes nothing away.
+    np.testing.assert_allclose(np.asarray(gradient(logits, problem, comparisons))[0], slope, atol=tolerance(condition=4))
+
+
+def test_torch_loop_agrees_with_a_compiled_run():
+    torch = torch_loop.torch_module()
+    if torch is None:
+        pytest.skip(f"{torch_loop.MISSING}: its loop cannot be compared; pip install torch")
+    problems, steps = training.worlds(3), 20
+    tensors = [torch.from_numpy(np.array(array)) for array in training.torch_arrays(problems)]
+    settings = {"beta": training.BETA, "learning_rate": training.LEARNING_RATE, "steps": steps}
+    batched, _ = torch_loop.train(torch, *tensors, **settings)
+    run = jax.jit(lambda problem: execute(training.training_run(problem, steps), run_key(0)))
+    for place in range(3):
+        ours = run(training.lane(problems, place))
+        single, losses = torch_loop.train(torch, *(tensor[place] for tensor in tensors), **settings)
+        # Adam divides by the root of a gradient's square: where a gradient is near zero its rounding is amplified.
+        close = tolerance(condition=1e4)
+        np.testing.assert_allclose(single.numpy(), ours.log_policy[0], atol=close)
+        np.testing.assert_allclose(batched.numpy()[place], ours.log_policy[0], atol=close)
+        assert losses[0] == pytest.approx(float(ours.metrics["loss"][0]), abs=tolerance())
+        wrong, _ = torch_loop.train(torch, *(tensor[place] for tensor in tensors), **{**settings, "beta": 0.6})
+        assert np.max(np.abs(wrong.numpy() - ours.log_policy[0])) > 100 * close
+
+
+def test_picture_draws_and_dashes_what_was_scaled():
+    step = {"didsim": {10: 1.0, 100: 2.0}, "C": {10: 0.5}, "C scaled": {10: 0.5, 100: 50.0}, "NumPy": {}, "NumPy scaled": {}}
+    figure = picture.draw(step, {"didsim": {1: 1.0, 10: 0.2}, "PyTorch": {1: 3.0}})
+    left, right = figure.axes
+    assert [line.get_linestyle() for line in left.lines] == ["-", "-", "--"]
+    assert {text.get_text() for text in left.texts} == {"didsim", "C"}
+    assert {text.get_text() for text in right.texts} == {"didsim", "PyTorch"}
+    figure.canvas.draw()  # type: ignore[attr-defined]
+
+
+def test_the_command_writes_rows_manifest_and_picture(tmp_path, monkeypatch, capsys, measured):
+    monkeypatch.setattr(bench_command, "measure", lambda plan, tell: measured)
+    file, out = tmp_path / "rows.json", tmp_path / "made"
+    assert cli.main(["bench", "--quick", "--json", str(file), "--out", str(out)]) == 0
+    rows = json.loads(file.read_text())
+    assert [list(row) for row in rows] == [KEYS] * len(measured.rows)
+    assert {path.name for path in out.iterdir()} == {"bench-cost.svg", "bench-cost.png", "bench.json", "bench.manifest.json"}
+    assert json.loads((out / "bench.json").read_text()) == rows
+    assert "cores" in json.loads((out / "bench.manifest.json").read_text())["machine"]
+    assert "single_run_vs" in capsys.readouterr().out
+    assert cli.main(["bench", "--json", str(tmp_path)]) == 2
+    assert cli.main(["bench", "--out", str(file)]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.slow
+def test_the_crossover_can_be_measured_again():
+    rows = pairs.crossover_rows([16], 0.0)
+    assert len(rows) == 6
+    assert all(row.ratio and row.name.startswith("crossover_") for row in rows)
