@@ -22,8 +22,6 @@ from didsim.solvers import Status
 def run(command: Any) -> int:
     """Runs one parsed command; errors of the user's become one line and exit code 2."""
     jax.config.update("jax_enable_x64", getattr(command, "x64", True))
-    # On few cores the CPU's asynchronous dispatch can wait for itself for ever (jax issue 25861).
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     plain = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train}
     doers = {**plain, "Sweep": sweep_command.sweep, "Bench": bench}
     try:

@@ -68,8 +68,8 @@ def direct_sums(
 ) -> list[Float[Array, "batch m"]]:
     """Evaluate every kernel at every difference, block by block: the plain form of sum_b w_b K(u_a - v_b)."""
 
-    def block(totals: list[Array], v: Array, w: Array) -> list[Array]:
-        for j in range(v.shape[0]):
+    def block(totals: list[Array], v: list[Array], w: list[Array]) -> list[Array]:
+        for j in range(len(v)):
             d = targets - v[j][:, None]
             totals = [t + w[j][:, None] * KERNELS[k].value(d) for k, t in zip(kernels, totals, strict=True)]
         return totals
@@ -90,8 +90,8 @@ def ratio_sums(
     if kernels == ("co_sigmoid",):
         return [_fraction_sum(targets, x, y, y * weights)]
 
-    def block(totals: list[Array], y: Array, w: Array) -> list[Array]:
-        for i in range(0, y.shape[0], _GROUP):
+    def block(totals: list[Array], y: list[Array], w: list[Array]) -> list[Array]:
+        for i in range(0, len(y), _GROUP):
             group = [y[j][:, None] for j in range(i, i + _GROUP)]
             pairs = [(x * r, g * r) for g, r in zip(group, _reciprocals([x + g for g in group]), strict=True)]
             terms = [[w[i + j][:, None] * _RATIO_FORMS[k](*pair) for j, pair in enumerate(pairs)] for k in kernels]
@@ -109,9 +109,9 @@ def _fraction_sum(like: Array, x: Array, y: Array, weights: Array) -> Array:
     scale = jnp.max(jnp.abs(weights), -1, keepdims=True)
     scale = jnp.where(scale > 0, scale, 1)
 
-    def block(totals: list[Array], y: Array, w: Array) -> list[Array]:
+    def block(totals: list[Array], y: list[Array], w: list[Array]) -> list[Array]:
         total = totals[0]
-        for i in range(0, y.shape[0], _GROUP):
+        for i in range(0, len(y), _GROUP):
             fractions = [(w[j][:, None], x + y[j][:, None]) for j in range(i, i + _GROUP)]
             while len(fractions) > 1:
                 fractions = [(p * b + q * a, a * b) for (p, a), (q, b) in zip(fractions[::2], fractions[1::2], strict=True)]
@@ -133,18 +133,23 @@ def _reciprocals(terms: list[Array]) -> list[Array]:
 
 
 def _over_blocks(
-    block: Callable[[list[Array], Array, Array], list[Array]],
+    block: Callable[[list[Array], list[Array], list[Array]], list[Array]],
     size: int,
     outputs: int,
     targets: Array,
     sources: Array,
     weights: Array,
 ) -> list[Array]:
-    """Run totals = block(totals, sources of the block, weights of the block) over all sources, padded with weight 0."""
+    """Run totals = block(totals, sources of the block, weights of the block) over all sources, padded with weight 0.
+
+    Sources are taken as columns where they lie: turning the block first was a third of the time of a single block.
+    """
     pad = ((0, 0), (0, -weights.shape[-1] % size))
-    split = lambda x: jnp.moveaxis(x.reshape(x.shape[0], -1, size), 0, -1)  # noqa: E731
+    split = lambda x: jnp.moveaxis(x.reshape(x.shape[0], -1, size), 1, 0)  # noqa: E731
     v, w = split(jnp.pad(sources, pad, mode="edge")), split(jnp.pad(weights, pad))
     totals = [jnp.zeros_like(targets) + 0 * weights[:, :1] for _ in range(outputs)]
+    columns = lambda x: [x[:, j] for j in range(size)]  # noqa: E731
+    step = lambda totals, v, w: block(totals, columns(v), columns(w))  # noqa: E731
     if v.shape[0] == 1:
-        return block(totals, v[0], w[0])
-    return lax.scan(lambda t, vw: (block(t, *vw), None), totals, (v, w))[0]
+        return step(totals, v[0], w[0])
+    return lax.scan(lambda t, vw: (step(t, *vw), None), totals, (v, w))[0]
