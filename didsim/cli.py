@@ -1,6 +1,5 @@
 """What does a person type?  Commands as typed dataclasses; nothing heavy is imported before one runs."""
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,18 +122,9 @@ def main(words: list[str] | None = None) -> int:
         return _version()
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
     command = tyro.cli(Program, args=words, prog="didsim", config=config).command
-    _calm_the_thread_pool()
     from didsim import commands  # after parsing: importing JAX takes a second, help should not
 
     return commands.run(command)
-
-
-def _calm_the_thread_pool() -> None:
-    """Keeps XLA's CPU kernels from waiting for each other for ever, as they can on few cores; runs are small and batched."""
-    flag = "--xla_cpu_multi_thread_eigen=false"
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_multi_thread_eigen" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def _version() -> int:

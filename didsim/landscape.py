@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim import simplex
+from didsim import matrices, simplex
 
 
 def comparison_graph(pair_matrix: Float[Array, "*#batch n n"]) -> Bool[Array, "*#batch n n"]:
@@ -74,7 +74,7 @@ def null_space_dimension(hessian: Float[Array, "*#batch n n"]) -> Int[Array, "*#
     """Number of zero eigenvalues of a positive semi-definite matrix, after scaling it to unit diagonal."""
     diagonal = jnp.diagonal(hessian, axis1=-2, axis2=-1)
     scale = jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 1.0)
-    values = jnp.linalg.eigvalsh(hessian * scale[..., :, None] * scale[..., None, :])
+    values = matrices.eigvalsh(hessian * scale[..., :, None] * scale[..., None, :])
     cut = hessian.shape[-1] * jnp.finfo(hessian.dtype).eps * jnp.maximum(jnp.abs(values).max(-1, keepdims=True), 1.0)
     return jnp.sum(jnp.abs(values) <= cut, axis=-1)
 
@@ -129,7 +129,7 @@ def descent_rate(hessian: Float[Array, "*#batch n n"]) -> tuple[Array, Array, Ar
 
     At that step gradient descent converges locally at the rate ``(κ-1)/(κ+1)``, ``κ = λ_max/λ₂``.
     """
-    values = jnp.linalg.eigvalsh(hessian)
+    values = matrices.eigvalsh(hessian)
     largest = values[..., -1]
     cut = hessian.shape[-1] * jnp.finfo(hessian.dtype).eps * largest[..., None]
     smallest = jnp.min(jnp.where(values > cut, values, jnp.inf), axis=-1)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "didsim"
 STEPS = {
-    0: "records simplex checks provenance",
+    0: "records simplex checks matrices provenance",
     1: "did preferences policies worlds",
     2: "samplers allpairs",
     3: "objectives",

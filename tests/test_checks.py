@@ -153,7 +153,7 @@ def test_suggests_the_nearest_word_or_nothing():
     "call",
     [
         lambda: checks.finite("r", [0.0, -1e300]),
-        lambda: checks.positive("beta", np.array([5e-324, 1e300])),
+        lambda: checks.positive("beta", np.array([np.finfo(float).tiny, 1e300])),
         lambda: checks.between("rate", [0, 1], 0.0, 1.0),
         lambda: checks.between("p", 0.0, 0.0, 0.5, open_high=True),
         lambda: checks.at_least("k", 1, 1.0),

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import simplex
+from didsim import matrices, simplex
 from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, responses
 from didsim.solvers.result import Solution, Status
 from didsim.worlds import normal
@@ -117,7 +117,7 @@ def _newton_direction(at: Expansion):
     is given the eigenvalue one.
     """
     scaled, scale = _scaled(at)
-    values, vectors = jnp.linalg.eigh(scaled)
+    values, vectors = matrices.eigh(scaled)
     n = at.gradient.shape[-1]
     cut = 4.0 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
     null = jnp.abs(values) <= cut
@@ -132,8 +132,7 @@ def _factored_direction(at: Expansion) -> Float[Array, "prompts n"]:
     scaled, scale = _scaled(at)
     n = scaled.shape[-1]
     ridge = n * n**0.5 * jnp.finfo(scaled.dtype).eps * jnp.eye(n, dtype=scaled.dtype)
-    factor = jax.scipy.linalg.cho_factor(scaled + ridge)
-    direction = -scale * jax.scipy.linalg.cho_solve(factor, (scale * at.gradient)[..., None])[..., 0]
+    direction = -scale * matrices.cholesky_solve(scaled + ridge, scale * at.gradient)
     # Rounding can leave an almost singular matrix with a negative eigenvalue, and then there is no factor.
     return jax.lax.cond(jnp.all(jnp.isfinite(direction)), lambda: direction, lambda: _newton_direction(at)[0])
 
@@ -185,7 +184,7 @@ def _settle_null(problem, objective, sampler, labels, start, end: Solution) -> S
     _, _, basis = _newton_direction(_expansion(problem, objective, sampler, labels, end.log_policy))
     basis = jnp.concatenate([basis, jnp.ones_like(basis[:, :, :1])], axis=-1)
     basis = basis / jnp.maximum(jnp.linalg.norm(basis, axis=1, keepdims=True), jnp.finfo(start.dtype).tiny)
-    left, sizes, _ = jnp.linalg.svd(basis, full_matrices=False)
+    left, sizes = matrices.left_singular(basis)
     keep = sizes > start.shape[-1] * jnp.finfo(start.dtype).eps * sizes[:, :1]
     drift = jnp.where(jnp.isfinite(end.log_policy), end.log_policy - start, 0.0)
     along = jnp.where(keep, jnp.einsum("xab,xa->xb", left, drift), 0.0)

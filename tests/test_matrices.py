@@ -1,0 +1,55 @@
+"""Factored batches: the same as NumPy's, and never two threads waiting for each other."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from didsim import matrices
+
+RANDOM = np.random.default_rng(0)
+SQUARE = RANDOM.normal(size=(2, 3, 5, 5))
+SYMMETRIC = SQUARE + np.swapaxes(SQUARE, -1, -2)
+
+MANY_AT_ONCE = """
+import jax, jax.numpy as jnp
+from didsim import matrices
+matrix = jax.random.normal(jax.random.key(0), (64, 32, 32))
+matrix = matrix + matrix.mT
+
+@jax.jit
+def several(scale):
+    return sum(jnp.sum(matrices.eigh(scale * matrix + k)[1]) for k in range(6))
+
+for k in range(50):
+    several(1.0 + 0.01 * k).block_until_ready()
+"""
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_against_numpy(compiled):
+    run = jax.jit if compiled else lambda function: function
+    values, vectors = run(matrices.eigh)(jnp.asarray(SYMMETRIC))
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(SYMMETRIC), atol=1e-12)
+    np.testing.assert_allclose(vectors * values[..., None, :] @ np.swapaxes(vectors, -1, -2), SYMMETRIC, atol=1e-12)
+    np.testing.assert_allclose(run(matrices.eigvalsh)(jnp.asarray(SYMMETRIC)), values, atol=1e-12)
+    left, sizes = run(matrices.left_singular)(jnp.asarray(SQUARE[..., :3]))
+    np.testing.assert_allclose(sizes, np.linalg.svd(SQUARE[..., :3], compute_uv=False), atol=1e-12)
+    np.testing.assert_allclose(np.swapaxes(left, -1, -2) @ left, np.broadcast_to(np.eye(3), (2, 3, 3, 3)), atol=1e-12)
+    positive, right = SYMMETRIC @ SYMMETRIC + 0.1 * np.eye(5), SQUARE[..., 0]
+    solved = run(matrices.cholesky_solve)(jnp.asarray(positive), jnp.asarray(right))
+    np.testing.assert_allclose(solved, np.linalg.solve(positive, right[..., None])[..., 0], rtol=1e-9)
+
+
+def test_no_factor_is_not_finite():
+    assert not np.all(np.isfinite(matrices.cholesky_solve(-jnp.eye(3), jnp.ones(3))))
+
+
+def test_two_threads_do_not_wait_for_each_other():
+    """With whole batches this program stops for ever within its first calls on two threads."""
+    environment = {**os.environ, "NPROC": "2", "XLA_FLAGS": ""}
+    subprocess.run([sys.executable, "-c", MANY_AT_ONCE], env=environment, timeout=120, check=True)
