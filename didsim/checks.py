@@ -201,6 +201,16 @@ def leaf_between(name: str, value: object, low: float, high: float, *, open_high
         between(name, value, low, high, open_high=open_high)
 
 
+def axes_leaf(name: str, value: object, *, least: int) -> None:
+    """Nothing, if the array has at least ``least`` axes and none of them is empty (placeholders pass).
+
+    Raises:
+        ArgumentError: fewer axes, or an empty one.
+    """
+    if is_number(value) and (np.ndim(value) < least or np.size(value) == 0):  # type: ignore[arg-type]
+        raise ArgumentError(f"Argument `{name}` must have at least {least} axes, none empty, but has shape {np.shape(value)}.")  # type: ignore[arg-type]
+
+
 def preference_matrix(name: str, value: object) -> None:
     """Nothing, if the value is a square table of probabilities with ``P + Pᵀ = 1`` (placeholders pass).
 

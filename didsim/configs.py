@@ -1,6 +1,6 @@
 """From a text file to a run: which names and numbers may a TOML config hold?
 
-A config has one table per part of a `Run` (world, objective, sampler, labels, optimiser), each with a ``name`` and the
+A config has one table per part of a `Run` (world, objective, sampler, labels, policy, optimiser), each with a ``name`` and the
 fields of that class, and the run's own numbers at the top.  Unknown names and fields are refused with the nearest
 allowed one; nothing is silently ignored.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from didsim import checks, preferences, samplers, worlds
 from didsim.dynamics import OPTIMISERS, Run
 from didsim.objectives import OBJECTIVES
+from didsim.policies import POLICIES
 from didsim.sweeps.grid import Axes
 
 PARTS: dict[str, dict[str, Any]] = {
@@ -41,10 +42,11 @@ PARTS: dict[str, dict[str, Any]] = {
         "flipped": preferences.Flipped,
         "bernoulli": preferences.Bernoulli,
     },
+    "policy": dict(POLICIES),
     "optimiser": dict(OPTIMISERS),
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
-TEXTS = ("decay",)
+TEXTS = ("decay", "start")
 NESTED = {"sampler": ("base", "first", "second"), "labels": ("base",)}
 
 

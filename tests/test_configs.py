@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import didsim
-from didsim import objectives, preferences, samplers, worlds
+from didsim import objectives, policies, preferences, samplers, worlds
 from didsim.configs import axes_from, read_toml, run_from
 from didsim.dynamics import Sgd, execute, run_key
 
@@ -30,6 +30,9 @@ share = 0.25
 name = "flipped"
 rate = 0.1
 base = "bradley_terry"
+[policy]
+name = "log_linear"
+features = [[0.0], [1.0], [2.0], [0.0], [1.0], [2.0]]
 [optimiser]
 name = "sgd"
 learning_rate = 0.5
@@ -49,6 +52,7 @@ def test_a_full_config_builds_the_run_it_names(tmp_path):
     assert isinstance(run.sampler, samplers.Mix)
     assert isinstance(run.sampler.second, samplers.Restrict)
     assert run.labels == preferences.Flipped(preferences.BradleyTerry(), 0.1)
+    assert isinstance(run.policy, policies.LogLinear)
     assert run.optimiser == Sgd(0.5)
     path = jax.jit(execute)(run, run_key(0))
     assert np.all(np.isfinite(path.log_policy))
@@ -85,6 +89,7 @@ def test_axes_hold_numbers_parts_and_pairs_of_paths():
         (('name = "sgd"', ""), "`optimiser` must be a name or a table with a `name`"),
         (("support = [true, true, true, false, false, true]", "support = [false, false]"), "must keep at least one response"),
         (("share = 0.25", "share = ["), "must be valid TOML"),
+        (("features", "featurs"), "policy field.*Did you mean 'features'"),
     ],
 )
 def test_bad_configs_are_refused(tmp_path, change, message):

@@ -9,11 +9,25 @@ from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 from jax.flatten_util import ravel_pytree
 from tolerance import tolerance
 
-from didsim.policies import Policy, Table
+import didsim
+from didsim.objectives import Dpo
+from didsim.policies import POLICIES as BY_NAME
+from didsim.policies import ContextLinear, LogLinear, Policy, Table
+from didsim.preferences import BradleyTerry
+from didsim.samplers import Uniform
+from didsim.worlds import RandomReward
 
-PROMPTS, N = 2, 5
+PROMPTS, N, D = 2, 5, 3
 REF = oracles.log_laws(30, (PROMPTS, N))
-POLICIES = {"table": Table()}
+FEATURES = np.random.default_rng(31).standard_normal((PROMPTS, N, D))
+CONTEXTS = np.random.default_rng(32).standard_normal((PROMPTS, D))
+POLICIES = {
+    "table": Table(),
+    "log_linear": LogLinear(jnp.asarray(FEATURES)),
+    "log_linear, one for all prompts": LogLinear(jnp.asarray(FEATURES[0])),
+    "context_linear": ContextLinear(jnp.asarray(CONTEXTS)),
+    "context_linear, flat": ContextLinear(jnp.asarray(CONTEXTS), "flat"),
+}
 
 
 def params(policy, seed: int):
@@ -23,21 +37,24 @@ def params(policy, seed: int):
 
 
 def test_every_policy_is_a_case():
-    assert {type(p) for p in POLICIES.values()} == {p for p in Policy.__subclasses__() if p.__module__ == "didsim.policies"}
+    mine = {type(p) for p in POLICIES.values()}
+    assert mine == {p for p in Policy.__subclasses__() if p.__module__.startswith("didsim.policies")} == set(BY_NAME.values())
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", POLICIES)
-def test_starts_at_the_reference(name, dtype):
-    policy = POLICIES[name]
-    assert_close(policy.log_probs(policy.init(jnp.asarray(REF, dtype))), REF.astype(dtype))
+def test_starts_where_it_says(name, dtype):
+    policy, ref = POLICIES[name], jnp.asarray(REF, dtype)
+    flat = getattr(policy, "start", "reference") == "flat"
+    assert_close(policy.log_probs(policy.init(ref), ref), np.full_like(ref, -np.log(N)) if flat else REF.astype(dtype))
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_contracts(name):
     policy = POLICIES[name]
     assert_round_trip(policy)
-    assert_jit_and_vmap(lambda policy, theta: policy.log_probs(theta), *[(policy, params(policy, seed)) for seed in range(3)])
+    calls = [(policy, params(policy, seed), jnp.asarray(oracles.log_laws(seed, (PROMPTS, N)))) for seed in range(3)]
+    assert_jit_and_vmap(lambda policy, theta, ref: policy.log_probs(theta, ref), *calls)
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -48,7 +65,7 @@ def test_gradient_is_the_finite_difference(name):
 
     @jax.jit
     def value(theta):
-        return jnp.sum(weights * policy.log_probs(theta))
+        return jnp.sum(weights * policy.log_probs(theta, jnp.asarray(REF)))
 
     flat, rebuild = ravel_pytree(theta)
     steps = 1e-6 * np.eye(flat.size)
@@ -57,17 +74,96 @@ def test_gradient_is_the_finite_difference(name):
     np.testing.assert_allclose(gradient, differences, atol=1e-8)
 
 
+def softmax(weights: np.ndarray) -> np.ndarray:
+    return np.array([[np.exp(w - max(row)) / sum(np.exp(v - max(row)) for v in row) for w in row] for row in weights])
+
+
+def test_log_linear_is_a_tilt_of_the_reference():
+    for features in (FEATURES, FEATURES[0]):
+        policy = LogLinear(jnp.asarray(features))
+        theta = np.asarray(params(policy, 6))
+        scores = [[sum(theta * f) for f in np.broadcast_to(features, FEATURES.shape)[x]] for x in range(PROMPTS)]
+        assert_close(jnp.exp(policy.log_probs(jnp.asarray(theta), jnp.asarray(REF))), softmax(REF + np.array(scores)))
+
+
+def test_context_linear_is_a_tilt_of_the_reference_or_of_the_uniform_law():
+    for start, base in (("reference", REF), ("flat", np.zeros_like(REF))):
+        policy = ContextLinear(jnp.asarray(CONTEXTS), start)
+        weights = np.asarray(params(policy, 7))
+        scores = np.array([[sum(weights[y] * CONTEXTS[x]) for y in range(N)] for x in range(PROMPTS)])
+        assert_close(jnp.exp(policy.log_probs(jnp.asarray(weights), jnp.asarray(REF))), softmax(base + scores))
+
+
+def test_one_hot_features_make_tables():
+    """Gradients of both linear models with one-hot features are those of the table they stand for (L1)."""
+    weights = jnp.asarray(np.random.default_rng(8).standard_normal((PROMPTS, N)))
+
+    def gradient(policy, theta):
+        return jax.grad(lambda t: jnp.sum(weights * policy.log_probs(t, jnp.asarray(REF))))(theta)
+
+    table = gradient(Table(), jnp.asarray(REF))
+    pairs = np.eye(PROMPTS * N).reshape(PROMPTS, N, -1)
+    assert_close(gradient(LogLinear(jnp.asarray(pairs)), jnp.zeros(PROMPTS * N)).reshape(PROMPTS, N), table)
+    assert_close(gradient(ContextLinear(jnp.eye(PROMPTS)), jnp.zeros((N, PROMPTS))).T, table)
+
+
+def test_shared_features_move_responses_that_were_never_shown():
+    """L2: gradient descent on pairs of the first three responses decides the fourth through its features."""
+    features = np.array([[0.0], [1.0], [2.0], [3.0]])
+    ref = jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1]))
+    world = didsim.problem(ref, reward=jnp.asarray(features[:, 0]), beta=1.0)
+    seen = didsim.samplers.Restrict(Uniform(), jnp.array([True, True, True, False]))
+    optimiser = didsim.dynamics.Sgd(2.0)
+    data = {"optimiser": optimiser, "steps": 600, "records": 2}
+    run = didsim.train(world, Dpo(1.0), seen, BradleyTerry(), policy=LogLinear(jnp.asarray(features)), **data)
+    assert_close(run.log_policy, world.log_target, atol=1e-6)
+    table = didsim.train(world, Dpo(1.0), seen, BradleyTerry(), **data)
+    assert float(jnp.abs(table.log_policy - world.log_target).max()) > 0.1
+
+
+def test_sweeps_take_features_as_an_axis():
+    run = didsim.Run(RandomReward(n=N, prompts=PROMPTS), Dpo(0.5), Uniform(), BradleyTerry(), LogLinear(jnp.asarray(FEATURES)))
+    short = didsim.Run(run.world, run.objective, run.sampler, run.labels, run.policy, steps=20, records=2)
+    data = didsim.sweep(short, {"policy.features": [FEATURES, -FEATURES, 0.0 * FEATURES]}, seeds=2)
+    law = data["log_policy"].values
+    assert_close(law[0], law[1], atol=1e-10)  # the sign of a feature is a name
+    assert_close(law[2, 0], np.full((PROMPTS, N), -np.log(N)), atol=1e-6)
+    assert np.abs(law[0] - law[2]).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LogLinear(jnp.full((N, D), jnp.nan)), "`features` must be finite"),
+        (lambda: LogLinear(jnp.zeros((N, 0))), "`features` must have at least 2 axes, none empty, but has shape (5, 0)"),
+        (lambda: LogLinear(jnp.zeros((N + 1, D))).log_probs(jnp.zeros(D), jnp.asarray(REF)), "`features` must have a shape that"),
+        (lambda: ContextLinear(jnp.full((PROMPTS, D), jnp.inf)), "`contexts` must be finite"),
+        (lambda: ContextLinear(jnp.zeros((PROMPTS, 0))), "`contexts` must have at least 1 axes, none empty"),
+        (lambda: ContextLinear(jnp.asarray(CONTEXTS), "refrence"), "Did you mean 'reference'"),
+        (
+            lambda: ContextLinear(jnp.zeros((PROMPTS + 1, D))).log_probs(jnp.zeros((N, D)), jnp.asarray(REF)),
+            "`contexts` must have a shape that",
+        ),
+    ],
+)
+def test_bad_policies_are_refused(make, message):
+    with pytest.raises(didsim.ArgumentError) as error:
+        make()
+    assert message in str(error.value)
+
+
 def test_table_is_a_softmax_whose_gradient_is_known():
     theta = np.asarray(params(Table(), 6))
     law = np.exp(theta) / np.exp(theta).sum(-1, keepdims=True)
-    assert_close(jnp.exp(Table().log_probs(jnp.asarray(theta))), law)
-    assert_close(Table().log_probs(jnp.asarray(theta + 1e3)), np.log(law), atol=tolerance(condition=1e3))
+    assert_close(jnp.exp(Table().log_probs(jnp.asarray(theta), jnp.asarray(REF))), law)
+    assert_close(Table().log_probs(jnp.asarray(theta + 1e3), jnp.asarray(REF)), np.log(law), atol=tolerance(condition=1e3))
     weights = np.random.default_rng(7).standard_normal((PROMPTS, N))
-    gradient = jax.grad(lambda t: jnp.sum(weights * Table().log_probs(t)))(jnp.asarray(theta))
+    gradient = jax.grad(lambda t: jnp.sum(weights * Table().log_probs(t, jnp.asarray(REF))))(jnp.asarray(theta))
     assert_close(gradient, weights - law * weights.sum(-1, keepdims=True))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_table_stays_a_law_at_extreme_logits(dtype):
-    log_probs = Table().log_probs(jnp.asarray([[0.0, -1e6, 1e6], [0.0, 0.0, -1e30]], dtype))
+    logits = jnp.asarray([[0.0, -1e6, 1e6], [0.0, 0.0, -1e30]], dtype)
+    log_probs = Table().log_probs(logits, logits)
     assert_close(log_probs, np.array([[-1e6, -2e6, 0.0], [-np.log(2.0), -np.log(2.0), -1e30]], dtype), rtol=tolerance(dtype))

@@ -89,14 +89,14 @@ def descend(
         return state, record(state[1])
 
     def record(params):
-        log_policy = policy.log_probs(params)
+        log_policy = policy.log_probs(params, problem.log_ref)
         return metrics(problem, objective, log_policy, shown(log_policy))
 
     dtype = problem.log_ref.dtype
     state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(jnp.inf, dtype), jnp.asarray(False))
     state, recorded = jax.lax.scan(advance, state, jnp.asarray(moments, jnp.int32))
     count, params, _, norm, stopped = state
-    log_policy = policy.log_probs(params)
+    log_policy = policy.log_probs(params, problem.log_ref)
     status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
     return Trajectory(
         steps=jnp.asarray(moments, jnp.int32),
@@ -128,11 +128,11 @@ def _step_loss(problem, objective, sampler, labels, policy: Policy, pairs: int |
 
     def exact(params, key):
         del key
-        log_policy = policy.log_probs(params)
+        log_policy = policy.log_probs(params, problem.log_ref)
         return loss(objective, problem, log_policy, shown(log_policy))
 
     def sampled(params, key):
-        log_policy = policy.log_probs(params)
+        log_policy = policy.log_probs(params, problem.log_ref)
         frozen = jax.lax.stop_gradient(log_policy)
         drawn = draw_pairs(key, problem, sampler, labels, frozen, pairs or 1)
         return loss(objective, problem, log_policy, drawn)

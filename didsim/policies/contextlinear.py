@@ -1,0 +1,47 @@
+"""What can a policy say when prompts share parameters but responses do not?
+
+The other half of linear models: fixed features of the prompt, free weights for every response.  A single pair cannot
+displace its chosen response here (L4; neighbour F, appendix F), although prompts do move each other.
+"""
+
+from typing import final
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import checks, simplex
+from didsim.policies.policy import STARTS, Policy
+from didsim.records import record, static
+
+
+@final
+@record
+class ContextLinear(Policy):
+    """``π_W(y|x) ∝ π_ref(y|x) e^{(W h(x))_y}`` with free weights W, shape (n, d), started at W = 0 (L4).
+
+    With ``start = "reference"`` that start is π_ref; with ``start = "flat"`` the factor π_ref is left out, logits are
+    ``W h(x)`` alone as in neighbour F, and the start is uniform.  One-hot contexts make it a table.
+
+    Args:
+        contexts: h, shape (prompts, d), finite; (d,) for a single prompt.
+        start: ``"reference"`` or ``"flat"``.
+
+    Raises:
+        ArgumentError: contexts that are not finite or do not match the reference law, or an unknown start.
+    """
+
+    contexts: Float[Array, "*prompts d"]
+    start: str = static(default="reference")
+
+    def __post_init__(self) -> None:
+        checks.finite_leaf("contexts", self.contexts)
+        checks.axes_leaf("contexts", self.contexts, least=1)
+        checks.did_you_mean("start", self.start, STARTS)
+
+    def init(self, log_ref):
+        return jnp.zeros((log_ref.shape[-1], self.contexts.shape[-1]), log_ref.dtype)
+
+    def log_probs(self, params, log_ref):
+        contexts = checks.spread("contexts", self.contexts, (log_ref.shape[0], self.contexts.shape[-1])).astype(log_ref.dtype)
+        logits = jnp.einsum("xd,nd->xn", contexts, params)
+        return simplex.normalize(log_ref + logits if self.start == "reference" else logits)
