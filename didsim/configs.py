@@ -1,7 +1,7 @@
 """From a text file to a run: which names and numbers may a TOML config hold?
 
-A config has one table per part of a `Run` (world, objective, sampler, labels, policy, optimiser), each with a ``name`` and the
-fields of that class, and the run's own numbers at the top.  Unknown names and fields are refused with the nearest
+A config has one table per part of a `Run` (world, objective, sampler, labels, policy, optimiser, rule), each with a ``name``
+and the fields of that class, and the run's own numbers at the top.  Unknown names and fields are refused with the nearest
 allowed one; nothing is silently ignored.
 """
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim import checks, preferences, samplers, worlds
-from didsim.dynamics import OPTIMISERS, Run
+from didsim.dynamics import OPTIMISERS, RULES, Run
 from didsim.objectives import OBJECTIVES
 from didsim.policies import POLICIES
 from didsim.sweeps.grid import Axes
@@ -44,6 +44,7 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "policy": dict(POLICIES),
     "optimiser": dict(OPTIMISERS),
+    "rule": dict(RULES),
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
 TEXTS = ("decay", "start")

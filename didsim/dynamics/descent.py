@@ -1,8 +1,8 @@
 """What happens along the way when an objective is minimised by gradient steps?
 
 One run is one compiled scan over recorded moments, with a loop of steps between them.  Gradients are exact population
-gradients or come from freshly drawn pairs; the optimiser is any optax transformation.  A run is a pure function of its
-arguments and its key, ends early when the gradient is small enough, and says how it ended.
+gradients or come from freshly drawn pairs; a gradient rule may bend them, and the optimiser is any optax transformation.
+A run is a pure function of its arguments and its key, ends early when the gradient is small enough, and says how it ended.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.metrics import measure
-from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, loss
+from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs
 from didsim.policies import Policy
 from didsim.preferences import Labels
 from didsim.records import record
@@ -65,15 +66,22 @@ def descend(
     policy: Policy,
     stop_below: Float[Array, ""] | float,
     *,
+    rule: GradientRule,
     optimiser: optax.GradientTransformation,
     pairs: int | None,
     moments: tuple[int, ...],
     metrics: Metrics = measure,
 ) -> Trajectory:
     """One run, unchecked and traceable, for use under ``vmap``; ``moments`` starts with 0."""
+    check_rule(rule, objective, problem.log_ref.shape[-1], pairs)
     params = policy.init(problem.log_ref)
     shown = _population_rule(objective, problem, sampler, labels)
-    gradient = jax.grad(_step_loss(problem, objective, sampler, labels, policy, pairs, shown))
+
+    def gradient(params, key):
+        def drawn(log_policy):
+            return draw_pairs(key, problem, sampler, labels, log_policy, pairs or 1)
+
+        return rule.gradient(problem, objective, policy, params, shown if pairs is None else drawn)
 
     def step(state):
         count, params, opt_state, _, _ = state
@@ -121,23 +129,6 @@ def _population_rule(objective, problem, sampler, labels) -> Callable[[Array], C
         return lambda log_policy: comparisons_for(objective, problem, sampler, labels, jax.lax.stop_gradient(log_policy))
     fixed = comparisons_for(objective, problem, sampler, labels, problem.log_ref)
     return lambda log_policy: fixed
-
-
-def _step_loss(problem, objective, sampler, labels, policy: Policy, pairs: int | None, shown):
-    """Loss that one step differentiates: exact, or over pairs freshly drawn from the key."""
-
-    def exact(params, key):
-        del key
-        log_policy = policy.log_probs(params, problem.log_ref)
-        return loss(objective, problem, log_policy, shown(log_policy))
-
-    def sampled(params, key):
-        log_policy = policy.log_probs(params, problem.log_ref)
-        frozen = jax.lax.stop_gradient(log_policy)
-        drawn = draw_pairs(key, problem, sampler, labels, frozen, pairs or 1)
-        return loss(objective, problem, log_policy, drawn)
-
-    return exact if pairs is None else sampled
 
 
 def _select(condition, if_true, if_false):

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 from didsim import checks
 from didsim.dynamics.descent import Metrics, Trajectory, descend, record_steps
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
+from didsim.dynamics.rules import GradientRule, Plain
 from didsim.metrics import measure
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
@@ -41,6 +42,7 @@ class Run:
         records: about how many moments are recorded, log-spaced.
         stop_below: early stop when the gradient norm falls below this.
         metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
+        rule: what the optimiser is given: the gradient itself, or that of each pair without its conflict (D14).
     """
 
     world: World
@@ -54,6 +56,7 @@ class Run:
     records: int = static(default=50)
     stop_below: float | Float[Array, "..."] = 0.0
     metrics: Metrics = static(default=measure)
+    rule: GradientRule = Plain()
 
     def __post_init__(self) -> None:
         checks.whole("steps", self.steps, least=1)
@@ -88,6 +91,7 @@ def execute(run: Run, key: Key[Array, ""]) -> Trajectory:
         run.labels,
         run.policy,
         run.stop_below,
+        rule=run.rule,
         optimiser=run.optimiser.transform(run.steps),
         pairs=run.pairs,
         moments=run.moments,
@@ -109,6 +113,7 @@ def train(
     stop_below: float = 0.0,
     seed: int = 0,
     metrics: Metrics = measure,
+    rule: GradientRule | None = None,
 ) -> Trajectory:
     """Trains one policy on one problem and records metrics at log-spaced steps.
 
@@ -125,12 +130,14 @@ def train(
         stop_below: early stop when the gradient norm falls below this, >= 0.
         seed: seed of the drawn pairs, 0 <= seed < 2**32.
         metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
+        rule: what the optimiser is given; the plain gradient if missing.
 
     Returns:
         `Trajectory` with the recorded metrics, the final policy and a `Status`.
 
     Raises:
-        ArgumentError: a number out of range, labels without a sampler, or a pair law without mass.
+        ArgumentError: a number out of range, labels without a sampler, a pair law without mass, or a gradient rule that
+            cannot follow the objective.
 
     Example:
         >>> import jax.numpy as jnp
@@ -143,7 +150,10 @@ def train(
     sampler, labels = default_data(sampler, labels)
     check_pair_law(problem, sampler, problem.log_ref)
     chosen = Adam() if optimiser is None else optimiser if isinstance(optimiser, Optimiser) else Custom(optimiser)
-    run = Run(Given(problem), objective, sampler, labels, policy or Table(), chosen, steps, pairs, records, stop_below, metrics)
+    run = Run(
+        Given(problem), objective, sampler, labels, policy or Table(), chosen, steps, pairs, records, stop_below, metrics,
+        rule or Plain(),
+    )  # fmt: skip
     return _execute(run, run_key(checks.seed(seed)))
 
 
