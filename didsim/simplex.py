@@ -73,12 +73,7 @@ def kl(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Fl
 
     Summed as ``Σ [p δ + q - p]`` with ``δ = log(p/q)``: every term is non-negative, so nothing cancels.
     """
-    p, q = jnp.exp(log_p), jnp.exp(log_q)
-    seen = p > 0
-    gap = jnp.where(seen, log_p - log_q, 0.0)
-    close = p * _excess(jnp.clip(gap, -1.0, 1.0))
-    far = jnp.where(seen, p * gap, 0.0) + q - p
-    return jnp.sum(jnp.where(jnp.abs(gap) < 1.0, close, far) + jnp.where(seen, 0.0, q), axis=-1)
+    return _relative(log_p, log_p - log_q, log_q)
 
 
 def jeffreys(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
@@ -103,11 +98,39 @@ def jsd(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> F
 
 
 def renyi(
-    log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"], alpha: Float[Array, ""] | float
+    log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"], alpha: Float[Array, "..."] | float
 ) -> Float[Array, "*#batch"]:
-    """Rényi divergence ``D_α(p‖q) = log Σ p^α q^{1-α} / (α - 1)`` in nats, for ``α > 0``, ``α ≠ 1``."""
-    log_terms = jnp.where(jnp.isfinite(log_p), alpha * log_p + (1.0 - alpha) * log_q, -jnp.inf)
-    return jax.nn.logsumexp(log_terms, axis=-1) / (alpha - 1.0)
+    """Rényi divergence ``D_α(p‖q) = log Σ p^α q^{1-α} / (α - 1)`` in nats, for ``α > 0``; KL at ``α = 1``.
+
+    Summed as ``KL(m‖q) + α/(1-α) KL(m‖p)`` with ``m ∝ p^α q^{1-α}`` (standard; derived from D9): neither part drowns in
+    rounding where the laws are close.  An array ``alpha`` broadcasts against the leading axes.
+    """
+    from_q, from_p = path_divergences(log_q, log_p, alpha)
+    rest = 1.0 - jnp.asarray(alpha)
+    close = from_q + jnp.where(rest == 0, 0.0, alpha / jnp.where(rest == 0, 1.0, rest)) * from_p
+    seen, other = jnp.isfinite(log_p), jnp.isfinite(log_q)
+    apart = ~jnp.any(seen & other, axis=-1)
+    escapes = jnp.any(seen & ~other, axis=-1) & (rest <= 0)
+    return jnp.where(apart | escapes, jnp.inf, close)
+
+
+def path_divergences(
+    log_start: Float[Array, "*#batch n"], log_end: Float[Array, "*#batch n"], t: Float[Array, "..."] | float
+) -> tuple[Float[Array, "*#batch"], Float[Array, "*#batch"]]:
+    """``KL(π_t‖start)`` and ``KL(π_t‖end)`` of the point ``π_t ∝ start^{1-t} end^t``, relatively accurate for close laws.
+
+    With ``Λ(t) = log Σ start^{1-t} end^t`` they give ``Λ = (t-1) KL(π_t‖start) - t KL(π_t‖end)`` and
+    ``Λ' = KL(π_t‖start) - KL(π_t‖end)`` (derived; D9).  An array ``t`` broadcasts against the leading axes; responses
+    that only one of the laws can give have no mass at ``t``.
+    """
+    place = jnp.asarray(t)[..., None]
+    both = jnp.isfinite(log_start) & jnp.isfinite(log_end)
+    gap = jnp.where(both, log_end - log_start, 0.0)
+    log_weights = jnp.where(both, log_start + place * gap, -jnp.inf)
+    total = jax.nn.logsumexp(log_weights, axis=-1, keepdims=True)
+    middle = log_weights - total
+    # The log-ratios come from the gap itself, not from differences of logs, which would cost the small ones their digits.
+    return _relative(middle, place * gap - total, log_start), _relative(middle, (place - 1.0) * gap - total, log_end)
 
 
 def cumulants(log_law: Float[Array, "*#batch n"], values: Float[Array, "*#batch n"]) -> Float[Array, "*#batch 3"]:
@@ -115,6 +138,18 @@ def cumulants(log_law: Float[Array, "*#batch n"], values: Float[Array, "*#batch 
     mean = expectation(log_law, values)
     centred = values - mean[..., None]
     return jnp.stack([mean, expectation(log_law, centred**2), expectation(log_law, centred**3)], axis=-1)
+
+
+def _relative(
+    log_p: Float[Array, "*#batch n"], gap: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]
+) -> Float[Array, "*#batch"]:
+    """``Σ [p δ + q - p]`` for log-ratios ``δ = log(p/q)`` that are given; where ``p`` is zero they may be anything."""
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    seen = p > 0
+    gap = jnp.where(seen, gap, 0.0)
+    close = p * _excess(jnp.clip(gap, -1.0, 1.0))
+    far = jnp.where(seen, p * gap, 0.0) + q - p
+    return jnp.sum(jnp.where(seen, jnp.where(jnp.abs(gap) < 1.0, close, far), q), axis=-1)
 
 
 def _excess(gap: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:

@@ -71,6 +71,15 @@ def exact_jsd(log_p, log_q) -> float:
     return float(sum(terms, flint.arb(0)) / 2)
 
 
+def exact_renyi(log_p, log_q, alpha: float) -> float:
+    """Rényi divergence of the laws that the given floats stand for, normalised exactly; KL at ``alpha = 1``."""
+    if alpha == 1:
+        return exact_kl(log_p, log_q)
+    order = flint.arb(alpha)
+    terms = [a**order * b ** (1 - order) for a, b in zip(_exact_law(log_p), _exact_law(log_q), strict=True)]
+    return float(sum(terms, flint.arb(0)).log() / (order - 1))
+
+
 def _exact_law(log_law) -> list[flint.arb]:
     masses = [flint.arb(float(value)).exp() for value in log_law]
     total = sum(masses, flint.arb(0))

@@ -105,6 +105,33 @@ def test_small_distances_keep_their_relative_accuracy(dtype, distance):
         assert worst < slack, exact.__name__
 
 
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 1.0, 1.7, 3.0])
+@pytest.mark.parametrize(("dtype", "distance"), [(np.float32, 1e-3), (np.float64, 1e-2), (np.float64, 1e-6), (np.float64, 1e-11)])
+def test_renyi_keeps_its_relative_accuracy_for_close_laws(dtype, distance, alpha):
+    step = distance * np.random.default_rng(4).standard_normal((B, N))
+    p = np.asarray(oracles.log_laws(5, (B, N)), dtype)
+    q = np.asarray(oracles.normalize(p.astype(np.float64) + step), dtype)
+    wanted = oracles.rows(lambda a, b: oracles.exact_renyi(a, b, alpha), p, q)
+    slack = tolerance(dtype, factor=256.0) + (16 * np.finfo(dtype).eps / distance) ** 2
+
+    def worst(values):
+        return np.max(np.abs(np.asarray(values, np.float64) / wanted - 1.0))
+
+    assert worst(RENYI(jnp.asarray(p), jnp.asarray(q), alpha)) < slack
+    if distance < 1e-10 and alpha != 1.0:  # the control: the definition as it stands loses everything
+        assert worst(oracles.rows(lambda a, b: oracles.renyi(a, b, alpha), np.exp(p), np.exp(q))) > 1.0
+
+
+def test_path_divergences_are_those_of_the_tilted_law():
+    times = np.linspace(-1.0, 2.0, B)
+    start, end = oracles.log_laws(6, (B, N)), LOG_Q
+    middle = oracles.normalize((1 - times[:, None]) * start + times[:, None] * end)
+    got = jax.jit(simplex.path_divergences)(jnp.asarray(start), JAX_Q, jnp.asarray(times))
+    for mine, other in zip(got, (start, end), strict=True):
+        wanted = oracles.rows(oracles.kl, np.exp(middle), np.exp(other))
+        np.testing.assert_allclose(mine, wanted, rtol=tolerance(condition=10.0), atol=tolerance(condition=10.0))
+
+
 def test_the_plain_sum_would_lose_a_small_distance():
     p = oracles.log_laws(5, (B, N))
     q = oracles.normalize(p + 1e-10 * np.random.default_rng(4).standard_normal((B, N)))

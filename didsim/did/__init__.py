@@ -1,23 +1,54 @@
 """What is the differential information between two laws, and what does preference data that encodes it teach?
 
 Preference data of chosen and rejected draws carries the DID of π_w against π_l; this room says which policy each kind of
-reward learns from it.
+reward learns from it, where that policy lies on the path from reference to target, whose likelihood it costs, and whether
+laws or drawn responses obey the power law that all this rests on.
 """
 
 from didsim.did.algebra import compose, evidence_likelihood, log_did, log_ratio
+from didsim.did.counts import PowerLawEstimate, estimate_power_law
+from didsim.did.displacement import (
+    Displacement,
+    displacement,
+    displacement_from_chosen,
+    displacement_from_rejected,
+    learned_margin,
+    mean_change,
+    path_displacement,
+)
 from didsim.did.entropy import did_entropy
 from didsim.did.learned import learned_policy, optimal_rejected, reference_free_limit
-from didsim.did.order import margin_slope, ordered_share
+from didsim.did.order import MarginOrder, PowerLaw, angle, margin_order, margin_slope, ordered_share, power_law
+from didsim.did.path import critical_beta, path_cumulant, path_curvature, path_law, path_slope
 
 __all__ = [
+    "Displacement",
+    "MarginOrder",
+    "PowerLaw",
+    "PowerLawEstimate",
+    "angle",
     "compose",
+    "critical_beta",
     "did_entropy",
+    "displacement",
+    "displacement_from_chosen",
+    "displacement_from_rejected",
+    "estimate_power_law",
     "evidence_likelihood",
+    "learned_margin",
     "learned_policy",
     "log_did",
     "log_ratio",
+    "margin_order",
     "margin_slope",
+    "mean_change",
     "optimal_rejected",
     "ordered_share",
+    "path_cumulant",
+    "path_curvature",
+    "path_displacement",
+    "path_law",
+    "path_slope",
+    "power_law",
     "reference_free_limit",
 ]
