@@ -268,7 +268,7 @@ def drawn(bend: float, draws: int, runs: int = 2000):
 def test_d4_intervals_cover_and_the_test_holds_its_level():
     found = drawn(0.0, 4000)
     runs = len(found.beta)
-    covered = np.mean((np.asarray(found.low) < 0.6) & (0.6 < np.asarray(found.high)))
+    covered = np.mean((np.asarray(found.low) < 0.6) & (np.asarray(found.high) > 0.6))
     assert abs(covered - 0.95) < 4 * np.sqrt(0.95 * 0.05 / runs)
     assert abs(np.mean(found.beta) - 0.6) < 4 * np.std(found.beta) / np.sqrt(runs) + 1e-3
     rejected = np.mean(np.asarray(found.p_value) < 0.05)
