@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Any
 from didsim._version import __version__
 
 if TYPE_CHECKING:
-    from didsim import did, dynamics, landscape, metrics, objectives, policies, preferences, samplers, simplex, sweeps, worlds
+    from didsim import (
+        did,
+        dynamics,
+        explain,
+        landscape,
+        metrics,
+        objectives,
+        policies,
+        preferences,
+        samplers,
+        simplex,
+        sweeps,
+        worlds,
+    )
     from didsim.checks import ArgumentError
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, train
@@ -28,6 +41,7 @@ __all__ = [
     "__version__",
     "did",
     "dynamics",
+    "explain",
     "landscape",
     "learned_policy",
     "log_did",
@@ -50,6 +64,7 @@ _ROOMS = frozenset(
     {
         "did",
         "dynamics",
+        "explain",
         "landscape",
         "metrics",
         "objectives",
