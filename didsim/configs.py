@@ -6,6 +6,7 @@ allowed one; nothing is silently ignored.
 """
 
 import dataclasses
+import inspect
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +19,16 @@ from didsim import checks, preferences, samplers, worlds
 from didsim.dynamics import OPTIMISERS, RULES, Run
 from didsim.objectives import OBJECTIVES
 from didsim.policies import POLICIES
+from didsim.sequences import SequenceSpace
 from didsim.sweeps.grid import Axes
 
 PARTS: dict[str, dict[str, Any]] = {
-    "world": {"random_target": worlds.RandomTarget, "random_reward": worlds.RandomReward, "given": worlds.problem},
+    "world": {
+        "random_target": worlds.RandomTarget,
+        "random_reward": worlds.RandomReward,
+        "random_sequences": worlds.RandomSequences,
+        "given": worlds.problem,
+    },
     "objective": dict(OBJECTIVES),
     "sampler": {
         "uniform": samplers.Uniform,
@@ -178,13 +185,15 @@ def _parameters(maker: Any) -> dict[str, bool]:
     """Parameter names and whether each is required."""
     if dataclasses.is_dataclass(maker):
         return {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(maker)}
-    names = ("log_ref", "reward", "log_target", "beta", "log_chosen", "log_rejected", "log_prompts", "lengths")
-    return {name: name == "log_ref" for name in names}
+    parameters = inspect.signature(maker).parameters.values()
+    return {one.name: one.default is inspect.Parameter.empty for one in parameters}
 
 
 def _value(part: str, name: str, value: Any, folder: Path) -> Any:
     if name in NESTED.get(part, ()):
         return build(part, value, folder)
+    if name == "space":
+        return _space(part, value)
     if isinstance(value, str) and value.endswith(".npy"):
         return _load(f"{part}.{name}", folder / value)
     if isinstance(value, str) and name not in TEXTS:
@@ -195,6 +204,15 @@ def _value(part: str, name: str, value: Any, folder: Path) -> Any:
         except (TypeError, ValueError):
             raise checks.ArgumentError(f"Argument `{part}.{name}` must be a rectangular array, but is {value!r}.") from None
     return value
+
+
+def _space(part: str, value: Any) -> SequenceSpace:
+    known = _parameters(SequenceSpace)
+    if not isinstance(value, Mapping) or not all(name in value for name, required in known.items() if required):
+        raise checks.ArgumentError(f"Argument `{part}.space` must be a table with vocabulary and length, but is {value!r}.")
+    for name in value:
+        checks.did_you_mean(f"{part}.space field", name, known)
+    return SequenceSpace(**value)
 
 
 def _load(name: str, path: Path) -> Any:

@@ -6,6 +6,7 @@ reference and target always agree: ``π* ∝ π_ref e^{r/β}`` with the world's 
 """
 
 import abc
+from dataclasses import replace
 from typing import final
 
 import jax
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float, Key
 
 from didsim import checks, simplex
 from didsim.records import record, static
+from didsim.sequences import SequenceSpace
 
 
 @final
@@ -173,6 +175,37 @@ class RandomReward(World):
         reward = self.reward_scale * normal(reward_key, shape)
         log_ref = simplex.normalize(self.reference_scale * normal(ref_key, shape) + self.reference_skill * reward)
         return on_geodesic(log_ref, simplex.tilt(log_ref, reward, 1.0 / self.beta), self.beta, 0.0)
+
+
+@final
+@record
+class RandomSequences(World):
+    """Responses made of tokens: reference and target with independent normal next-token logits after every prefix (L6).
+
+    Chosen and rejected laws follow the power law from the point ``chosen_at`` of the geodesic on, as in `RandomTarget`;
+    ``lengths`` are the numbers of tokens.
+    """
+
+    space: SequenceSpace = static(default=SequenceSpace(4, 3))
+    prompts: int = static(default=1)
+    reference_scale: float | Float[Array, ""] = 1.0
+    target_scale: float | Float[Array, ""] = 1.0
+    beta: float | Float[Array, ""] = 0.5
+    chosen_at: float | Float[Array, ""] = 0.0
+
+    def __post_init__(self) -> None:
+        self.space.check_enumerable()
+        _check_sizes(self.space.n, self.prompts)
+        checks.positive_leaf("beta", self.beta)
+        for name in ("reference_scale", "target_scale", "chosen_at"):
+            checks.finite_leaf(name, getattr(self, name))
+
+    def draw(self, key):
+        scales = zip(jax.random.split(key), (self.reference_scale, self.target_scale), strict=True)
+        shape = (self.prompts, self.space.prefixes, self.space.vocabulary)
+        log_ref, log_target = (self.space.log_law(simplex.normalize(scale * normal(own, shape))) for own, scale in scales)
+        made = on_geodesic(log_ref, log_target, self.beta, self.chosen_at)
+        return replace(made, lengths=jnp.broadcast_to(self.space.lengths(), log_ref.shape))
 
 
 def on_geodesic(

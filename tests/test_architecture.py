@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "didsim"
 STEPS = {
     0: "records simplex checks matrices provenance",
+    0.5: "sequences",
     1: "did preferences policies worlds",
     2: "samplers allpairs",
     3: "objectives",

@@ -10,6 +10,7 @@ import didsim
 from didsim import objectives, policies, preferences, samplers, worlds
 from didsim.configs import axes_from, read_toml, run_from
 from didsim.dynamics import Sgd, execute, run_key
+from didsim.sequences import SequenceSpace
 
 FULL = """
 steps = 30
@@ -63,6 +64,20 @@ def test_laws_can_come_from_files(tmp_path):
     text = '[world]\nname = "given"\nlog_ref = "ref.npy"\nreward = [0.0, 1.0, 2.0]\nbeta = 0.5\n[objective]\nname = "rlhf"\n'
     run = run_from(read_toml(_write(tmp_path, text)), tmp_path)
     assert run.world.given.log_target.shape == (1, 3)
+
+
+def test_sequences_are_built_from_a_table():
+    space = {"vocabulary": 3, "length": 2, "ends": True}
+    world = {"name": "random_sequences", "space": space, "beta": 0.5}
+    run = run_from({"world": world, "objective": "dpo", "policy": {"name": "k_gram", "space": space, "k": 1}})
+    assert run.world.space == run.policy.space == SequenceSpace(3, 2, ends=True)
+    assert run.policy.context.tolist() == [0, 1, 2]
+    for bad, message in (
+        ({"vocabulary": 3}, "`policy.space` must be a table with"),
+        ({**space, "end": 1}, "Did you mean 'ends'"),
+    ):
+        with pytest.raises(didsim.ArgumentError, match=message):
+            run_from({"world": world, "objective": "dpo", "policy": {"name": "transformer", "space": bad}})
 
 
 def test_axes_hold_numbers_parts_and_pairs_of_paths():

@@ -11,7 +11,8 @@ from tolerance import tolerance
 
 from didsim import did, simplex, worlds
 from didsim.checks import ArgumentError
-from didsim.worlds import Given, RandomReward, RandomTarget, World, problem
+from didsim.sequences import SequenceSpace
+from didsim.worlds import Given, RandomReward, RandomSequences, RandomTarget, World, problem
 
 PROMPTS, N, DRAWS = 2, 5, 2000
 REF, TARGET, CHOSEN, REJECTED = (oracles.log_laws(20 + i, (PROMPTS, N), widest=1.0) for i in range(4))
@@ -19,6 +20,7 @@ REWARD = np.random.default_rng(24).standard_normal((PROMPTS, N))
 WORLDS = {
     "given": Given(problem(REF, reward=REWARD)),
     "random-target": RandomTarget(n=N, prompts=PROMPTS, beta=0.3, chosen_at=0.4, target_scale=2.0),
+    "random-sequences": RandomSequences(SequenceSpace(2, 2, ends=True), PROMPTS, beta=0.3, chosen_at=0.4, target_scale=2.0),
     "random-reward": RandomReward(n=N, prompts=PROMPTS, beta=0.7, reference_scale=1.5, reference_skill=-0.5, reward_scale=2.0),
 }
 
@@ -97,7 +99,7 @@ def test_contracts(name):
     assert_jit_and_vmap(lambda world, key: world.draw(key), *calls)
 
 
-@pytest.mark.parametrize("name", ["random-target", "random-reward"])
+@pytest.mark.parametrize("name", ["random-target", "random-reward", "random-sequences"])
 def test_a_world_is_drawn_the_same_in_either_precision(name):
     wide = WORLDS[name].draw(jax.random.key(5))
     with jax.enable_x64(False):
@@ -112,10 +114,10 @@ DRAW = jax.jit(jax.vmap(lambda world, key: world.draw(key), in_axes=(None, 0)))
 KEYS = jax.random.split(jax.random.key(9), DRAWS)
 
 
-@pytest.mark.parametrize("name", ["random-target", "random-reward"])
+@pytest.mark.parametrize("name", ["random-target", "random-reward", "random-sequences"])
 def test_thousands_of_draws_agree_with_themselves_and_lie_on_the_geodesic(name):
     drawn = DRAW(WORLDS[name], KEYS)
-    at = {"random-target": 0.4, "random-reward": 0.0}[name]
+    at = {"random-target": 0.4, "random-reward": 0.0, "random-sequences": 0.4}[name]
     beta = float(drawn.beta[0])
     near = tolerance(condition=300.0)
     assert disagreement(drawn) < near

@@ -5,11 +5,39 @@ parameters and the reference law to the whole law of every prompt.  Everything a
 a linear model and a sequence model are interchangeable.
 """
 
+from collections.abc import Callable
+
+from didsim.policies.autoregressive import Autoregressive
+from didsim.policies.ches import ches, normalised_ches
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
 from didsim.policies.policy import STARTS, Params, Policy
 from didsim.policies.table import Table
+from didsim.policies.tokentable import TokenTable, k_gram, prefix_table
+from didsim.policies.transformer import Transformer
 
-POLICIES: dict[str, type[Policy]] = {"table": Table, "log_linear": LogLinear, "context_linear": ContextLinear}
+POLICIES: dict[str, Callable[..., Policy]] = {
+    "table": Table,
+    "log_linear": LogLinear,
+    "context_linear": ContextLinear,
+    "prefix_table": prefix_table,
+    "k_gram": k_gram,
+    "transformer": Transformer,
+}
 
-__all__ = ["POLICIES", "STARTS", "ContextLinear", "LogLinear", "Params", "Policy", "Table"]
+__all__ = [
+    "POLICIES",
+    "STARTS",
+    "Autoregressive",
+    "ContextLinear",
+    "LogLinear",
+    "Params",
+    "Policy",
+    "Table",
+    "TokenTable",
+    "Transformer",
+    "ches",
+    "k_gram",
+    "normalised_ches",
+    "prefix_table",
+]
