@@ -1,5 +1,7 @@
 """How are samplers made from samplers?"""
 
+import functools
+import operator
 from typing import final
 
 import jax
@@ -8,8 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from didsim import checks, simplex
 from didsim.records import record
-from didsim.samplers.laws import JointLaw, ProductMixture
-from didsim.samplers.rule import Sampler
+from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
+from didsim.samplers.rule import Number, Sampler
 
 
 @final
@@ -36,6 +38,12 @@ class Restrict(Sampler):
         log_joint = jnp.where(both, jnp.log(law.matrix()), -jnp.inf)
         return JointLaw(log_joint - jax.nn.logsumexp(log_joint, axis=(-2, -1), keepdims=True))
 
+    def draws(self, problem, log_policy):
+        """Pairs of the base are drawn until both responses lie in the support."""
+        support = checks.spread("support", self.support, problem.log_ref.shape)
+        kept = _mass_within(self.base.pair_law(problem, log_policy), support)
+        return self.base.draws(problem, log_policy) / kept
+
 
 @final
 @record
@@ -44,7 +52,7 @@ class Mix(Sampler):
 
     first: Sampler
     second: Sampler
-    share: float | Float[Array, ""] = 0.5
+    share: Number = 0.5
 
     def __post_init__(self) -> None:
         checks.leaf_between("share", self.share, 0.0, 1.0)
@@ -63,6 +71,18 @@ class Mix(Sampler):
                 jnp.concatenate([one.log_second, two.log_second], axis=-2),
             )
         return JointLaw(jnp.log((1.0 - self.share) * one.matrix() + self.share * two.matrix()))
+
+    def draws(self, problem, log_policy):
+        one, two = (s.draws(problem, log_policy) for s in (self.first, self.second))
+        return (1.0 - self.share) * one + self.share * two
+
+
+def _mass_within(law: PairLaw, support: Bool[Array, "prompts n"]) -> Float[Array, " prompts"]:
+    """Probability that both responses lie in the support."""
+    if isinstance(law, ProductMixture):
+        sides = (jnp.where(support[:, None], jnp.exp(part), 0.0).sum(-1) for part in (law.log_first, law.log_second))
+        return jnp.sum(law.weights * functools.reduce(operator.mul, sides), axis=-1)
+    return jnp.sum(jnp.where(support[..., :, None] & support[..., None, :], law.matrix(), 0.0), axis=(-2, -1))
 
 
 def _restrict_products(law: ProductMixture, support: Bool[Array, "prompts n"]) -> ProductMixture:

@@ -6,6 +6,7 @@ there are, or a dense joint.  The exact population loss and the Monte-Carlo draw
 
 import abc
 import functools
+import math
 import operator
 from typing import final
 
@@ -14,6 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.records import record
+
+LONG = 4096
 
 
 class PairLaw(abc.ABC):
@@ -86,9 +89,8 @@ class JointLaw(PairLaw):
         return jnp.exp(self.log_joint).sum((1, 2))
 
     def draw(self, key, pairs):
-        prompts, n, _ = self.log_joint.shape
-        flat = draw_index(key, self.log_joint.reshape(prompts, 1, n * n), pairs)[:, 0]
-        return flat // n, flat % n
+        first, second = draw_cell(key, self.log_joint[:, None], pairs)
+        return first[:, 0], second[:, 0]
 
 
 def product_law(log_first: Float[Array, "prompts n"], log_second: Float[Array, "prompts n"]) -> ProductMixture:
@@ -97,13 +99,61 @@ def product_law(log_first: Float[Array, "prompts n"], log_second: Float[Array, "
 
 
 def draw_index(key: Key[Array, ""], log_law: Float[Array, "prompts k n"], draws: int) -> Int[Array, "prompts k m"]:
-    """Inverse-CDF draws: one uniform each, where a Gumbel draw would spend one per response."""
+    """Inverse-CDF draws: one uniform each, where a Gumbel draw would spend one per response.
+
+    Laws over more than 4,096 responses are drawn in two stages, block and place, because one uniform of a single-precision
+    draw has 23 bits: too coarse for the masses of a million responses.
+    """
+    n = log_law.shape[-1]
+    if n <= LONG:
+        mass = jnp.exp(log_law)
+        u = jax.random.uniform(key, (*log_law.shape[:-1], draws), dtype=mass.dtype)
+        return _search(_cumulative(mass), mass, u)
+    side = math.isqrt(n - 1) + 1
+    padded = jnp.pad(log_law, [(0, 0)] * (log_law.ndim - 1) + [(0, side * side - n)], constant_values=-jnp.inf)
+    row, column = draw_cell(key, padded.reshape(*log_law.shape[:-1], side, side), draws)
+    return row * side + column
+
+
+def draw_cell(
+    key: Key[Array, ""], log_law: Float[Array, "prompts k a b"], draws: int
+) -> tuple[Int[Array, "prompts k m"], Int[Array, "prompts k m"]]:
+    """Draws of row and column: the row by its marginal, then the column by its law in that row, a uniform each."""
+    row_key, column_key = jax.random.split(key)
     mass = jnp.exp(log_law)
-    # A parallel sum of a thousand terms can rise by a rounding unit where the mass is zero, or fall: keep it flat there.
-    cdf = jax.lax.cummax(jnp.where(mass > 0, jnp.cumsum(mass, axis=-1), 0.0), axis=log_law.ndim - 1)
-    cdf = cdf / cdf[..., -1:]
-    u = jax.random.uniform(key, (*log_law.shape[:-1], draws), dtype=cdf.dtype)
+    rows = mass.sum(-1)
+    u, v = (jax.random.uniform(k, (*log_law.shape[:-2], draws), dtype=mass.dtype) for k in (row_key, column_key))
+    row = _search(_cumulative(rows), rows, u)
+    inside = jnp.vectorize(_search_in_row, signature="(a,b),(a),(m),(m)->(m)")
+    return row, inside(_cumulative(mass), _last_with_mass(mass), row, v)
+
+
+def _cumulative(mass: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Distribution function, ending at one, flat where there is no mass: a parallel sum can rise or fall there."""
+    cdf = jax.lax.cummax(jnp.where(mass > 0, jnp.cumsum(mass, axis=-1), 0.0), axis=mass.ndim - 1)
+    total = cdf[..., -1:]
+    return cdf / jnp.where(total > 0, total, 1.0)
+
+
+def _last_with_mass(mass: Float[Array, "*batch n"]) -> Int[Array, "*batch"]:
+    return mass.shape[-1] - 1 - jnp.argmax(mass[..., ::-1] > 0, axis=-1)
+
+
+def _search(cdf: Float[Array, "*batch n"], mass: Float[Array, "*batch n"], u: Float[Array, "*batch m"]) -> Int[Array, "*batch m"]:
     search = jnp.vectorize(lambda c, v: jnp.searchsorted(c, v, side="right"), signature="(n),(m)->(m)")
     # A uniform that rounds up to 1 must not fall off the end, nor onto a response without mass.
-    last = log_law.shape[-1] - 1 - jnp.argmax(jnp.isfinite(log_law)[..., ::-1], axis=-1)
-    return jnp.minimum(search(cdf, u), last[..., None])
+    return jnp.minimum(search(cdf, u), _last_with_mass(mass)[..., None])
+
+
+def _search_in_row(cdf: Array, last: Array, row: Array, u: Array) -> Array:
+    """First column of each draw's row whose distribution function exceeds the draw, by bisection."""
+
+    def halve(_, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low + high) // 2
+        beyond = cdf[row, middle] > u
+        return jnp.where(beyond, low, middle + 1), jnp.where(beyond, middle, high)
+
+    top = cdf.shape[-1] - 1
+    start = jnp.zeros_like(row), jnp.full_like(row, top)
+    return jnp.minimum(jax.lax.fori_loop(0, top.bit_length() + 1, halve, start)[0], last[row])

@@ -5,9 +5,9 @@ from typing import final
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import checks
-from didsim.records import record
-from didsim.samplers.laws import JointLaw, product_law
+from didsim import checks, simplex
+from didsim.records import record, static
+from didsim.samplers.laws import JointLaw, ProductMixture, product_law
 from didsim.samplers.rule import Sampler
 
 
@@ -76,19 +76,44 @@ class Blocks(Sampler):
     """Uniform pairs within blocks of responses, never across: the comparison graph has the blocks as components.
 
     ``block`` holds one label per response, shape (n,) or (prompts, n); a negative label is never shown.  A pair is two
-    independent draws from the block of a uniformly drawn shown response (S1).
+    independent draws from the block of a uniformly drawn shown response (S1).  With ``blocks`` given, labels must lie below
+    it and the law is kept as a mixture of that many products; without, it is dense.
     """
 
     block: Int[Array, "... n"]
+    blocks: int | None = static(default=None)
+
+    def __post_init__(self) -> None:
+        if self.blocks is None:
+            return
+        checks.whole("blocks", self.blocks, least=1)
+        if checks.is_number(self.block) and int(jnp.max(self.block)) >= self.blocks:
+            raise checks.ArgumentError(
+                f"Argument `block` must hold labels below `blocks`, {self.blocks}, but holds {int(jnp.max(self.block))}."
+            )
 
     def pair_law(self, problem, log_policy):
         del log_policy
         label = checks.spread("block", self.block, problem.log_ref.shape)
-        shown = label >= 0
-        together = (label[..., :, None] == label[..., None, :]) & shown[..., :, None]
-        size = together.sum(-1, keepdims=True)
-        mass = jnp.where(together, 1.0 / (shown.sum(-1)[..., None, None] * jnp.maximum(size, 1)), 0.0)
-        return JointLaw(jnp.log(mass.astype(problem.log_ref.dtype)))
+        return _dense_blocks(label, problem.log_ref) if self.blocks is None else _few_blocks(label, self.blocks, problem.log_ref)
+
+
+def _dense_blocks(label: Int[Array, "prompts n"], like: Float[Array, "prompts n"]) -> JointLaw:
+    shown = label >= 0
+    together = (label[..., :, None] == label[..., None, :]) & shown[..., :, None]
+    size = together.sum(-1, keepdims=True)
+    mass = jnp.where(together, 1.0 / (shown.sum(-1)[..., None, None] * jnp.maximum(size, 1)), 0.0)
+    return JointLaw(jnp.log(mass.astype(like.dtype)))
+
+
+def _few_blocks(label: Int[Array, "prompts n"], blocks: int, like: Float[Array, "prompts n"]) -> ProductMixture:
+    member = label[:, None] == jnp.arange(blocks)[:, None]
+    size = member.sum(-1)
+    weights = size.astype(like.dtype) / jnp.maximum(size.sum(-1, keepdims=True), 1)
+    # A block without members has weight zero; any law will do in its place, NaN will not.
+    inside = jnp.where(member | (size == 0)[..., None], jnp.zeros((), like.dtype), -jnp.inf)
+    side = simplex.normalize(inside)
+    return ProductMixture(weights, side, side)
 
 
 def _spread(name: str, log_law: Array, like: Array) -> Array:

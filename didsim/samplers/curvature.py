@@ -1,0 +1,113 @@
+"""Which pairs make the loss equally curved in every direction?
+
+Neighbour C's samplers show a pair in proportion to ``1/σ'(d) = 2 + e^d + e^{-d}``, which cancels the slope of the logistic
+function in the Hessian's weights: the Laplacian is that of the complete graph, κ = 1, and one step is a Newton step (S5).
+"""
+
+from typing import final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import checks
+from didsim.records import record
+from didsim.samplers.laws import JointLaw, ProductMixture
+from didsim.samplers.rule import Number, Sampler
+from didsim.worlds import Problem
+
+
+@final
+@record
+class MixR(Sampler):
+    """``μ_ab ∝ 1/σ'(r_a - r_b)`` with the true reward (neighbour C's Mix-R; S5), a sum of three products."""
+
+    def pair_law(self, problem, log_policy):
+        del log_policy
+        return inverse_slope_law(problem.reward)
+
+
+class FollowsMargin(Sampler):
+    """A sampler that looks at the policy's margins ``m_ab = β log(π_t/π_ref)(a) - β log(π_t/π_ref)(b)``."""
+
+    beta: Number | None
+
+    @property
+    def follows_policy(self):
+        return True
+
+    def implicit_reward(self, problem: Problem, log_policy: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
+        """``β log(π_t/π_ref)`` under a stop-gradient, with the problem's β if the sampler has none."""
+        beta = problem.beta if self.beta is None else self.beta
+        return beta * (jax.lax.stop_gradient(log_policy) - problem.log_ref)
+
+
+@final
+@record
+class MixP(FollowsMargin):
+    """``μ_ab ∝ 1/σ'(m_ab)`` with the current policy's margins (neighbour C's Mix-P; S5), a sum of three products."""
+
+    beta: Number | None = None
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def pair_law(self, problem, log_policy):
+        return inverse_slope_law(self.implicit_reward(problem, log_policy))
+
+
+@final
+@record
+class MixPStar(FollowsMargin):
+    """Mix-P with entries capped at ``2 + e^R + e^{-R}``, ``R = max r - min r`` (neighbour C's Mix-P*; S5); dense."""
+
+    beta: Number | None = None
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def pair_law(self, problem, log_policy):
+        implicit = self.implicit_reward(problem, log_policy)
+        cap = (problem.reward.max(-1) - problem.reward.min(-1))[:, None, None]
+        margin = jnp.minimum(jnp.abs(implicit[:, :, None] - implicit[:, None, :]), cap)
+        log_joint = margin + 2.0 * jnp.log1p(jnp.exp(-margin))  # log(2 + e^m + e^-m) without overflow
+        return JointLaw(log_joint - jax.nn.logsumexp(log_joint, axis=(-2, -1), keepdims=True))
+
+
+@final
+@record
+class Pilaf(FollowsMargin):
+    """PILAF: ``½ π⊗π + ½ π⁺⊗π⁻`` with ``π^± ∝ π^{1±β} π_ref^{∓β}``, the policy tilted by its own margins."""
+
+    beta: Number | None = None
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def pair_law(self, problem, log_policy):
+        implicit = self.implicit_reward(problem, log_policy)
+        current = jax.lax.stop_gradient(log_policy)
+        up, down = (jax.nn.log_softmax(current + sign * implicit, axis=-1) for sign in (1.0, -1.0))
+        return mixture([(0.5, current, current), (0.5, up, down)])
+
+
+def inverse_slope_law(score: Float[Array, "prompts n"]) -> ProductMixture:
+    """Pair law ``∝ 2 + e^{s_a - s_b} + e^{s_b - s_a} = 1/σ'(s_a - s_b)`` of a score: three products (S5).
+
+    The components are uniform pairs, and soft-max against soft-min pairs in either order, with weights in proportion to
+    ``2N²`` and ``(Σ e^s)(Σ e^{-s})`` twice.
+    """
+    n = score.shape[-1]
+    flat = jnp.full_like(score, -jnp.log(float(n)))
+    log_up, log_down = jax.nn.logsumexp(score, -1), jax.nn.logsumexp(-score, -1)
+    even = jnp.full_like(log_up, jnp.log(2.0) + 2.0 * jnp.log(float(n)))
+    weights = jax.nn.softmax(jnp.stack([even, log_up + log_down, log_up + log_down], axis=-1), axis=-1)
+    up, down = score - log_up[:, None], -score - log_down[:, None]
+    return ProductMixture(weights, jnp.stack([flat, up, down], 1), jnp.stack([flat, down, up], 1))
+
+
+def mixture(parts: list[tuple[Number, Array, Array]]) -> ProductMixture:
+    """Mixture of products from (weight, first log-law, second log-law); weights must sum to one."""
+    like = parts[0][1]
+    weights = jnp.stack([jnp.broadcast_to(jnp.asarray(w, like.dtype), like.shape[:1]) for w, _, _ in parts], axis=-1)
+    return ProductMixture(weights, jnp.stack([p for _, p, _ in parts], 1), jnp.stack([q for _, _, q in parts], 1))
