@@ -30,17 +30,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "given": worlds.problem,
     },
     "objective": dict(OBJECTIVES),
-    "sampler": {
-        "uniform": samplers.Uniform,
-        "reference": samplers.ReferencePairs,
-        "chosen_rejected": samplers.ChosenRejected,
-        "on_policy": samplers.OnPolicy,
-        "product": samplers.Product,
-        "joint": samplers.Joint,
-        "blocks": samplers.Blocks,
-        "restrict": samplers.Restrict,
-        "mix": samplers.Mix,
-    },
+    "sampler": dict(samplers.SAMPLERS),
     "labels": {
         "bradley_terry": preferences.BradleyTerry,
         "as_shown": preferences.AsShown,
@@ -54,8 +44,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "rule": dict(RULES),
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
-TEXTS = ("decay", "start")
-NESTED = {"sampler": ("base", "first", "second"), "labels": ("base",)}
+TEXTS = ("decay", "start", "by")
+INSIDE = {"behaviour": dict(samplers.BEHAVIOURS)}
+KINDS = {"sampler": samplers.Sampler, "behaviour": samplers.Behaviour, "labels": preferences.Labels}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -136,14 +127,21 @@ def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
     fields = {"name": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
     if not isinstance(fields.get("name"), str):
         raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {entry!r}.")
-    maker = PARTS[part][checks.did_you_mean(part, fields.pop("name"), PARTS[part])]
+    makers = {**PARTS, **INSIDE}[part]
+    maker = makers[checks.did_you_mean(part, fields.pop("name"), makers)]
     known = _parameters(maker)
     for name in fields:
         checks.did_you_mean(f"{part} field", name, known)
     missing = [name for name, required in known.items() if required and name not in fields]
     if missing:
         raise checks.ArgumentError(f"Argument `{part}.{missing[0]}` must be given for this {part}, but is missing.")
-    return maker(**{name: _value(part, name, value, folder) for name, value in fields.items()})
+    nested = _nested(maker)
+    return maker(
+        **{
+            name: build(nested[name], value, folder) if name in nested else _value(part, name, value, folder)
+            for name, value in fields.items()
+        }
+    )
 
 
 def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
@@ -181,6 +179,14 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]
     return rows
 
 
+def _nested(maker: Any) -> dict[str, str]:
+    """Fields that hold another part, and of which kind."""
+    if not dataclasses.is_dataclass(maker):
+        return {}
+    typed = {field.name: field.type for field in dataclasses.fields(maker) if isinstance(field.type, type)}
+    return {name: kind for name, type_ in typed.items() for kind, base in KINDS.items() if issubclass(type_, base)}
+
+
 def _parameters(maker: Any) -> dict[str, bool]:
     """Parameter names and whether each is required."""
     if dataclasses.is_dataclass(maker):
@@ -190,8 +196,6 @@ def _parameters(maker: Any) -> dict[str, bool]:
 
 
 def _value(part: str, name: str, value: Any, folder: Path) -> Any:
-    if name in NESTED.get(part, ()):
-        return build(part, value, folder)
     if name == "space":
         return _space(part, value)
     if isinstance(value, str) and value.endswith(".npy"):

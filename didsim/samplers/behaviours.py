@@ -5,7 +5,7 @@ the best of four draws from the reference at temperature two is ``BestOf(Temper(
 """
 
 import abc
-from typing import Literal, final
+from typing import final
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,6 @@ from didsim.records import record, static
 from didsim.samplers.ranks import log_best_of, log_rank_of, ranks
 from didsim.samplers.rule import Number
 from didsim.worlds import Problem
-
-Score = Literal["reward", "implicit"]
 
 
 class Behaviour(abc.ABC):
@@ -149,7 +147,7 @@ class Tilt(Altered):
 
     base: Behaviour
     amount: Number = 1.0
-    by: Score = static(default="reward")
+    by: str = static(default="reward")
 
     def __post_init__(self) -> None:
         checks.finite_leaf("amount", self.amount)
@@ -231,7 +229,7 @@ class BestOf(Altered):
 
     base: Behaviour
     k: Number = 4
-    by: Score = static(default="reward")
+    by: str = static(default="reward")
 
     def __post_init__(self) -> None:
         checks.leaf_at_least("k", self.k, 1.0)
@@ -304,7 +302,7 @@ class RejectionSampled(Altered):
         return base, jnp.exp(-jnp.max(problem.log_target - base, axis=-1, keepdims=True))
 
 
-def _score(by: Score, problem: Problem, log_policy: Array) -> tuple[Array, Array]:
+def _score(by: str, problem: Problem, log_policy: Array) -> tuple[Array, Array]:
     """Score that draws are ranked by, and the difference up to which two scores are the same number."""
     if by == "reward":
         return problem.reward, jnp.zeros(problem.reward.shape[:-1], problem.reward.dtype)

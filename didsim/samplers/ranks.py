@@ -5,11 +5,11 @@ draws of that level at random: given its level it is a draw of the base law.  So
 the base law within the level, and two ranks are independent given their levels.
 """
 
+import math
 from typing import final
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from didsim.records import record
@@ -114,25 +114,16 @@ def log_two_ranks_of(standing: Ranks, k: int, first: int, second: int) -> Float[
 
 
 def _both_reach(high: Array, low: Array, k: int, first: int, second: int) -> Array:
+    """Chance that at least ``first`` draws land in the mass ``high`` and at least ``second`` in ``low``, which contains it."""
     terms = [(m, count) for m in range(first, k + 1) for count in range(max(second, m), k + 1)]
-    above, between, rest = (
-        np.asarray(x, float) for x in ([m for m, _ in terms], [c - m for m, c in terms], [k - c for _, c in terms])
-    )
-    log_ways = [
-        _log_factorial(k) - _log_factorial(a) - _log_factorial(b) - _log_factorial(c)
-        for a, b, c in zip(above, between, rest, strict=True)
-    ]
-    table = jnp.asarray(np.stack([np.exp(log_ways), above, between, rest], axis=1), low.dtype)
+    ways = [math.comb(k, m) * math.comb(k - m, count - m) for m, count in terms]
+    table = jnp.asarray([(way, m, count - m, k - count) for way, (m, count) in zip(ways, terms, strict=True)], low.dtype)
 
     def add(total: Array, term: Array) -> tuple[Array, None]:
-        ways, a, b, c = term
-        return total + ways * high**a * jnp.maximum(low - high, 0.0) ** b * jnp.maximum(1.0 - low, 0.0) ** c, None
+        way, inside, between, outside = term
+        return total + way * high**inside * jnp.maximum(low - high, 0.0) ** between * jnp.maximum(1.0 - low, 0.0) ** outside, None
 
     return jax.lax.scan(add, jnp.zeros(jnp.broadcast_shapes(high.shape, low.shape), low.dtype), table)[0]
-
-
-def _log_factorial(count: float) -> float:
-    return float(np.sum(np.log(np.arange(1, int(count) + 1))))
 
 
 def _ends(standing: Ranks) -> tuple[Array, Array]:

@@ -20,7 +20,6 @@ from didsim.samplers.behaviours import (
     Geometric,
     Greedy,
     RejectionSampled,
-    Score,
     Temper,
     Tilt,
     TopP,
@@ -212,7 +211,7 @@ class HalfTilted(Recipe):
     """``½ U⊗U + ½ p⁺⊗p⁻`` with ``p^± ∝ e^{±t s}``: uniform pairs and pairs drawn apart by reward or by implicit reward."""
 
     amount: Number = 1.0
-    by: Score = static(default="reward")
+    by: str = static(default="reward")
 
     @property
     def parts(self):

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 from didsim.samplers.laws import PairLaw
 from didsim.worlds import Problem
 
-Number = float | int | Float[Array, ""] | Int[Array, ""]
+Number = float | int | Float[Array, "..."] | Int[Array, "..."]
 
 
 class Sampler(abc.ABC):
