@@ -14,6 +14,7 @@ from didsim.plotting.style import _spread
 SMALL = {
     "A1": {"n": "8", "seeds": "2"},
     "A3": {"n": "8", "seeds": "2", "steps": "3000"},
+    "A5": {"n": "8", "points": "6", "steps": "1500", "strayed": "4"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
 }
 

@@ -40,6 +40,14 @@ FIGURES: dict[str, Entry] = {
             "a3_log_margin",
         ),
         Entry(
+            "A5",
+            "displacement-map",
+            "Where chosen and rejected responses lose likelihood is one curve's sign; from the chosen law both always do.",
+            "paper A (arXiv 2505.23761); map derived",
+            "D9, D10",
+            "a5_displacement",
+        ),
+        Entry(
             "B1",
             "support",
             "What the sampler never shows together, training cannot determine.",

@@ -34,6 +34,8 @@ MEANING = {
     "slic": SKY,
     "sft": GREY,
     "target": BLACK,
+    "chosen": GREEN,
+    "rejected": ORANGE,
     "reference": GREY,
     "power law": BLUE,
     "bent link": RED,
