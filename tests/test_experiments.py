@@ -19,16 +19,20 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def results():
-    """Config, dataset and verdicts of every figure, small."""
-    found = {}
-    for id, entry in FIGURES.items():
-        module = importlib.import_module(f"didsim.experiments.{entry.module}")
+class Results(dict):
+    """Config, dataset and verdicts of each figure, run small when first asked for."""
+
+    def __missing__(self, id):
+        module = importlib.import_module(f"didsim.experiments.{FIGURES[id].module}")
         config = configure(module.Config, SMALL[id], fast=True, seed=None)
         data = module.run(config)
-        found[id] = config, data, module.verdicts(data)
-    return found
+        self[id] = config, data, module.verdicts(data)
+        return self[id]
+
+
+@pytest.fixture(scope="module")
+def results():
+    return Results()
 
 
 @pytest.mark.parametrize("id", FIGURES)

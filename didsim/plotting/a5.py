@@ -93,7 +93,7 @@ def _map(ax: Axes, one: xr.Dataset) -> None:
         ax.annotate(text, (x, high), textcoords="offset points", xytext=(0, 3), ha="center", fontsize=7)
     ax.set_xlabel("a: place of the chosen law on the path (π_ref at 0, π* at 1)")
     ax.set_ylabel("β: the rejected law is at a − β")
-    ax.set_title("b  left half: chosen, right half: rejected; orange falls, blue rises", pad=16)
+    ax.set_title("b  left half: chosen, right half: rejected", pad=16)
 
 
 def _colour(change: float) -> np.ndarray:
