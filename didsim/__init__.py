@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         policies,
         preferences,
         samplers,
+        sequences,
         simplex,
         sweeps,
         worlds,
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
     from didsim.checks import ArgumentError
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, train
-    from didsim.solvers import Solution, Status, solve
+    from didsim.solvers import PolicySolution, Solution, Status, solve, solve_policy
     from didsim.sweeps import sweep
     from didsim.worlds import Problem, problem
 
 __all__ = [
     "ArgumentError",
+    "PolicySolution",
     "Problem",
     "Run",
     "Solution",
@@ -52,8 +54,10 @@ __all__ = [
     "preferences",
     "problem",
     "samplers",
+    "sequences",
     "simplex",
     "solve",
+    "solve_policy",
     "sweep",
     "sweeps",
     "train",
@@ -71,6 +75,7 @@ _ROOMS = frozenset(
         "policies",
         "preferences",
         "samplers",
+        "sequences",
         "simplex",
         "sweeps",
         "worlds",
@@ -78,6 +83,7 @@ _ROOMS = frozenset(
 )
 _HOME = {
     "ArgumentError": "checks",
+    "PolicySolution": "solvers",
     "Problem": "worlds",
     "Run": "dynamics",
     "Solution": "solvers",
@@ -88,6 +94,7 @@ _HOME = {
     "optimal_rejected": "did",
     "problem": "worlds",
     "solve": "solvers",
+    "solve_policy": "solvers",
     "sweep": "sweeps",
     "train": "dynamics",
 }

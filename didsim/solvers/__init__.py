@@ -1,6 +1,18 @@
-"""Where is the exact minimum of a population loss?  One entry, `solve`, and what its answer says of itself."""
+"""Where is the exact minimum of a population loss?  For free tables `solve`, for other policies `solve_policy`."""
 
 from didsim.solvers.entry import check_pair_law, default_data, solve
+from didsim.solvers.parametric import PolicySolution, minimise, solve_policy
+from didsim.solvers.precision import in_double
 from didsim.solvers.result import Solution, Status
 
-__all__ = ["Solution", "Status", "check_pair_law", "default_data", "solve"]
+__all__ = [
+    "PolicySolution",
+    "Solution",
+    "Status",
+    "check_pair_law",
+    "default_data",
+    "in_double",
+    "minimise",
+    "solve",
+    "solve_policy",
+]

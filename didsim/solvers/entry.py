@@ -7,12 +7,7 @@ points and the best end is kept.  Null directions of the Hessian are left where 
 determine the policy the answer is the one gradient descent finds (S2).  The result says what kind of answer it is.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from didsim import checks
@@ -21,6 +16,7 @@ from didsim.preferences import AsShown, Labels
 from didsim.samplers import ChosenRejected, ProductMixture, Sampler
 from didsim.solvers.krylov import newton_krylov
 from didsim.solvers.newton import newton
+from didsim.solvers.precision import in_double
 from didsim.solvers.result import Solution
 from didsim.worlds import Problem
 
@@ -77,19 +73,11 @@ def solve(
     everything = (problem, objective, sampler, labels, log_start)
     if problem.log_ref.shape[-1] > WRITTEN_OUT:
         _check_large(problem, objective, sampler, labels)
-        return _in_double(lambda *wide: newton_krylov(*wide, steps), everything)
+        return in_double(lambda *wide: newton_krylov(*wide, steps), everything)
     number = jnp.uint32(checks.seed(seed))
     if checks.is_traced(everything):
         return newton(*everything, number, count, steps)
-    return _in_double(lambda *wide: newton(*wide, number, count, steps), everything)
-
-
-def _in_double(solver: Callable[..., Solution], everything: tuple) -> Solution:
-    """A ground truth is worked out in double precision, whatever the precision of the question."""
-    dtype = everything[0].log_ref.dtype
-    with jax.enable_x64(True):
-        end = solver(*jax.tree.map(lambda leaf: _cast(leaf, np.float64), everything))
-        return jax.tree.map(lambda leaf: _cast(leaf, dtype), end)
+    return in_double(lambda *wide: newton(*wide, number, count, steps), everything)
 
 
 def _check_large(problem: Problem, objective: Objective, sampler: Sampler, labels: Labels) -> None:
@@ -100,15 +88,6 @@ def _check_large(problem: Problem, objective: Objective, sampler: Sampler, label
             f"and {type(labels).__name__}, but has {problem.log_ref.shape[-1]}; beyond that solve takes smooth convex "
             "objectives on mixtures of products with labels as shown or soft Bradley-Terry."
         )
-
-
-def _cast(leaf: Any, dtype: Any) -> Any:
-    """Floating arrays in another precision, 64-bit integers in 32 bits when that is narrow; all else as it is."""
-    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating):
-        return leaf.astype(dtype)
-    if isinstance(leaf, jax.Array) and leaf.dtype == jnp.int64 and dtype == jnp.float32:
-        return leaf.astype(jnp.int32)
-    return leaf
 
 
 def default_data(sampler: Sampler | None, labels: Labels | None) -> tuple[Sampler, Labels]:

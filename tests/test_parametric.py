@@ -1,0 +1,133 @@
+"""Minimisers over a policy's parameters: against closed forms, SciPy on a hand-written loss, and what must not converge."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from contracts import assert_close
+from scipy import optimize
+
+import didsim
+from didsim.objectives import Dpo, Hinge
+from didsim.policies import LogLinear, Transformer, k_gram, prefix_table
+from didsim.preferences import BradleyTerry
+from didsim.samplers import OnPolicy, Uniform
+from didsim.sequences import SequenceSpace
+from didsim.solvers import Status, solve_policy
+from didsim.solvers.quasinewton import minimum
+from didsim.worlds import RandomSequences
+
+SPACE = SequenceSpace(2, 3)
+WORLD = jax.jit(RandomSequences(SPACE, beta=0.5).draw)(jax.random.key(3))
+JSD = jax.jit(didsim.simplex.jsd)
+
+
+def rosenbrock(x):
+    return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+def valley(x):
+    """Bends by ten orders of magnitude more along one axis than along another, with log-cosh walls."""
+    return jnp.sum(jnp.logaddexp(x - 1.0, 1.0 - x) * jnp.logspace(-8, 2, x.size))
+
+
+def test_known_minima_are_found():
+    find = jax.jit(lambda x: minimum(rosenbrock, x, 1e-10, 500))
+    starts = np.random.default_rng(0).uniform(-1.0, 1.0, (4, 6))
+    ends = jax.jit(jax.vmap(lambda x: minimum(rosenbrock, x, 1e-10, 500)))(jnp.asarray(starts))
+    known = np.ones(6)
+    for start, end in zip(starts, ends.x, strict=True):
+        alone = find(jnp.asarray(start))
+        assert bool(alone.done)
+        # Rosenbrock's valley has a second minimum near (-1, 1, …, 1) from six dimensions on.
+        assert_close(np.abs(alone.x), known, atol=1e-2 if float(alone.x[0]) < 0 else 1e-8)
+        assert_close(end, alone.x, atol=1e-7)
+    end = jax.jit(lambda x: minimum(valley, x, 1e-13, 500))(jnp.zeros(12))
+    assert_close(end.x, np.ones(12), atol=1e-4)
+    assert bool(end.done)
+    assert not bool(jax.jit(lambda x: minimum(rosenbrock, x, 1e-10, 3))(jnp.asarray(starts[0])).done)
+
+
+def brute_force_loss(logits: np.ndarray) -> float:
+    """Population DPO loss of a bigram policy over π_ref, pair by pair, from its next-token logits."""
+    laws = {name: np.exp(np.asarray(getattr(WORLD, name)[0])) for name in ("log_ref", "log_chosen", "log_rejected")}
+    listed = list(itertools.product((0, 1), repeat=3))
+    log_policy = []
+    for y in listed:
+        total = 0.0
+        for k in range(3):
+            row = logits[0 if k == 0 else 1 + y[k - 1]]
+            mass = [sum(p for z, p in zip(listed, laws["log_ref"], strict=True) if z[: k + 1] == (*y[:k], t)) for t in (0, 1)]
+            weights = [m * math.exp(row[t]) for t, m in enumerate(mass)]
+            total += math.log(weights[y[k]] / sum(weights))
+        log_policy.append(total)
+    margin = 0.5 * (np.array(log_policy) - np.log(laws["log_ref"]))
+    pairs = itertools.product(range(8), repeat=2)
+    return sum(laws["log_chosen"][a] * laws["log_rejected"][b] * math.log1p(math.exp(margin[b] - margin[a])) for a, b in pairs)
+
+
+def test_a_bigram_ends_where_scipy_does_on_the_loss_by_hand():
+    end = solve_policy(WORLD, Dpo(0.5), k_gram(SPACE, 1), starts=3)
+    by_hand = optimize.minimize(lambda x: brute_force_loss(x.reshape(3, 2)), np.zeros(6), method="BFGS", tol=1e-9)
+    assert_close(end.value, by_hand.fun, atol=1e-9)
+    assert_close(end.value, brute_force_loss(np.asarray(end.params)[0, :3]), atol=1e-13)
+    assert int(end.agreeing) == 3
+    assert np.all(end.end_statuses == Status.CONVERGED)
+    assert float(JSD(WORLD.log_target, end.log_policy)[0]) > 1e-3
+
+
+@pytest.mark.parametrize("policy", [prefix_table(SPACE), prefix_table(SPACE, "flat"), Transformer(SPACE, width=4)])
+def test_rich_policies_reach_the_target_from_every_start(policy):
+    end = solve_policy(WORLD, Dpo(0.5), policy, starts=4, spread=0.5, steps=800)
+    assert float(JSD(WORLD.log_target, end.ends[:, 0]).max()) < 1e-16
+    assert float(jnp.abs(end.ends - WORLD.log_target).max()) < 1e-6
+    wrong = solve_policy(WORLD, Dpo(1.0), policy, starts=4, spread=0.5, steps=800)
+    assert_close(wrong.log_policy, didsim.simplex.geodesic(WORLD.log_ref, WORLD.log_target, 0.5), atol=1e-6)
+    assert float(JSD(WORLD.log_target, wrong.log_policy)[0]) > 1e-3
+
+
+def test_log_linear_policies_on_uniform_pairs_fit_the_reward():
+    """With a reward linear in the features the minimiser is its coefficient over β, whatever the reference (L1)."""
+    features = np.random.default_rng(1).standard_normal((2, 12, 3))
+    theta = np.array([0.5, -1.0, 2.0])
+    world = didsim.problem(oracles.log_laws(2, (2, 12), widest=1.0), reward=0.7 * features @ theta, beta=0.7)
+    end = solve_policy(world, Dpo(0.7), LogLinear(jnp.asarray(features)), Uniform(), BradleyTerry())
+    assert_close(end.params, theta, atol=1e-8)
+    assert_close(end.log_policy, world.log_target, atol=1e-8)
+    narrow = solve_policy(world, Dpo(0.7), LogLinear(jnp.asarray(features[..., :1])), Uniform(), BradleyTerry())
+    assert float(jnp.abs(narrow.log_policy - world.log_target).max()) > 0.1
+
+
+def test_answers_in_single_precision_are_worked_out_in_double():
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), WORLD)
+    end = solve_policy(narrow, Dpo(0.5), prefix_table(SPACE))
+    assert end.log_policy.dtype == jnp.float32
+    assert_close(end.log_policy, np.asarray(narrow.log_target), atol=1e-5)
+    assert int(end.status) == Status.CONVERGED
+
+
+def test_what_does_not_converge_says_so():
+    assert int(solve_policy(WORLD, Dpo(0.5), prefix_table(SPACE), steps=2).status) == Status.OUT_OF_STEPS
+    kinked = solve_policy(WORLD, Hinge(0.5), prefix_table(SPACE), steps=200)
+    assert int(kinked.status) in (Status.STALLED, Status.OUT_OF_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"starts": 0}, "`starts` must be an integer of at least 1"),
+        ({"steps": 0}, "`steps` must be an integer of at least 1"),
+        ({"spread": 0.0}, "`spread` must be positive"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0"),
+        ({"sampler": Uniform()}, "`labels` must be given"),
+        ({"sampler": OnPolicy(), "labels": BradleyTerry()}, "`sampler` must not follow the policy, but is OnPolicy"),
+    ],
+)
+def test_bad_arguments_are_refused(change, message):
+    with pytest.raises(didsim.ArgumentError) as error:
+        solve_policy(WORLD, Dpo(0.5), prefix_table(SPACE), **change)
+    assert message in str(error.value)
