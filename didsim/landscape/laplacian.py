@@ -1,8 +1,17 @@
-"""How does DPO's loss bend?  Its Hessian is a weighted graph Laplacian (S4)."""
+"""How does DPO's loss bend?  Its Hessian is a weighted graph Laplacian (S4).
+
+Written out where the responses are few; as products with vectors in O(N) where pairs come from a mixture of products (K1).
+"""
+
+from typing import final
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from didsim.allpairs import kernel_sum
+from didsim.records import record
+from didsim.samplers import PairLaw, ProductMixture
 
 
 def laplacian_weights(pair_matrix: Float[Array, "*#batch n n"], reward: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n n"]:
@@ -23,3 +32,86 @@ def hessian_at_optimum(
 ) -> Float[Array, "*#batch n n"]:
     """DPO's Hessian ``β² Lap(w)`` at a policy with margins ``r_a - r_b`` (derived; S4)."""
     return beta**2 * laplacian(laplacian_weights(pair_matrix, reward))
+
+
+def policy_hessian(
+    law: PairLaw,
+    log_ref: Float[Array, "prompts n"],
+    log_policy: Float[Array, "prompts n"],
+    beta: Float[Array, ""] | float,
+) -> Float[Array, "prompts n n"]:
+    """DPO's Hessian at any policy under any sampler, whatever the labels are (derived; S4).
+
+    ``β² Lap(w)`` with ``w_ab = (μ_ab + μ_ba) σ'(m_ab)`` and ``m_ab`` the policy's own margin: the second derivative of
+    ``-P log σ(m) - (1-P) log σ(-m)`` is ``σ'(m)`` for every ``P``, so labels matter only through the policy that they lead to.
+
+    Args:
+        law: law of the pair shown.
+        log_ref: reference log-law.
+        log_policy: log-law at which the loss is expanded.
+        beta: inverse temperature of the implicit reward, > 0.
+
+    Returns:
+        Hessian in the logits of a free table, prompt by prompt.
+    """
+    return hessian_at_optimum(law.matrix(), beta * (log_policy - log_ref), beta)
+
+
+@final
+@record
+class ProductLaplacian:
+    """A Hessian ``β² Lap(w)`` of a mixture of products that is never written out: N numbers where a matrix has N² (K1).
+
+    Attributes:
+        laws: the components' laws, first of all pairs and then second, shape (..., 2k, n).
+        partners: ``β² c_k`` times the law of the other response, shape (..., 2k, n).
+        margin: implicit reward whose differences are the margins, shape (..., n).
+        degree: diagonal of the Laplacian with the pairs of a response with itself, shape (..., n).
+        own: weight of the pairs of a response with itself, shape (..., n).
+    """
+
+    laws: Float[Array, "*batch k n"]
+    partners: Float[Array, "*batch k n"]
+    margin: Float[Array, "*batch n"]
+    degree: Float[Array, "*batch n"]
+    own: Float[Array, "*batch n"]
+
+    def product(self, vector: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+        """``β² Lap(w) v`` in O(N): ``v_a Σ_b w_ab - Σ_b w_ab v_b``."""
+        return self.degree * vector - _weighted_sums(self.laws, self.partners, self.margin, vector)
+
+    def diagonal(self) -> Float[Array, "*batch n"]:
+        """Diagonal of the Laplacian, not below zero."""
+        return jnp.maximum(self.degree - self.own, 0.0)
+
+
+def product_laplacian(law: ProductMixture, margin: Float[Array, "prompts n"], beta: Float[Array, ""] | float) -> ProductLaplacian:
+    """Hessian of DPO under a mixture of products at a policy with the given implicit rewards (derived; K1, S4).
+
+    Args:
+        law: mixture of products, one per prompt.
+        margin: implicit reward of each response, or the true reward for the Hessian at the optimum.
+        beta: inverse temperature of the implicit reward, > 0.
+
+    Returns:
+        `ProductLaplacian` with the prompts as leading axis.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from didsim.samplers import product_law
+        >>> law = product_law(jnp.log(jnp.full((1, 4), 0.25)), jnp.log(jnp.full((1, 4), 0.25)))
+        >>> hessian = product_laplacian(law, jnp.zeros((1, 4)), 1.0)
+        >>> print(hessian.product(jnp.array([[1.0, -1.0, 0.0, 0.0]])))
+        [[ 0.125 -0.125  0.     0.   ]]
+    """
+    first, second = jnp.exp(law.log_first), jnp.exp(law.log_second)
+    shares = beta**2 * law.weights[..., None]
+    laws, partners = jnp.concatenate([first, second], -2), jnp.concatenate([shares * second, shares * first], -2)
+    degree = _weighted_sums(laws, partners, margin, jnp.ones_like(margin))
+    return ProductLaplacian(laws, partners, margin, degree, 0.25 * jnp.sum(laws * partners, -2))
+
+
+def _weighted_sums(laws: Array, partners: Array, margin: Array, vector: Array) -> Array:
+    """``Σ_k p_k(a) Σ_b σ'(u_a - u_b) q_k(b) v_b``."""
+    points = margin[..., None, :]
+    return jnp.sum(laws * kernel_sum("slope", points, points, partners * vector[..., None, :]), -2)

@@ -30,3 +30,11 @@ def descent_rate(hessian: Float[Array, "*#batch n n"]) -> tuple[Array, Array, Ar
     cut = hessian.shape[-1] * jnp.finfo(hessian.dtype).eps * largest[..., None]
     smallest = jnp.min(jnp.where(values > cut, values, jnp.inf), axis=-1)
     return smallest, largest, 2.0 / (smallest + largest)
+
+
+def pseudo_inverse(hessian: Float[Array, "*#batch n n"]) -> Float[Array, "*#batch n n"]:
+    """Moore-Penrose inverse of a positive semi-definite matrix, zero on its null space."""
+    values, vectors = matrices.eigh(hessian)
+    cut = hessian.shape[-1] * jnp.finfo(hessian.dtype).eps * jnp.abs(values).max(-1, keepdims=True)
+    inverse = jnp.where(values > cut, 1.0 / jnp.where(values > cut, values, 1.0), 0.0)
+    return jnp.einsum("...ab,...b,...cb->...ac", vectors, inverse, vectors)

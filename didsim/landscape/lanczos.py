@@ -1,0 +1,171 @@
+"""What are the extreme eigenvalues of a Laplacian that is too large to be written out?
+
+Lanczos' method with full reorthogonalisation, orthogonal to the constant.  The largest eigenvalue comes from products with
+the Laplacian; the smallest non-zero one, which plain Lanczos finds last, from products with its inverse, each a few
+conjugate-gradient steps scaled by the diagonal.  Both answers carry the residual of their eigenvector, which bounds the
+distance to an eigenvalue.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from didsim import checks, matrices
+from didsim.landscape.laplacian import ProductLaplacian
+from didsim.records import record
+from didsim.worlds import normal
+
+INNER_STEPS = 300
+
+
+@final
+@record
+class Extremes:
+    """Smallest non-zero and largest eigenvalue of a Laplacian, with the evidence.
+
+    Attributes:
+        smallest: λ₂ on the responses that are shown; zero if the comparison graph falls apart.
+        largest: λ_max.
+        smallest_residual: ``‖Lx - λ₂x‖/λ_max`` for the unit eigenvector found; some eigenvalue lies within it.
+        largest_residual: the same for λ_max.
+        inner_steps: conjugate-gradient steps of all inverse products together.
+        converged: whether both residuals are below the tolerance.
+    """
+
+    smallest: Float[Array, "*batch"]
+    largest: Float[Array, "*batch"]
+    smallest_residual: Float[Array, "*batch"]
+    largest_residual: Float[Array, "*batch"]
+    inner_steps: Int[Array, "*batch"]
+    converged: Bool[Array, "*batch"]
+
+
+def extreme_eigenvalues(hessian: ProductLaplacian, *, steps: int = 40, tolerance: float | None = None, seed: int = 0) -> Extremes:
+    """Extreme non-zero eigenvalues of a Laplacian from O(N) products alone, prompt by prompt (derived; K1, S4).
+
+    Args:
+        hessian: the Laplacian, prompts as leading axis.
+        steps: Lanczos steps at either end, >= 2; memory is ``steps`` vectors.
+        tolerance: largest residual relative to λ_max that counts as converged; ``eps^{1/2}`` if missing.
+        seed: seed of the starting vectors.
+
+    Returns:
+        `Extremes`, one entry per prompt.
+
+    Raises:
+        ArgumentError: fewer than 2 steps, a tolerance that is not positive, or a bad seed.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from didsim.landscape import product_laplacian
+        >>> from didsim.samplers import product_law
+        >>> even = jnp.log(jnp.full((1, 1000), 1e-3))
+        >>> found = extreme_eigenvalues(product_laplacian(product_law(even, even), jnp.linspace(0.0, 1.0, 1000)[None], 1.0))
+        >>> bool(found.converged.all()), bool(found.smallest[0] < found.largest[0])
+        (True, True)
+    """
+    checks.whole("steps", steps, least=2)
+    dtype = hessian.margin.dtype
+    limit = float(jnp.finfo(dtype).eps) ** 0.5 if tolerance is None else checks.positive("tolerance", tolerance)
+    return _extremes(hessian, jnp.asarray(limit, dtype), jnp.uint32(checks.seed(seed)), steps)
+
+
+@functools.partial(jax.jit, static_argnames=("steps",))
+def _extremes(hessian: ProductLaplacian, tolerance: Array, seed: Array, steps: int) -> Extremes:
+    return jax.vmap(lambda one: _both_ends(one, tolerance, jax.random.key(seed), steps))(hessian)
+
+
+def _both_ends(hessian: ProductLaplacian, tolerance: Array, key: Array, steps: int) -> Extremes:
+    diagonal = hessian.diagonal()
+    shown = diagonal > 0
+    count = jnp.maximum(shown.sum(), 1)
+
+    def free(vector: Array) -> Array:
+        """Orthogonal to the constant on the responses that are shown, zero elsewhere."""
+        return jnp.where(shown, vector - jnp.sum(jnp.where(shown, vector, 0.0)) / count, 0.0)
+
+    def plain(vector: Array) -> tuple[Array, Array]:
+        return free(hessian.product(free(vector))), jnp.int32(0)
+
+    def inverse(vector: Array) -> tuple[Array, Array]:
+        return _solve(lambda v: plain(v)[0], free(vector), jnp.where(shown, diagonal, 1.0), free)
+
+    def check(value: Array, vector: Array) -> Array:
+        return jnp.linalg.norm(plain(vector)[0] - value * vector)
+
+    top_key, bottom_key = jax.random.split(key)
+    noise = normal(jax.random.fold_in(key, 2), (steps, diagonal.size)).astype(diagonal.dtype)
+    largest, top, _ = _largest(plain, free, jax.random.normal(top_key, diagonal.shape, dtype=diagonal.dtype), noise)
+    start = jax.random.normal(bottom_key, diagonal.shape, dtype=diagonal.dtype)
+    _, bottom, inner = _largest(inverse, free, start, noise)
+    smallest = jnp.vdot(bottom, plain(bottom)[0])
+    unit = jnp.maximum(largest, jnp.finfo(largest.dtype).tiny)
+    residuals = check(smallest, bottom) / unit, check(largest, top) / unit
+    return Extremes(smallest, largest, *residuals, inner, jnp.maximum(*residuals) <= tolerance)
+
+
+def _largest(apply: Callable, free: Callable, start: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Largest eigenvalue of a symmetric operator, its unit eigenvector, and the operator's own count of steps."""
+    steps, n = min(len(noise), start.size - 1), start.size
+
+    def outside(vector: Array, basis: Array) -> Array:
+        # Twice is enough: once leaves rounding errors as large as what cancelled.
+        for _ in range(2):
+            vector = free(vector - basis.T @ (basis @ vector))
+        return vector
+
+    def step(state, place):
+        basis, vector = state
+        basis = basis.at[place].set(vector)
+        image, inner = apply(vector)
+        along = jnp.vdot(vector, image)
+        rest = outside(image, basis)
+        size = jnp.linalg.norm(rest)
+        # In an invariant subspace nothing is left: go on in a fresh direction, unconnected to the old ones.
+        spent = size <= n * jnp.finfo(rest.dtype).eps * jnp.linalg.norm(image)
+        rest = jnp.where(spent, outside(noise[place], basis), rest)
+        length = jnp.linalg.norm(rest)
+        following = jnp.where(length > 0, rest / jnp.where(length > 0, length, 1.0), 0.0)
+        return (basis, following), (along, jnp.where(spent, 0.0, size), inner)
+
+    first = free(start)
+    first = first / jnp.maximum(jnp.linalg.norm(first), jnp.finfo(first.dtype).tiny)
+    empty = jnp.zeros((steps, n), start.dtype)
+    (basis, _), (diagonal, off, inner) = jax.lax.scan(step, (empty, first), jnp.arange(steps))
+    tridiagonal = jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
+    values, vectors = matrices.eigh(tridiagonal)
+    ritz = free(vectors[:, -1] @ basis)
+    return values[-1], ritz / jnp.maximum(jnp.linalg.norm(ritz), jnp.finfo(ritz.dtype).tiny), inner.sum()
+
+
+def _solve(product: Callable[[Array], Array], right: Array, diagonal: Array, free: Callable) -> tuple[Array, Array]:
+    """``L⁺ b`` by conjugate gradients scaled with the diagonal, and the number of steps."""
+    eps = jnp.finfo(right.dtype).eps
+
+    def scaled(residual: Array) -> Array:
+        return free(residual / diagonal)
+
+    first = jnp.vdot(right, scaled(right))
+
+    def going(state):
+        count, _, _, _, size = state
+        return (count < INNER_STEPS) & (size > (16.0 * eps) ** 2 * first)
+
+    def body(state):
+        count, x, residual, direction, size = state
+        image = product(direction)
+        bend = jnp.vdot(direction, image)
+        length = jnp.where(bend > 0, size / jnp.where(bend > 0, bend, 1.0), 0.0)
+        residual = residual - length * image
+        toward = scaled(residual)
+        new = jnp.where(bend > 0, jnp.vdot(residual, toward), 0.0)
+        turn = jnp.where(size > 0, new / jnp.where(size > 0, size, 1.0), 0.0)
+        return count + 1, x + length * direction, residual, toward + turn * direction, new
+
+    state = (jnp.int32(0), jnp.zeros_like(right), right, scaled(right), first)
+    count, x, _, _, _ = jax.lax.while_loop(going, body, state)
+    return free(x), count
