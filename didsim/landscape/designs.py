@@ -64,8 +64,8 @@ def optimal_design(reward: Float[Array, "*batch n"], criterion: str = "E") -> De
     Example:
         >>> import jax.numpy as jnp
         >>> best = optimal_design(jnp.zeros(4), "E")
-        >>> print(best.value.round(4), best.pair_matrix[0].round(3))
-        0.1667 [0.    0.083 0.083 0.083]
+        >>> print(best.value.round(3), best.pair_matrix[0].round(3))
+        0.167 [0.    0.083 0.083 0.083]
     """
     checks.did_you_mean("criterion", criterion, CRITERIA)
     checks.finite("reward", reward)

@@ -3,7 +3,7 @@
 Lanczos' method with full reorthogonalisation, orthogonal to the constant.  The largest eigenvalue comes from products with
 the Laplacian; the smallest non-zero one, which plain Lanczos finds last, from products with its inverse, each a few
 conjugate-gradient steps scaled by the diagonal.  Both answers carry the residual of their eigenvector, which bounds the
-distance to an eigenvalue.
+distance to an eigenvalue.  Where the spectrum is a near-continuum the edge converges slowly: the residual says so.
 """
 
 import functools
@@ -30,8 +30,9 @@ class Extremes:
     Attributes:
         smallest: λ₂ on the responses that are shown; zero if the comparison graph falls apart.
         largest: λ_max.
-        smallest_residual: ``‖Lx - λ₂x‖/λ_max`` for the unit eigenvector found; some eigenvalue lies within it.
-        largest_residual: the same for λ_max.
+        smallest_residual: ``‖Lx - λ₂x‖/λ₂`` for the unit eigenvector found; some eigenvalue lies within that share of λ₂.
+        largest_residual: the same for λ_max.  The eigenvalue itself is known much better, to the residual's square over
+            the distance to the next one.
         inner_steps: conjugate-gradient steps of all inverse products together.
         converged: whether both residuals are below the tolerance.
     """
@@ -50,7 +51,7 @@ def extreme_eigenvalues(hessian: ProductLaplacian, *, steps: int = 40, tolerance
     Args:
         hessian: the Laplacian, prompts as leading axis.
         steps: Lanczos steps at either end, >= 2; memory is ``steps`` vectors.
-        tolerance: largest residual relative to λ_max that counts as converged; ``eps^{1/2}`` if missing.
+        tolerance: largest residual that counts as converged; ``eps^{1/4}`` if missing.
         seed: seed of the starting vectors.
 
     Returns:
@@ -63,14 +64,14 @@ def extreme_eigenvalues(hessian: ProductLaplacian, *, steps: int = 40, tolerance
         >>> import jax.numpy as jnp
         >>> from didsim.landscape import product_laplacian
         >>> from didsim.samplers import product_law
-        >>> even = jnp.log(jnp.full((1, 1000), 1e-3))
-        >>> found = extreme_eigenvalues(product_laplacian(product_law(even, even), jnp.linspace(0.0, 1.0, 1000)[None], 1.0))
+        >>> even = jnp.log(jnp.full((1, 40), 0.025))
+        >>> found = extreme_eigenvalues(product_laplacian(product_law(even, even), jnp.linspace(0.0, 1.0, 40)[None], 1.0))
         >>> bool(found.converged.all()), bool(found.smallest[0] < found.largest[0])
         (True, True)
     """
     checks.whole("steps", steps, least=2)
     dtype = hessian.margin.dtype
-    limit = float(jnp.finfo(dtype).eps) ** 0.5 if tolerance is None else checks.positive("tolerance", tolerance)
+    limit = float(jnp.finfo(dtype).eps) ** 0.25 if tolerance is None else checks.positive("tolerance", tolerance)
     return _extremes(hessian, jnp.asarray(limit, dtype), jnp.uint32(checks.seed(seed)), steps)
 
 
@@ -95,7 +96,8 @@ def _both_ends(hessian: ProductLaplacian, tolerance: Array, key: Array, steps: i
         return _solve(lambda v: plain(v)[0], free(vector), jnp.where(shown, diagonal, 1.0), free)
 
     def check(value: Array, vector: Array) -> Array:
-        return jnp.linalg.norm(plain(vector)[0] - value * vector)
+        size = jnp.linalg.norm(plain(vector)[0] - value * vector)
+        return size / jnp.maximum(value, jnp.finfo(size.dtype).tiny)
 
     top_key, bottom_key = jax.random.split(key)
     noise = normal(jax.random.fold_in(key, 2), (steps, diagonal.size)).astype(diagonal.dtype)
@@ -103,8 +105,7 @@ def _both_ends(hessian: ProductLaplacian, tolerance: Array, key: Array, steps: i
     start = jax.random.normal(bottom_key, diagonal.shape, dtype=diagonal.dtype)
     _, bottom, inner = _largest(inverse, free, start, noise)
     smallest = jnp.vdot(bottom, plain(bottom)[0])
-    unit = jnp.maximum(largest, jnp.finfo(largest.dtype).tiny)
-    residuals = check(smallest, bottom) / unit, check(largest, top) / unit
+    residuals = check(smallest, bottom), check(largest, top)
     return Extremes(smallest, largest, *residuals, inner, jnp.maximum(*residuals) <= tolerance)
 
 
