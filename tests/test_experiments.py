@@ -13,7 +13,9 @@ from didsim.plotting.style import _spread
 
 SMALL = {
     "A1": {"n": "8", "seeds": "2"},
+    "A2": {"n": "9", "seeds": "2", "stops": "5"},
     "A3": {"n": "8", "seeds": "2", "steps": "3000"},
+    "A4": {"n": "6", "seeds": "3"},
     "A5": {"n": "8", "points": "6", "steps": "1500", "strayed": "4"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
 }

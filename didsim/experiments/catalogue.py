@@ -32,12 +32,28 @@ FIGURES: dict[str, Entry] = {
             "a1_log_ratio",
         ),
         Entry(
+            "A2",
+            "power-law-dial",
+            "DPO reaches the target on the power law alone, and misses it by a known amount off it.",
+            "paper A (arXiv 2505.23761); limits derived",
+            "D3, D4, D5",
+            "a2_power_law",
+        ),
+        Entry(
             "A3",
             "log-margin-order",
             "Data that encodes the differential information orders all log-margins, on one line.",
             "paper A (arXiv 2505.23761)",
             "D8",
             "a3_log_margin",
+        ),
+        Entry(
+            "A4",
+            "best-rejected",
+            "One rejected law makes DPO's optimum the target; the usual ones teach something else.",
+            "paper A (arXiv 2505.23761); limits derived",
+            "D7",
+            "a4_best_rejected",
         ),
         Entry(
             "A5",

@@ -44,6 +44,14 @@ MEANING = {
     "uniform": BLUE,
     "weak": RED,
     "unseen": GREY,
+    "symmetric": SKY,
+    "circulating": GREEN,
+    "other": RED,
+    "rejected: optimal": BLUE,
+    "rejected: uniform": SKY,
+    "rejected: π_ref": GREEN,
+    "rejected: hard negatives": RED,
+    "rejected: worst of K": ORANGE,
 }
 BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 
