@@ -52,6 +52,9 @@ MEANING = {
     "rejected: π_ref": GREEN,
     "rejected: hard negatives": RED,
     "rejected: worst of K": ORANGE,
+    "reinforcing": BLUE,
+    "smoothing": ORANGE,
+    "projected-gradient DPO": RED,
 }
 BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 

@@ -1,0 +1,115 @@
+"""Picture of A6: DID entropy against entropy change for three shapes of reference, the sign rule, and projected DPO."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
+
+TITLES = {
+    "right-skewed": "a  right-skewed log π_ref",
+    "unskewed": "b  unskewed",
+    "left-skewed": "c  left-skewed: reversed",
+}
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Top: updates of one reference of each shape; below: entropy's slope, the sign rule, and DPO with its projection."""
+    figure, axes = new_figure(4.9, [1.0, 1.0, 1.0], rows=2)
+    for ax, kind in zip(axes[:3], TITLES, strict=True):
+        _updates(ax, data.sel(kind=kind).isel(seed=0))
+        ax.set_title(TITLES[kind])
+    low = min(ax.get_ylim()[0] for ax in axes[:3])
+    for ax in axes[:3]:
+        ax.set_ylim(low, -0.12 * low)
+    axes[0].set_ylabel("H(DID) − log N  [nats]")
+    _slope(axes[3], data)
+    _sign_rule(axes[4], data)
+    _projection(axes[5], data)
+    return figure
+
+
+def _updates(ax: Axes, one: xr.Dataset) -> None:
+    """Random updates of equal strength as points; the temperature path exact (solid) and to third order (dashed)."""
+    change, entropy = one["entropy_change"].values, one["did_entropy"].values
+    for name, chosen in (("reinforcing", change < 0), ("smoothing", change >= 0)):
+        ax.plot(change[chosen], entropy[chosen], ".", color=MEANING[name], markersize=2.5, alpha=0.6, rasterized=True)
+        ends = one["path_change"].values[[0, -1]]
+        left = ends[np.argmin(ends)] if name == "reinforcing" else ends[np.argmax(ends)]
+        align = "left" if name == "reinforcing" else "right"
+        ax.annotate(name, (left, 0.0), xytext=(0, 3), textcoords="offset points", fontsize=7, color=MEANING[name], ha=align)
+    ax.plot(one["path_change"], one["path_did"], color=BLACK, linewidth=1.0)
+    ax.plot(one["path_change"], one["path_third"], color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.text(0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}", transform=ax.transAxes, fontsize=7, color=GREY)
+    ax.set_xlabel("H(π) − H(π_ref)  [nats]")
+
+
+def _slope(ax: Axes, data: xr.Dataset) -> None:
+    """Predicted against measured rate of entropy for every random update of every reference."""
+    slope, measured = data["slope"].values.ravel(), data["measured_slope"].values.ravel()
+    ends = np.array([slope.min(), slope.max()])
+    ax.plot(slope, measured, ".", color=MEANING["gradient descent"], markersize=2, alpha=0.3, rasterized=True)
+    ax.plot(ends, ends, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.text(0.05, 0.9, f"{slope.size:,} updates", transform=ax.transAxes, fontsize=7, color=GREY)
+    ax.set_xlabel("−Cov(s, log π_ref)  [nats]")
+    ax.set_ylabel("measured dH(π_t)/dt")
+    ax.set_title("d  D11: which updates reinforce")
+
+
+def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
+    """Gap of DID entropy between sharpening and flattening against the skewness of the reference."""
+    skewed, gap = data["skewness"].values, data["sign_gap"].values
+    ax.plot(skewed, gap, ".", color=MEANING["gradient descent"], markersize=2, alpha=0.4, rasterized=True)
+    ends = np.array([skewed.min(), skewed.max()])
+    ax.plot(ends, -2.0 / 3.0 * ends, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.axvspan(-data.attrs["clear"], data.attrs["clear"], color=GREY, alpha=0.2, linewidth=0)
+    clear = np.abs(skewed) > data.attrs["clear"]
+    right = np.mean(np.sign(gap[clear]) == -np.sign(skewed[clear]))
+    ax.text(
+        0.97,
+        0.9,
+        f"sign right: {100 * right:.4g} %\nof {clear.sum():,}",
+        transform=ax.transAxes,
+        fontsize=7,
+        ha="right",
+        va="center",
+    )
+    ax.text(0.04, 0.1, "−⅔ skewness", transform=ax.transAxes, fontsize=7)
+    ax.set_xlabel("skewness of log π_ref over Y")
+    ax.set_ylabel("[H(q₊) − H(q₋)] ÷ strength³")
+    ax.set_title("e  D12: sign of the gap")
+
+
+def _projection(ax: Axes, data: xr.Dataset) -> None:
+    """Final mean change of the chosen log-likelihood against where on the path chosen responses come from."""
+    at = data["chosen_at"].values
+    for rule, name in (("DPO", "dpo"), ("projected-gradient DPO", "projected-gradient DPO")):
+        one = data.sel(rule=rule)
+        band(ax, at, one["chosen_change"].transpose("seed", "chosen_at").values, MEANING[name])
+    predicted = np.median(data["predicted_change"].transpose("seed", "chosen_at").values, axis=0)
+    ax.plot(at, predicted, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    worst = data["jsd_target"].max(("seed", "chosen_at")).sel(rule="DPO")
+    span = data["jsd_target"].sel(rule="projected-gradient DPO")
+    ax.text(
+        0.04, 0.93, f"projected gradient\nJSD to π*: {float(span.min()):.0e} … {float(span.max()):.0e}", transform=ax.transAxes,
+        fontsize=7, color=MEANING["projected-gradient DPO"], va="center",
+    )  # fmt: skip
+    ax.text(
+        0.97,
+        0.08,
+        f"DPO, JSD to π* < {10 ** np.ceil(np.log10(float(worst))):.0e}",
+        transform=ax.transAxes,
+        fontsize=7,
+        color=MEANING["dpo"],
+        ha="right",
+    )
+    ax.set_xlabel("a: chosen from π_ref (0) … π* (1)")
+    ax.set_ylabel("change of log π(chosen)  [nats]")
+    ax.set_title("f  D14: projection")
