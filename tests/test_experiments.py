@@ -17,6 +17,7 @@ SMALL = {
     "A3": {"n": "8", "seeds": "2", "steps": "3000"},
     "A4": {"n": "6", "seeds": "3"},
     "A5": {"n": "8", "points": "6", "steps": "1500", "strayed": "4"},
+    "A6": {"n": "64", "seeds": "2", "references": "3000", "trained_n": "8", "chosen_at": "0.0,0.5"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
 }
 

@@ -127,7 +127,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     return [
         below("D11: |dH/dt + Cov(s, log π_ref)|", abs(data["measured_slope"] - data["slope"]), by_dtype(1e-6, 5e-3)),
         above("D11: updates that the covariance sorts right, share", _share(data, steep), 1.0),
-        above("D12: references with |skewness| clear of zero", clear.sum(), 2000 if data.sizes["reference"] >= 3000 else 1),
+        above("D12: references with |skewness| clear of zero", clear.sum(), 2000.0 if data.sizes["reference"] >= 3000 else 1.0),
         above("D12: sign rule right, share of them", agree.values[clear.values].mean(), 0.99),
         above("right-skewed: rank correlation of H(DID) and entropy change", right["rank_correlation"], seen),
         below("left-skewed: rank correlation of H(DID) and entropy change", left["rank_correlation"], -seen),
@@ -204,7 +204,7 @@ def _updates(
 
 
 @jax.jit
-def _sign_rule(log_refs: Float[Array, "references n"], strength: float) -> tuple[Array, Array, Array]:
+def _sign_rule(log_refs: Float[Array, "references n"], strength: Float[Array, ""] | float) -> tuple[Array, Array, Array]:
     """Gap between opposite temperatures and its leading term in units of strength³, and the skewness of log π_ref."""
     amount = strength / jnp.std(log_refs, axis=-1)
     gaps = did.temperature_gap(log_refs, amount), did.temperature_gap_third_order(log_refs, amount)

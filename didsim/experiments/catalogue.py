@@ -64,6 +64,14 @@ FIGURES: dict[str, Entry] = {
             "a5_displacement",
         ),
         Entry(
+            "A6",
+            "entropy-and-shape",
+            "Low DID entropy goes with reinforcement where the reference is right-skewed, and with smoothing where left-skewed.",
+            "paper A (arXiv 2505.23761)",
+            "D11, D12, D14",
+            "a6_entropy",
+        ),
+        Entry(
             "B1",
             "support",
             "What the sampler never shows together, training cannot determine.",

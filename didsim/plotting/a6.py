@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
 
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 TITLES = {
     "right-skewed": "a  right-skewed log π_ref",
     "unskewed": "b  unskewed",
@@ -24,6 +25,8 @@ def draw(data: xr.Dataset) -> Figure:
     low = min(ax.get_ylim()[0] for ax in axes[:3])
     for ax in axes[:3]:
         ax.set_ylim(low, -0.12 * low)
+    note = "temperature path: line,\ndashed to third order;\nrandom updates: points"
+    axes[1].text(0.5, 0.2, note, transform=axes[1].transAxes, fontsize=6.5, ha="center", color=GREY, bbox=WHITE)
     axes[0].set_ylabel("H(DID) − log N  [nats]")
     _slope(axes[3], data)
     _sign_rule(axes[4], data)
@@ -43,7 +46,10 @@ def _updates(ax: Axes, one: xr.Dataset) -> None:
     ax.plot(one["path_change"], one["path_did"], color=BLACK, linewidth=1.0)
     ax.plot(one["path_change"], one["path_third"], color=BLACK, linestyle="--", linewidth=0.9)
     ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.text(0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}", transform=ax.transAxes, fontsize=7, color=GREY)
+    ax.text(
+        0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}".replace("-", "−"), transform=ax.transAxes,
+        fontsize=7, color=GREY, bbox=WHITE,
+    )  # fmt: skip
     ax.set_xlabel("H(π) − H(π_ref)  [nats]")
 
 
@@ -103,13 +109,15 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     )  # fmt: skip
     ax.text(
         0.97,
-        0.08,
+        0.10,
         f"DPO, JSD to π* < {10 ** np.ceil(np.log10(float(worst))):.0e}",
         transform=ax.transAxes,
         fontsize=7,
         color=MEANING["dpo"],
         ha="right",
     )
+    ax.annotate("Λ'(a)", (at[1], predicted[1]), textcoords="offset points", xytext=(10, -12), fontsize=7)
+    ax.text(0.97, 0.02, "bands: 95 % of worlds", transform=ax.transAxes, fontsize=6, color=GREY, ha="right")
     ax.set_xlabel("a: chosen from π_ref (0) … π* (1)")
     ax.set_ylabel("change of log π(chosen)  [nats]")
     ax.set_title("f  D14: projection")
