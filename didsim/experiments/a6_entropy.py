@@ -59,7 +59,7 @@ class Config:
 def run(settings: Config) -> xr.Dataset:
     """Updates of references of three shapes, the sign rule on thousands, and DPO beside projected-gradient DPO."""
     random = np.random.default_rng(settings.seed)
-    references = skewed_references(random, settings)
+    references = skewed_references(random, settings.seeds, settings.n, settings.gamma_shape)
     directions = random_directions(random, references, settings)
     paths = np.linspace(-1.0, 1.0, 41) * settings.strength
     found = _updates(*(jnp.asarray(a) for a in (references, directions, paths)), slope_step=by_dtype(1e-4, 2e-2))
@@ -75,10 +75,9 @@ def run(settings: Config) -> xr.Dataset:
     return xr.merge([data.drop_vars("seed", errors="ignore"), _projection(settings)]).assign_attrs(attrs)
 
 
-def skewed_references(random: np.random.Generator, settings: Config) -> Float[np.ndarray, "3 seeds n"]:
+def skewed_references(random: np.random.Generator, seeds: int, n: int, gamma_shape: float) -> Float[np.ndarray, "3 seeds n"]:
     """Log-laws with logits of standard deviation 1: gamma, mirrored normal without any odd moment, negative gamma."""
-    seeds, n = settings.seeds, settings.n
-    gamma = random.gamma(settings.gamma_shape, size=(2, seeds, n))
+    gamma = random.gamma(gamma_shape, size=(2, seeds, n))
     half = random.normal(size=(seeds, n // 2))
     mirrored = np.concatenate([half, -half, np.zeros((seeds, n % 2))], axis=-1)
     return normalised(standard(np.stack([gamma[0], mirrored, -gamma[1]])))
