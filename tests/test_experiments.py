@@ -19,6 +19,7 @@ SMALL = {
     "A5": {"n": "8", "points": "6", "steps": "1500", "strayed": "4"},
     "A6": {"n": "64", "seeds": "2", "references": "3000", "trained_n": "8", "chosen_at": "0.0,0.5"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
+    "B2": {"n": "4", "cases": "2000", "grid": "5"},
 }
 
 

@@ -79,5 +79,13 @@ FIGURES: dict[str, Entry] = {
             "S1, S2, S3",
             "b1_support",
         ),
+        Entry(
+            "B2",
+            "first-steps",
+            "One pair never lowers its chosen response in a table; with shared features one inner product decides.",
+            "paper B (arXiv 2506.04272); split derived",
+            "S8, L4",
+            "b2_first_steps",
+        ),
     )
 }
