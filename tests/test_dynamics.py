@@ -300,13 +300,16 @@ def test_one_trace_per_choice():
 
     go()
     once = len(traces)
-    for settings in ({"beta": 0.6}, {"rate": 0.2}, {"seed": 3}, {"stop_below": 0.1}, {"world": problem(LOG_REF, reward=-REWARD)}):
+    for settings in ({"beta": 0.6}, {"rate": 0.2}, {"seed": 3}, {"world": problem(LOG_REF, reward=-REWARD)}):
         go(**settings)
     assert len(traces) == once
     go(sampler=Uniform())
     assert len(traces) == 2 * once
     go(pairs=2)
     assert len(traces) == 3 * once
+    for stop_below in (0.1, 0.2):
+        go(stop_below=stop_below)
+    assert len(traces) == 4 * once
 
 
 def test_single_precision():

@@ -1,6 +1,7 @@
-"""Sums over all pairs of responses in O(N): see `sums` for the entry point, `expectation` for mean losses under a pair law."""
+"""Sums over all pairs of responses in O(N): `sums` is the entry point; `expectation` and `joint` are means under a pair law."""
 
 from didsim.allpairs.expectation import expected_kernel
+from didsim.allpairs.joint import expected_log_sigmoid
 from didsim.allpairs.kernels import KERNELS, Kernel, kernel_derivative
 from didsim.allpairs.sums import CROSSOVER, kernel_sum, kernel_sums, panels_for, picks_dense
 
@@ -9,6 +10,7 @@ __all__ = [
     "KERNELS",
     "Kernel",
     "expected_kernel",
+    "expected_log_sigmoid",
     "kernel_derivative",
     "kernel_sum",
     "kernel_sums",

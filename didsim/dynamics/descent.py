@@ -37,7 +37,7 @@ class Trajectory:
         metrics: name to values, each of shape (records,) or (records, ...).
         log_policy: log-probabilities at the end, shape (prompts, n).
         params: parameters at the end.
-        gradient_norm: Euclidean norm of the last gradient that was used.
+        gradient_norm: Euclidean norm of the gradient at the end.
         steps_taken: steps until the end or the early stop.
         status: a `Status`: CONVERGED if the early stop was reached, OUT_OF_STEPS if not, NOT_FINITE on NaN.
     """
@@ -64,7 +64,7 @@ def descend(
     sampler: Sampler,
     labels: Labels,
     policy: Policy,
-    stop_below: Float[Array, ""] | float,
+    stop_below: Float[Array, ""] | float | None,
     *,
     rule: GradientRule,
     optimiser: optax.GradientTransformation,
@@ -83,27 +83,32 @@ def descend(
 
         return rule.gradient(problem, objective, policy, params, shown if pairs is None else drawn)
 
+    def moved(count, params, opt_state, grads):
+        updates, opt_state = optax_update(optimiser, grads, opt_state, params)
+        return count + 1, jax.tree.map(jnp.add, params, updates), opt_state
+
     def step(state):
-        count, params, opt_state, _, _ = state
+        count, params, opt_state, stopped = state
         grads = gradient(params, jax.random.fold_in(key, count))
-        norm = optax.tree.norm(grads)
-        stop = norm <= stop_below
-        updates, new_opt = optax_update(optimiser, grads, opt_state, params)
-        kept = _select(stop, (params, opt_state), (jax.tree.map(jnp.add, params, updates), new_opt))
-        return count + jnp.where(stop, 0, 1), *kept, norm, stop
+        if stop_below is None:
+            return *moved(count, params, opt_state, grads), stopped
+        stop = optax.tree.norm(grads) <= stop_below
+        return *_select(stop, (count, params, opt_state), moved(count, params, opt_state, grads)), stop
 
     def advance(state, until):
-        state = jax.lax.while_loop(lambda s: (s[0] < until) & ~s[4], step, state)
+        def going(state):
+            return state[0] < until if stop_below is None else (state[0] < until) & ~state[3]
+
+        state = jax.lax.while_loop(going, step, state)
         return state, record(state[1])
 
     def record(params):
         log_policy = policy.log_probs(params, problem.log_ref)
         return metrics(problem, objective, log_policy, shown(log_policy))
 
-    dtype = problem.log_ref.dtype
-    state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(jnp.inf, dtype), jnp.asarray(False))
+    state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(False))
     state, recorded = jax.lax.scan(advance, state, jnp.asarray(moments, jnp.int32))
-    count, params, _, norm, stopped = state
+    count, params, _, stopped = state
     log_policy = policy.log_probs(params, problem.log_ref)
     status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
     return Trajectory(
@@ -111,7 +116,7 @@ def descend(
         metrics=recorded,
         log_policy=log_policy,
         params=params,
-        gradient_norm=norm,
+        gradient_norm=optax.tree.norm(gradient(params, jax.random.fold_in(key, count))),
         steps_taken=count,
         status=jnp.where(jnp.any(jnp.isnan(log_policy)), Status.NOT_FINITE, status),
     )

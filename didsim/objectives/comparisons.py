@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.allpairs import expected_kernel, kernel_sum
+from didsim.allpairs import expected_kernel, expected_log_sigmoid, kernel_sum
 from didsim.objectives.parts import LinkSum, Objective, Responses, responses
 from didsim.preferences import AsShown, BradleyTerry, Labels, gather
 from didsim.records import record, static
@@ -56,6 +56,12 @@ class Population(Comparisons):
     ordered: Float[Array, "... prompts n n"]
 
     def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
+        if as_sum is not None and all(term.kernel == "log_sigmoid" for term in as_sum.terms):
+            return sum(
+                term.scale
+                * expected_log_sigmoid(self.ordered, term.sign * chosen_reward + term.shift, term.sign * rejected_reward)
+                for term in as_sum.terms
+            )
         return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
 
     def mean_chosen(self, values):

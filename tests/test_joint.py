@@ -1,0 +1,68 @@
+"""Logistic means over written-out laws: brute force, ranges beyond the ratio form, many runs as one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from didsim.allpairs import expected_log_sigmoid
+
+M, N = 5, 7
+
+
+def brute(law, x, y):
+    """Sum and slopes, by loops over pairs in float64."""
+    total, rows, columns = 0.0, np.zeros(M), np.zeros(N)
+    for a in range(M):
+        for b in range(N):
+            m = float(x[a]) - float(y[b])
+            total -= law[a, b] * np.logaddexp(0.0, -m)
+            slope = law[a, b] * np.exp(-np.logaddexp(0.0, m))
+            rows[a] += slope
+            columns[b] -= slope
+    return total, rows, columns
+
+
+def case(seed, scale):
+    random = np.random.default_rng(seed)
+    return random.random((M, N)), random.normal(size=M) * scale, random.normal(size=N) * scale
+
+
+both = jax.jit(jax.value_and_grad(lambda law, x, y: expected_log_sigmoid(law, x, y), argnums=(0, 1, 2)))
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 600.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_against_loops(dtype, scale):
+    law, x, y = (part.astype(dtype) for part in case(0, scale))
+    value, (law_slope, *slopes) = both(law, x, y)
+    total, *wanted = brute(law, x, y)
+    slack = 64 * np.finfo(dtype).eps
+    np.testing.assert_allclose(value, total, rtol=slack)
+    np.testing.assert_allclose(law_slope, -np.logaddexp(0.0, y[None] - x[:, None]), rtol=slack * (1 + scale), atol=slack)
+    for got, want in zip(slopes, wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=slack * (1 + scale), atol=slack)
+
+
+@pytest.mark.parametrize("runs", [3, 150])
+@pytest.mark.parametrize("scale", [1.0, 600.0])
+def test_many_runs_are_each_run(runs, scale):
+    """Groups of runs side by side, filled up, and one run beyond the range of the ratio form among them."""
+    cases = [np.stack(part) for part in zip(*(case(seed, scale if seed == 2 else 1.0) for seed in range(runs)), strict=True)]
+    many = jax.jit(jax.vmap(jax.grad(lambda law, x, y: expected_log_sigmoid(law, x, y), argnums=(1, 2))))
+    rows, columns = many(*cases)
+    for run in (0, 2, runs - 1):
+        _, *wanted = brute(*(part[run] for part in cases))
+        np.testing.assert_allclose(rows[run], wanted[0], atol=1e-13)
+        np.testing.assert_allclose(columns[run], wanted[1], atol=1e-13)
+
+
+def test_one_law_for_many_runs_and_curvature():
+    law, x, y = (jnp.asarray(part) for part in case(1, 1.0))
+    shared = jax.vmap(jax.grad(expected_log_sigmoid, argnums=1), in_axes=(None, 0, None))(law, jnp.stack([x, 2 * x]), y)
+    np.testing.assert_allclose(shared[1], brute(law, 2 * x, y)[1], atol=1e-13)
+    curvature = jax.jacfwd(jax.grad(expected_log_sigmoid, argnums=1), argnums=1)(law, x, y)
+    step = 1e-5
+    for a in range(M):
+        moved = [brute(law, x + sign * step * np.eye(M)[a], y)[1] for sign in (1, -1)]
+        np.testing.assert_allclose(curvature[:, a], (moved[0] - moved[1]) / (2 * step), atol=1e-8)
