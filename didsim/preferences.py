@@ -1,9 +1,9 @@
 """Given two responses, who wins, and with what probability?
 
 A label model turns the reward gap of a pair (or the pair itself) into Pr(first preferred to second).  Models compose:
-`Flipped`, `Hard` and `Bernoulli` wrap another one.  ``matrix`` gives all pairs at once for exact population losses,
-``probability`` gives chosen pairs for sampled estimates, and ``win_weight`` is what a learner is shown: the probability
-itself for soft labels, a coin flip for `Bernoulli`.
+`Flipped`, `Hard`, `Threshold` and `Bernoulli` wrap another one.  ``matrix`` gives all pairs at once for exact population
+losses, ``probability`` gives chosen pairs for sampled estimates, and ``win_weight`` is what a learner is shown: the
+probability itself for soft labels, one draw of the label wherever `Bernoulli` is somewhere inside.
 """
 
 import abc
@@ -38,8 +38,22 @@ class Labels(abc.ABC):
         second: Int[Array, "*batch m"],
     ) -> Float[Array, "*batch m"]:
         """Weight in [0, 1] with which the first response is shown as chosen; soft labels ignore the key."""
-        del key
-        return self.probability(reward, first, second)
+        return self.draw(key, reward, first, second) if self.is_drawn else self.probability(reward, first, second)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a learner sees draws of the label; if not, it is shown the probability itself."""
+        return False
+
+    def draw(
+        self,
+        key: Key[Array, ""],
+        reward: Float[Array, "*batch n"],
+        first: Int[Array, "*batch m"],
+        second: Int[Array, "*batch m"],
+    ) -> Float[Array, "*batch m"]:
+        """One label per pair with mean ``P``: 1 if the first response won, 0 if it lost, ½ for a tie."""
+        return _coin(key, self.probability(reward, first, second))
 
 
 def reward_gaps(reward: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
@@ -106,9 +120,13 @@ class PreferenceMatrix(Labels):
 @final
 @record
 class Hard(Labels):
-    """The likelier winner of the base model always wins; an exact tie stays ``½``."""
+    """The likelier winner of the base model always wins; an exact tie stays ``½``, and is a coin flip where labels are drawn."""
 
     base: Labels
+
+    @property
+    def is_drawn(self):
+        return self.base.is_drawn
 
     def matrix(self, reward):
         return _harden(self.base.matrix(reward))
@@ -119,8 +137,70 @@ class Hard(Labels):
 
 @final
 @record
+class Ties(Labels):
+    """Rao and Kupper's ties: ``Pr(a wins) = σ(d - δ)``, ``Pr(tie) = 1 - σ(d-δ) - σ(-d-δ)``, ``d = (r_a - r_b)/T``.
+
+    A tie counts half for either side, so ``P_ab = ½[σ(d - δ) + σ(d + δ)]``; drawn labels are 1, ½ and 0.  At ``margin``
+    δ = 0 there are no ties.
+    """
+
+    margin: float | Float[Array, ""] = 0.5
+    temperature: float | Float[Array, ""] = 1.0
+
+    def __post_init__(self) -> None:
+        checks.leaf_at_least("margin", self.margin, 0.0)
+        checks.positive_leaf("temperature", self.temperature)
+
+    def matrix(self, reward):
+        win, lose = self._outcomes(reward_gaps(reward))
+        return 0.5 * (win + 1.0 - lose)
+
+    def probability(self, reward, first, second):
+        win, lose = self._outcomes(gather(reward, first) - gather(reward, second))
+        return 0.5 * (win + 1.0 - lose)
+
+    def draw(self, key, reward, first, second):
+        win, lose = self._outcomes(gather(reward, first) - gather(reward, second))
+        u = jax.random.uniform(key, win.shape, dtype=win.dtype)
+        return jnp.where(u < win, 1.0, jnp.where(u < 1.0 - lose, 0.5, 0.0)).astype(win.dtype)
+
+    def _outcomes(self, gap: Array) -> tuple[Array, Array]:
+        scaled = gap / self.temperature
+        return jax.nn.sigmoid(scaled - self.margin), jax.nn.sigmoid(-scaled - self.margin)
+
+
+@final
+@record
+class Threshold(Labels):
+    """The base model where the true rewards differ by at least ``least``; closer pairs are undecided, ``P = ½``."""
+
+    base: Labels
+    least: float | Float[Array, ""] = 0.5
+
+    def __post_init__(self) -> None:
+        checks.leaf_at_least("least", self.least, 0.0)
+
+    @property
+    def is_drawn(self):
+        return self.base.is_drawn
+
+    def matrix(self, reward):
+        return self._decided(reward_gaps(reward), self.base.matrix(reward))
+
+    def probability(self, reward, first, second):
+        return self._decided(gather(reward, first) - gather(reward, second), self.base.probability(reward, first, second))
+
+    def draw(self, key, reward, first, second):
+        return self._decided(gather(reward, first) - gather(reward, second), self.base.draw(key, reward, first, second))
+
+    def _decided(self, gap: Array, label: Array) -> Array:
+        return jnp.where(jnp.abs(gap) >= self.least, label, 0.5).astype(label.dtype)
+
+
+@final
+@record
 class Flipped(Labels):
-    """Labels of the base model turned over with probability ``rate`` in [0, 1]."""
+    """Labels of the base model turned over with probability ``rate`` in [0, 1], pair by pair where labels are drawn."""
 
     base: Labels
     rate: float | Float[Array, ""] = 0.1
@@ -128,19 +208,33 @@ class Flipped(Labels):
     def __post_init__(self) -> None:
         checks.leaf_between("rate", self.rate, 0.0, 1.0)
 
+    @property
+    def is_drawn(self):
+        return self.base.is_drawn
+
     def matrix(self, reward):
         return _flip(self.base.matrix(reward), self.rate)
 
     def probability(self, reward, first, second):
         return _flip(self.base.probability(reward, first, second), self.rate)
 
+    def draw(self, key, reward, first, second):
+        label_key, turn_key = jax.random.split(key)
+        label = self.base.draw(label_key, reward, first, second)
+        turned = _coin(turn_key, jnp.broadcast_to(jnp.asarray(self.rate, label.dtype), label.shape))
+        return _flip(label, turned)
+
 
 @final
 @record
 class Bernoulli(Labels):
-    """The base model's probability is only seen through one coin flip a pair; the population loss is unchanged."""
+    """The base model's probability is only seen through one draw a pair; the population loss is unchanged."""
 
     base: Labels
+
+    @property
+    def is_drawn(self):
+        return True
 
     def matrix(self, reward):
         return self.base.matrix(reward)
@@ -148,10 +242,24 @@ class Bernoulli(Labels):
     def probability(self, reward, first, second):
         return self.base.probability(reward, first, second)
 
-    def win_weight(self, key, reward, first, second):
-        chance = self.base.probability(reward, first, second)
-        coin = jax.random.uniform(key, chance.shape, dtype=chance.dtype)
-        return (coin < chance).astype(chance.dtype)
+    def draw(self, key, reward, first, second):
+        return self.base.draw(key, reward, first, second)
+
+
+LABELS: dict[str, type[Labels]] = {
+    "bradley_terry": BradleyTerry,
+    "as_shown": AsShown,
+    "matrix": PreferenceMatrix,
+    "hard": Hard,
+    "ties": Ties,
+    "threshold": Threshold,
+    "flipped": Flipped,
+    "bernoulli": Bernoulli,
+}
+
+
+def _coin(key: Key[Array, ""], chance: Array) -> Array:
+    return (jax.random.uniform(key, chance.shape, dtype=chance.dtype) < chance).astype(chance.dtype)
 
 
 def _harden(chance: Array) -> Array:

@@ -10,7 +10,7 @@ from tolerance import tolerance
 
 from didsim import preferences
 from didsim.checks import ArgumentError
-from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix
+from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix, Threshold, Ties
 
 PROMPTS, N = 2, 4
 FIRST, SECOND = (jnp.asarray(np.indices((N, N)).reshape(2, 1, -1)[i].repeat(PROMPTS, 0)) for i in range(2))
@@ -66,6 +66,40 @@ CASES = {
 }
 
 
+CASES["ties"] = (lambda seed: Ties(jnp.asarray(0.1 * seed), 0.7), lambda seed, r: ties(r / 0.7, 0.1 * seed).mean(-1))
+CASES["threshold"] = (
+    lambda seed: Threshold(BradleyTerry(), jnp.asarray(1.0 + seed)),
+    lambda seed, r: undecided(oracles.bradley_terry(r), r, 1.0 + seed),
+)
+CASES["bernoulli-ties"] = (lambda seed: Bernoulli(Ties(0.8)), lambda seed, r: ties(r, 0.8).mean(-1))
+CASES["bernoulli-threshold"] = (
+    lambda seed: Threshold(Bernoulli(BradleyTerry()), 1.5),
+    lambda seed, r: undecided(oracles.bradley_terry(r), r, 1.5),
+)
+CASES["bernoulli-flipped-ties"] = (
+    lambda seed: Flipped(Bernoulli(Ties(0.8)), jnp.asarray(0.2)),
+    lambda seed, r: 0.6 * ties(r, 0.8).mean(-1) + 0.2,
+)
+CASES["bernoulli-flipped-inside"] = (
+    lambda seed: Bernoulli(Flipped(BradleyTerry(), jnp.asarray(0.2))),
+    lambda seed, r: 0.6 * oracles.bradley_terry(r) + 0.2,
+)
+CASES["bernoulli-hard-outside"] = (
+    lambda seed: Hard(Bernoulli(BradleyTerry())),
+    lambda seed, r: harden(oracles.bradley_terry(r)),
+)
+
+
+def ties(r, margin: float) -> np.ndarray:
+    """Chances that the first response wins and that it wins or ties, on the last axis."""
+    gap = r[..., :, None] - r[..., None, :]
+    return np.stack([1 / (1 + np.exp(margin - gap)), 1 - 1 / (1 + np.exp(margin + gap))], -1)
+
+
+def undecided(chance, r, least: float) -> np.ndarray:
+    return np.where(abs(r[..., :, None] - r[..., None, :]) >= least, chance, 0.5)
+
+
 def reward(seed: int, dtype=np.float64) -> jax.Array:
     """Rewards with one exact tie per prompt."""
     values = 2.0 * np.random.default_rng(100 + seed).standard_normal((PROMPTS, N))
@@ -85,6 +119,7 @@ def calls(case, count=3):
 
 def test_every_label_model_is_a_case():
     seen = {type(make(0)) for make, _ in CASES.values()}
+    assert seen == set(preferences.LABELS.values())
     assert seen == {model for model in Labels.__subclasses__() if model.__module__ == "didsim.preferences"}
 
 
@@ -128,7 +163,7 @@ def test_coins_have_the_right_chance(case):
     values, draws = reward(1), 20_000
     many = jax.jit(jax.vmap(lambda key: make(1).win_weight(key, values, FIRST, SECOND)))
     wins = np.asarray(many(jax.random.split(jax.random.key(3), draws)))
-    assert set(np.unique(wins)) <= {0.0, 1.0}
+    assert set(np.unique(wins)) <= ({0.0, 0.5, 1.0} if "ties" in case or "threshold" in case else {0.0, 1.0})
 
     def worst_z(chance):
         noise = np.sqrt(np.maximum(chance * (1 - chance), 1e-12) / draws)
@@ -137,6 +172,37 @@ def test_coins_have_the_right_chance(case):
     chance = probabilities(1, np.asarray(values))
     assert worst_z(chance) < 5.0
     assert worst_z(0.9 * chance + 0.05) > 5.0
+
+
+def frequencies(model, draws: int) -> np.ndarray:
+    """How often each pair's label is 1, ½ and 0."""
+    many = jax.jit(jax.vmap(lambda key: model.win_weight(key, reward(1), FIRST, SECOND)))
+    drawn = np.asarray(many(jax.random.split(jax.random.key(4), draws)))
+    return np.stack([(drawn == value).mean(0) for value in (1.0, 0.5, 0.0)])
+
+
+def test_ties_come_as_often_as_they_should():
+    margin, turned, draws = 0.8, 0.2, 20_000
+    win, no_loss = np.moveaxis(ties(np.asarray(reward(1)), margin), -1, 0).reshape(2, PROMPTS, -1)
+    outcomes = np.stack([win, no_loss - win, 1 - no_loss])
+    flipped = (1 - turned) * outcomes + turned * outcomes[::-1]
+    for model, wanted, other in (
+        (Bernoulli(Ties(margin)), outcomes, flipped),
+        (Flipped(Bernoulli(Ties(margin)), turned), flipped, outcomes),
+    ):
+        seen = frequencies(model, draws)
+        noise = np.sqrt(wanted * (1 - wanted) / draws)
+        assert (abs(seen - wanted) / noise).max() < 5.0
+        assert (abs(seen - other) / noise).max() > 5.0
+
+
+def test_flipped_coins_stay_coins():
+    """A flip of a coin is 0 or 1, never the rate itself."""
+    key = jax.random.key(0)
+    drawn = Flipped(Bernoulli(BradleyTerry()), 0.25).win_weight(key, reward(0), FIRST, SECOND)
+    assert set(np.unique(drawn)) == {0.0, 1.0}
+    soft = Flipped(BradleyTerry(), 0.25).win_weight(key, reward(0), FIRST, SECOND)
+    assert float(soft.max()) < 0.76
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -165,6 +231,9 @@ def test_gaps_and_gather():
     [
         (lambda: BradleyTerry(0.0), "`temperature` must be positive and finite, but is 0"),
         (lambda: BradleyTerry(float("nan")), "`temperature` must be positive and finite, but is nan"),
+        (lambda: Ties(-0.1), "`margin` must be finite and at least 0, but is -0.1"),
+        (lambda: Ties(0.1, 0.0), "`temperature` must be positive and finite, but is 0"),
+        (lambda: Threshold(BradleyTerry(), -1.0), "`least` must be finite and at least 0, but is -1"),
         (lambda: Flipped(AsShown(), 1.5), r"`rate` must be in \[0, 1\], but is 1.5"),
         (
             lambda: PreferenceMatrix(jnp.ones((2, 2))),
