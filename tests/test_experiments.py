@@ -20,6 +20,7 @@ SMALL = {
     "A6": {"n": "64", "seeds": "2", "references": "3000", "trained_n": "8", "chosen_at": "0.0,0.5"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
     "B2": {"n": "4", "cases": "2000", "grid": "5"},
+    "B3": {"n": "12", "seeds": "4", "grid": "7", "best_of": "1,4,16"},
 }
 
 

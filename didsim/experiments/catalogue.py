@@ -87,5 +87,13 @@ FIGURES: dict[str, Entry] = {
             "S8, L4",
             "b2_first_steps",
         ),
+        Entry(
+            "B3",
+            "signal-and-quality",
+            "Good responses strengthen the first gradient up to a share of one half; balance counts, not quality.",
+            "paper B (arXiv 2506.04272)",
+            "S8, S9",
+            "b3_signal",
+        ),
     )
 }

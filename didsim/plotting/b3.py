@@ -1,0 +1,85 @@
+"""Picture of B3: the first gradient's signal against the share and the quality of good responses."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    SKY,
+    band,
+    end_labels,
+    new_figure,
+    predicted_and_measured,
+    styled,
+)
+
+SHADES = (RED, ORANGE, GREY, SKY, BLUE)
+COLOUR = {"weak": RED, "even": GREY, "strong": BLUE}
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Two levels: both sides alike, one side fixed; best of K of one side and of both, in a log-linear model."""
+    figure, (both, one, one_k, both_k) = new_figure(4.6, [1.0, 1.0], rows=2)
+    _both(both, data)
+    _one(one, data)
+    top = 1.08 * float(np.nanquantile(data["differentiated"].values, 0.975, axis=0).max())
+    for ax, side, title in (
+        (one_k, "one-sided", "c  best of K against one draw"),
+        (both_k, "both-sided", "d  best of K against best of K"),
+    ):
+        _best_of(ax, data.sel(side=side), title, top)
+    return figure
+
+
+def _both(ax: Axes, data: xr.Dataset) -> None:
+    share, signal = data["share"].values, data["both"].values
+    ax.plot(share, signal, color=BLACK, linewidth=2.4, alpha=0.35)
+    ax.plot(share, data["both_predicted"].values, color=BLACK, linestyle="--", linewidth=0.9)
+    top = signal.max()
+    ax.vlines(0.5, 0.8 * top, 1.3 * top, color=GREY, linewidth=0.5, zorder=0)
+    ax.set_ylim(0, 1.3 * top)
+    ax.text(0.48, 1.12 * top, "quality helps", ha="right", fontsize=7)
+    ax.text(0.52, 1.12 * top, "quality hurts", ha="left", fontsize=7)
+    predicted_and_measured(ax, measured="gradient of the loss", predicted="ε(1−ε) g tanh(g/2)", loc="lower center")
+    _labels(ax, "share ε of good responses, both sides", "a  both sides drawn from the same law")
+
+
+def _one(ax: Axes, data: xr.Dataset) -> None:
+    share, bases = data["share"].values, data["base"].values
+    colours = [SHADES[round(place)] for place in np.linspace(0, len(SHADES) - 1, len(bases))]
+    for base, colour in zip(bases, colours, strict=True):
+        line = data.sel(base=base)
+        ax.plot(share, line["one"].values, color=colour, linewidth=2.4, alpha=0.35)
+        ax.plot(share, line["one_predicted"].values, color=colour, linestyle="--", linewidth=0.9)
+    ax.set_ylim(0, None)
+    entries = [(float(data["one"].sel(base=b).values[-1]), f"ε₀ = {b:g}", c) for b, c in zip(bases, colours, strict=True)]
+    end_labels(ax, share[-1], entries)
+    _labels(ax, "share ε of good responses, one side", "b  other side fixed at ε₀")
+
+
+def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
+    k = data["k"].values
+    for reference, colour in COLOUR.items():
+        one = data.sel(reference=reference).transpose("seed", "k", ...)
+        band(ax, k, one["differentiated"].values, colour, marker="o", markersize=2.5)
+        ax.plot(k, np.median(one["formula"].values, axis=0), color=BLACK, linestyle="--", linewidth=0.7)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks([x for x in (1, 4, 16, 64, 256) if k[0] <= x <= k[-1]])
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set_ylim(-0.04 * top, top)
+    last = data["differentiated"].isel(k=-1).median("seed")
+    end_labels(ax, k[-1], [(float(last.sel(reference=r)), f"{r} π_ref", c) for r, c in COLOUR.items()])
+    _labels(ax, f"K; band: 95 % of {data.sizes['seed']} worlds", title)
+
+
+def _labels(ax: Axes, x: str, title: str) -> None:
+    ax.set_xlabel(x)
+    ax.set_ylabel("signal ⟨−∇L, θ*⟩")
+    ax.set_title(title)
