@@ -7,12 +7,12 @@ exact; S8).  With two levels of reward it is balance that counts, not quality al
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from didsim import checks
 from didsim.allpairs import kernel_sum
 from didsim.samplers import PairLaw, ProductMixture
-
-Number = float | int | Float[Array, "..."]
 
 
 def first_gradient_signal(law: PairLaw, reward: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
@@ -42,7 +42,7 @@ def first_gradient_signal(law: PairLaw, reward: Float[Array, "prompts n"]) -> Fl
     return 0.5 * jnp.sum(law.matrix() * gap * jnp.tanh(0.5 * gap), axis=(1, 2))
 
 
-def two_level_signal(share_first: Number, share_second: Number, gap: Number) -> Float[Array, "..."]:
+def two_level_signal(share_first: ArrayLike, share_second: ArrayLike, gap: ArrayLike) -> Float[Array, "..."]:
     """Signal of two independent draws when responses are good or bad, ``gap`` apart in reward (S9).
 
     ``½ [ε₁(1-ε₂) + ε₂(1-ε₁)] g tanh(g/2)``: for equal shares ``ε(1-ε) g tanh(g/2)``, highest at ``ε = ½``; with one side
@@ -55,7 +55,12 @@ def two_level_signal(share_first: Number, share_second: Number, gap: Number) -> 
 
     Returns:
         The signal, broadcast over the arguments.
+
+    Raises:
+        ArgumentError: a share outside [0, 1].
     """
+    checks.between("share_first", share_first, 0.0, 1.0)
+    checks.between("share_second", share_second, 0.0, 1.0)
     one, two, g = (jnp.asarray(value) for value in (share_first, share_second, gap))
     mixed = one * (1.0 - two) + two * (1.0 - one)
     return 0.5 * mixed * g * jnp.tanh(0.5 * g)

@@ -13,7 +13,7 @@ STEPS = {
     2: "samplers allpairs",
     3: "objectives",
     3.5: "metrics",
-    4: "landscape solvers explain",
+    4: "landscape signal solvers explain",
     5: "dynamics",
     6: "sweeps",
     7: "claims configs",
