@@ -1,4 +1,4 @@
-"""The thirteen objectives once more, as double loops over pairs in plain Python floats: no JAX, no didsim.
+"""The objectives once more, as double loops over pairs in plain Python floats: no JAX, no didsim.
 
 Each formula is copied from the notation of the objectives' table: ``a``, ``b`` are log(π/π_ref) of the chosen and the
 rejected response, ``Δ = a - b``, ``z = βΔ``, ``ℓ`` a log-probability, ``n`` a length.  A pair function returns its value and
@@ -6,6 +6,7 @@ its two partial derivatives in ℓ_w and ℓ_l as if log-probabilities were free
 ``∂L/∂θ_y = g_y - π_y Σ_z g_z``, makes them a gradient in the table's logits.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -24,11 +25,13 @@ class World:
 
 @dataclass(frozen=True)
 class Seen:
-    """One response of a pair: log-probability, log-ratio, length."""
+    """One response of a pair: log-probability, log-ratio, length, true reward, chance to beat a draw from π_ref."""
 
     log: float
     ratio: float
     length: float
+    reward: float = 0.0
+    wins: float = 0.5
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -124,6 +127,139 @@ def sft(won: Seen, lost: Seen, z0: float):
     return -won.log, -1.0, 0.0
 
 
+def robust(won: Seen, lost: Seen, z0: float, *, beta: float, smoothing: float):
+    z, rest = beta * (won.ratio - lost.ratio), 1 - 2 * smoothing
+    value = (-(1 - smoothing) * log_sigmoid(z) + smoothing * log_sigmoid(-z)) / rest
+    slope = (-(1 - smoothing) * sigmoid(-z) - smoothing * sigmoid(z)) / rest
+    return value, beta * slope, -beta * slope
+
+
+def dpo_norm(won: Seen, lost: Seen, z0: float, *, beta: float):
+    m = beta * (won.ratio / won.length - lost.ratio / lost.length)
+    return -log_sigmoid(m), -sigmoid(-m) * beta / won.length, sigmoid(-m) * beta / lost.length
+
+
+def r_dpo(won: Seen, lost: Seen, z0: float, *, beta: float, length_weight: float):
+    m = beta * (won.ratio - lost.ratio) + length_weight * (won.length - lost.length)
+    return -log_sigmoid(m), -beta * sigmoid(-m), beta * sigmoid(-m)
+
+
+def odpo_gap(won: Seen, lost: Seen, z0: float, *, beta: float, offset: float):
+    m = beta * (won.ratio - lost.ratio) - offset * (won.reward - lost.reward)
+    return -log_sigmoid(m), -beta * sigmoid(-m), beta * sigmoid(-m)
+
+
+def exo_clamped(won: Seen, lost: Seen, z0: float, *, beta: float, smoothing: float):
+    return exo_pair(won, lost, z0, beta=beta, smoothing=smoothing if smoothing > 0 else 1e-3)
+
+
+def discopop(won: Seen, lost: Seen, z0: float, *, beta: float, temperature: float):
+    z = beta * (won.ratio - lost.ratio)
+    share = sigmoid(z / temperature)
+    value = (1 - share) * -log_sigmoid(z) + share * math.exp(-z)
+    turn = share * (1 - share) / temperature
+    slope = turn * (log_sigmoid(z) + math.exp(-z)) - (1 - share) * sigmoid(-z) - share * math.exp(-z)
+    return value, beta * slope, -beta * slope
+
+
+def forward_kl(won: Seen, lost: Seen, z0: float, *, beta: float):
+    m = beta * (math.exp(-lost.ratio) - math.exp(-won.ratio))
+    return -log_sigmoid(m), -sigmoid(-m) * beta * math.exp(-won.ratio), sigmoid(-m) * beta * math.exp(-lost.ratio)
+
+
+def jensen_shannon(won: Seen, lost: Seen, z0: float, *, beta: float):
+    m = beta * (log_sigmoid(won.ratio) - log_sigmoid(lost.ratio))
+    return -log_sigmoid(m), -sigmoid(-m) * beta * sigmoid(-won.ratio), sigmoid(-m) * beta * sigmoid(-lost.ratio)
+
+
+def alpha_dpo(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float):
+    up, down = math.exp((alpha - 1) * won.ratio), math.exp((alpha - 1) * lost.ratio)
+    m = beta * (up - down) / (alpha - 1)
+    return -log_sigmoid(m), -sigmoid(-m) * beta * up, sigmoid(-m) * beta * down
+
+
+def chi_po(won: Seen, lost: Seen, z0: float, *, beta: float, reward_bound: float):
+    m = beta * (math.exp(won.ratio) + won.ratio - math.exp(lost.ratio) - lost.ratio)
+    if abs(m) > 2 * reward_bound:
+        return -log_sigmoid(math.copysign(2 * reward_bound, m)), 0.0, 0.0
+    push = beta * sigmoid(-m)
+    return -log_sigmoid(m), -push * (math.exp(won.ratio) + 1), push * (math.exp(lost.ratio) + 1)
+
+
+def ipo_token_mean(won: Seen, lost: Seen, z0: float, *, beta: float):
+    gap = won.ratio / won.length - lost.ratio / lost.length - 1 / (2 * beta)
+    return gap**2, 2 * gap / won.length, -2 * gap / lost.length
+
+
+def ipo_reference_free(won: Seen, lost: Seen, z0: float, *, beta: float):
+    gap = won.log / won.length - lost.log / lost.length - 1 / (2 * beta)
+    return gap**2, 2 * gap / won.length, -2 * gap / lost.length
+
+
+def ipo_margin(won: Seen, lost: Seen, z0: float, *, beta: float):
+    gap = won.ratio - lost.ratio - beta
+    return gap**2, 2 * gap, -2 * gap
+
+
+def rebel(won: Seen, lost: Seen, z0: float, *, eta: float):
+    gap = (won.ratio - lost.ratio) / eta - (won.reward - lost.reward)
+    return gap**2, 2 * gap / eta, -2 * gap / eta
+
+
+def sppo_hard(won: Seen, lost: Seen, z0: float, *, beta: float):
+    up, down = won.ratio - 1 / (2 * beta), lost.ratio + 1 / (2 * beta)
+    return up**2 + down**2, 2 * up, 2 * down
+
+
+def sppo(won: Seen, lost: Seen, z0: float, *, eta: float):
+    up, down = won.ratio - eta * (won.wins - 0.5), lost.ratio - eta * (lost.wins - 0.5)
+    return up**2 + down**2, 2 * up, 2 * down
+
+
+def simpo_ratio(won: Seen, lost: Seen, z0: float, *, beta: float, gamma_ratio: float):
+    return simpo(won, lost, z0, beta=beta, gamma=beta * gamma_ratio)
+
+
+def alphapo(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float, gamma: float):
+    up, down = math.exp(-alpha * won.log / won.length), math.exp(-alpha * lost.log / lost.length)
+    m = beta * (down - up) / alpha - gamma
+    return -log_sigmoid(m), -sigmoid(-m) * beta * up / won.length, sigmoid(-m) * beta * down / lost.length
+
+
+def orpo_sum(won: Seen, lost: Seen, z0: float, *, odds_weight: float):
+    whole = [Seen(one.log, one.ratio, 1.0) for one in (won, lost)]
+    return orpo(*whole, z0, odds_weight=odds_weight)
+
+
+def nca_pair(won: Seen, lost: Seen, z0: float, *, beta: float):
+    u, v = beta * won.ratio, beta * lost.ratio
+    value = -log_sigmoid(u) - 0.5 * log_sigmoid(-u) - 0.5 * log_sigmoid(-v)
+    return value, beta * (-sigmoid(-u) + 0.5 * sigmoid(u)), beta * 0.5 * sigmoid(v)
+
+
+def bco(won: Seen, lost: Seen, delta: float, *, beta: float):
+    u, v = beta * won.ratio - delta, beta * lost.ratio - delta
+    return -log_sigmoid(u) - log_sigmoid(-v), -beta * sigmoid(-u), beta * sigmoid(v)
+
+
+def bco_none(won: Seen, lost: Seen, z0: float, *, beta: float):
+    return bco(won, lost, 0.0, beta=beta)
+
+
+def bco_running(won: Seen, lost: Seen, z0: float, *, beta: float, delta: float):
+    return bco(won, lost, delta, beta=beta)
+
+
+def apo_zero(won: Seen, lost: Seen, z0: float, *, beta: float):
+    u, v = sigmoid(beta * won.ratio), sigmoid(beta * lost.ratio)
+    return 1 - u + v, -beta * u * (1 - u), beta * v * (1 - v)
+
+
+def apo_down(won: Seen, lost: Seen, z0: float, *, beta: float):
+    u, m = sigmoid(beta * won.ratio), sigmoid(beta * (won.ratio - lost.ratio))
+    return u + 1 - m, beta * (u * (1 - u) - m * (1 - m)), beta * m * (1 - m)
+
+
 PAIRS = {
     "dpo": dpo,
     "cdpo": cdpo,
@@ -137,6 +273,31 @@ PAIRS = {
     "kto": kto,
     "exo_pair": exo_pair,
     "sft": sft,
+    "robust": robust,
+    "dpo_norm": dpo_norm,
+    "r-dpo": r_dpo,
+    "odpo[gap]": odpo_gap,
+    "exo_pair[clamped]": exo_clamped,
+    "discopop": discopop,
+    "f-dpo[forward_kl]": forward_kl,
+    "f-dpo[js]": jensen_shannon,
+    "f-dpo[alpha]": alpha_dpo,
+    "chi-po": chi_po,
+    "ipo[token_mean]": ipo_token_mean,
+    "ipo[reference_free]": ipo_reference_free,
+    "ipo[margin]": ipo_margin,
+    "rebel": rebel,
+    "sppo_hard": sppo_hard,
+    "sppo": sppo,
+    "simpo[gamma_ratio]": simpo_ratio,
+    "alphapo": alphapo,
+    "orpo[sum]": orpo_sum,
+    "nca_pair": nca_pair,
+    "bco[none]": bco_none,
+    "bco[batch]": bco,
+    "bco[running]": bco_running,
+    "apo_zero": apo_zero,
+    "apo_down": apo_down,
 }
 
 
@@ -155,13 +316,16 @@ def divergence(log_policy: np.ndarray, ref: np.ndarray) -> float:
 
 
 def value_and_gradient(name: str, logits, world: World, law: np.ndarray, *, z0: float | None = None, **numbers):
-    """Population value of one prompt and its gradient in the logits; ``z0`` overrides KTO's constant."""
+    """Population value of one prompt and its gradient in the logits; ``z0`` overrides the constant under a stop-gradient."""
     log_policy = log_softmax(logits)
     policy = np.exp(log_policy)
     if name == "rlhf":
         return _rlhf(log_policy, policy, world, **numbers)
-    z0 = divergence(log_policy, world.ref) if z0 is None else z0
-    seen = [Seen(p, p - q, n) for p, q, n in zip(log_policy, world.ref, world.lengths, strict=True)]
+    if name == "sft[best_of_k]":
+        return _best_of_sft(log_policy, policy, world, **numbers)
+    z0 = constant(name, logits, world, law, **numbers) if z0 is None else z0
+    columns = zip(log_policy, world.ref, world.lengths, world.reward, win_rates(world), strict=True)
+    seen = [Seen(p, p - q, n, r, wins) for p, q, n, r, wins in columns]
     value, slope = 0.0, np.zeros(len(seen))
     for a, won in enumerate(seen):
         for b, lost in enumerate(seen):
@@ -171,6 +335,39 @@ def value_and_gradient(name: str, logits, world: World, law: np.ndarray, *, z0: 
                 slope[a] += law[a, b] * by_won
                 slope[b] += law[a, b] * by_lost
     return value, slope - policy * slope.sum()
+
+
+def constant(name: str, logits, world: World, law: np.ndarray, **numbers) -> float:
+    """What an objective holds still: ``KL(π‖π_ref)``, or for bco[batch] the mean reward of the data."""
+    log_policy = log_softmax(logits)
+    if name != "bco[batch]":
+        return divergence(log_policy, world.ref)
+    reward = numbers["beta"] * (log_policy - world.ref)
+    n = len(reward)
+    return sum(law[a, b] * (reward[a] + reward[b]) / 2 for a in range(n) for b in range(n))
+
+
+def win_rates(world: World) -> list[float]:
+    """``Σ_b π_ref(b) σ(r_y - r_b)``."""
+    rows = [[math.exp(q) * sigmoid(r - other) for q, other in zip(world.ref, world.reward, strict=True)] for r in world.reward]
+    return [sum(row) for row in rows]
+
+
+def best_of(world: World, draws: int) -> np.ndarray:
+    """Law of the best of ``draws`` draws from the reference, by going through all of them; ties share by reference mass."""
+    n, mass = len(world.ref), np.exp(world.ref)
+    law = np.zeros(n)
+    for drawn in itertools.product(range(n), repeat=draws):
+        top = max(world.reward[y] for y in drawn)
+        winners = [y for y in drawn if world.reward[y] == top]
+        for y in winners:
+            law[y] += math.prod(mass[z] for z in drawn) / len(winners)
+    return law
+
+
+def _best_of_sft(log_policy, policy, world: World, *, draws: int):
+    law = best_of(world, draws)
+    return -sum(law * log_policy), policy - law
 
 
 def _rlhf(log_policy, policy, world: World, *, beta: float):

@@ -156,9 +156,7 @@ def _pairs(comparisons: Comparisons, policy: Policy, params: Params, seen: Respo
 
 def _drawn(drawn: SampledPairs, policy: Policy, params: Params, seen: Responses) -> _Pairs:
     """Each drawn pair both ways round, weighted by the label."""
-    chosen = jnp.concatenate([drawn.first, drawn.second], axis=1)
-    rejected = jnp.concatenate([drawn.second, drawn.first], axis=1)
-    weight = jnp.concatenate([drawn.win, 1.0 - drawn.win], axis=1) / drawn.first.shape[1]
+    weight, chosen, rejected = drawn.both_ways()
     prompt = jnp.arange(chosen.shape[0])[:, None]
     inner, square = _products_at(policy, params, seen, chosen, rejected)
     nothing = jnp.zeros_like(seen.log_policy)

@@ -36,7 +36,7 @@ from didsim.objectives import (
     Slic,
     responses,
 )
-from didsim.objectives.parts import logistic
+from didsim.objectives.links import logistic
 from didsim.solvers import Solution, Status, solve
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget

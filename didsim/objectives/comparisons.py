@@ -6,8 +6,7 @@ mixture of products that never is; the sampled form holds drawn pairs with the w
 function for all.
 """
 
-import abc
-from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 import jax
@@ -15,37 +14,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.allpairs import expected_kernel, expected_log_sigmoid, kernel_sum
-from didsim.objectives.parts import LinkSum, Objective, Responses, responses
+from didsim.objectives.links import LinkSum
+from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.preferences import AsShown, BradleyTerry, Labels, gather
 from didsim.records import record, static
 from didsim.samplers import ProductMixture, Sampler
 from didsim.worlds import Problem
 
-Link = Callable[[Array], Array]
 WRITTEN_OUT = 24  # measured: below, all pairs written out are as fast
 FEW = 4096
-
-
-class Comparisons(abc.ABC):
-    """Chosen-rejected pairs that a loss can be averaged over, per prompt."""
-
-    @abc.abstractmethod
-    def mean_link(
-        self,
-        link: Link,
-        chosen_reward: Float[Array, "prompts n"],
-        rejected_reward: Float[Array, "prompts n"],
-        as_sum: LinkSum | None = None,
-    ) -> Float[Array, " prompts"]:
-        """``E ℓ(g_w(chosen) - g_l(rejected))``; ``as_sum`` is the same link as kernels, if it is such a sum."""
-
-    @abc.abstractmethod
-    def mean_chosen(self, values: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
-        """``E f(chosen)``."""
-
-    @abc.abstractmethod
-    def mean_rejected(self, values: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
-        """``E f(rejected)``."""
 
 
 @final
@@ -69,6 +46,14 @@ class Population(Comparisons):
 
     def mean_rejected(self, values):
         return jnp.sum(self.ordered.sum(1) * values, axis=1)
+
+    def masses(self, n):
+        del n
+        return self.ordered.sum(2), self.ordered.sum(1)
+
+    def margins(self, *values):
+        prompts = self.ordered.shape[0]
+        return self.ordered.reshape(prompts, -1), tuple((f[:, :, None] - f[:, None, :]).reshape(prompts, -1) for f in values)
 
 
 @final
@@ -132,6 +117,13 @@ class ProductPopulation(Comparisons):
     def mean_rejected(self, values):
         return jnp.sum((self.second_loses + self.first_loses) * values, axis=1)
 
+    def masses(self, n):
+        del n
+        return self.first_wins + self.second_wins, self.second_loses + self.first_loses
+
+    def margins(self, *values):
+        return self.written_out().margins(*values)
+
 
 @final
 @record
@@ -152,6 +144,22 @@ class SampledPairs(Comparisons):
 
     def mean_rejected(self, values):
         return jnp.mean(self.win * gather(values, self.second) + (1.0 - self.win) * gather(values, self.first), axis=1)
+
+    def masses(self, n):
+        weight, chosen, rejected = self.both_ways()
+        prompt = jnp.arange(chosen.shape[0])[:, None]
+        nothing = jnp.zeros((chosen.shape[0], n), weight.dtype)
+        return nothing.at[prompt, chosen].add(weight), nothing.at[prompt, rejected].add(weight)
+
+    def margins(self, *values):
+        weight, chosen, rejected = self.both_ways()
+        return weight, tuple(gather(f, chosen) - gather(f, rejected) for f in values)
+
+    def both_ways(self) -> tuple[Float[Array, "prompts k"], Int[Array, "prompts k"], Int[Array, "prompts k"]]:
+        """Every drawn pair in both orders: weight, chosen and rejected response."""
+        weight = jnp.concatenate([self.win, 1.0 - self.win], axis=1) / self.first.shape[1]
+        chosen = jnp.concatenate([self.first, self.second], axis=1)
+        return weight, chosen, jnp.concatenate([self.second, self.first], axis=1)
 
 
 def population(problem: Problem, sampler: Sampler, labels: Labels, log_policy: Float[Array, "prompts n"]) -> Population:
@@ -219,6 +227,15 @@ def draw_pairs(
     return SampledPairs(first, second, labels.win_weight(label_key, problem.reward, first, second))
 
 
+def view(objective: Objective, problem: Problem, log_policy: Float[Array, "prompts n"], comparisons: Comparisons) -> Responses:
+    """What an objective sees of a policy in a problem, with the mean reward of the data if it looks at that."""
+    seen = responses(problem, log_policy)
+    if not objective.centred:
+        return seen
+    means = comparisons.mean_chosen(objective.chosen_reward(seen)) + comparisons.mean_rejected(objective.rejected_reward(seen))
+    return replace(seen, baseline=jnp.broadcast_to(jax.lax.stop_gradient(0.5 * means)[:, None], log_policy.shape))
+
+
 def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparisons) -> Float[Array, " prompts"]:
     """Loss of every prompt, ``E_ν ℓ + E f_w + E f_l + Σ h`` (see `didsim.objectives.parts`)."""
     total = comparisons.mean_chosen(objective.chosen_term(seen)) + comparisons.mean_rejected(objective.rejected_term(seen))
@@ -226,12 +243,12 @@ def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparison
     if objective.paired:
         rewards = objective.chosen_reward(seen), objective.rejected_reward(seen)
         total = total + comparisons.mean_link(objective.link, *rewards, objective.link_sum())
-    return total
+    return total + objective.batch_term(seen, comparisons) if objective.batch_level else total
 
 
 def loss(
     objective: Objective, problem: Problem, log_policy: Float[Array, "prompts n"], comparisons: Comparisons
 ) -> Float[Array, ""]:
     """Loss averaged over the prompt law: population value or sampled estimate, as ``comparisons`` is."""
-    losses = prompt_losses(objective, responses(problem, log_policy), comparisons)
+    losses = prompt_losses(objective, view(objective, problem, log_policy, comparisons), comparisons)
     return jnp.sum(jnp.exp(problem.log_prompts) * losses)

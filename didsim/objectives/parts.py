@@ -11,6 +11,9 @@ true reward), which is what lets one Newton solver and one O(N) pair sum serve t
 """
 
 import abc
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, final
 
 import jax
@@ -18,33 +21,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim import simplex
-from didsim.records import record, static
+from didsim.objectives.links import LinkSum
+from didsim.records import record
 from didsim.worlds import Problem
-
-
-@final
-@record
-class Term:
-    """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in `didsim.allpairs.KERNELS`."""
-
-    kernel: str = static()
-    scale: float | Float[Array, "..."] = 1.0
-    sign: int = static(default=1)
-    shift: float | Float[Array, "..."] = 0.0
-
-
-@final
-@record
-class LinkSum:
-    """A link as a sum of kernels, so that its mean over a product law costs O(N) (K1).
-
-    Attributes:
-        terms: the kernels; their sum is ``ℓ(m)``.
-        odd_slope: κ if ``ℓ(m) - ℓ(-m) = -κ m`` for all m, which makes soft labels a term linear in the rewards; else None.
-    """
-
-    terms: tuple[Term, ...]
-    odd_slope: float | Float[Array, "..."] | None = None
 
 
 @final
@@ -58,6 +37,8 @@ class Responses:
         lengths: number of tokens.
         reward: true reward, for objectives that are shown it.
         divergence: ``KL(π_θ‖π_ref)`` of the prompt, broadcast, under a stop-gradient.
+        baseline: mean implicit reward of the prompt's data, broadcast, under a stop-gradient; zero unless the objective
+            is ``centred``.
     """
 
     log_policy: Float[Array, "... prompts n"]
@@ -65,6 +46,7 @@ class Responses:
     lengths: Float[Array, "... prompts n"]
     reward: Float[Array, "... prompts n"]
     divergence: Float[Array, "... prompts n"]
+    baseline: Float[Array, "... prompts n"]
 
     @property
     def log_ratio(self) -> Float[Array, "prompts n"]:
@@ -74,19 +56,97 @@ class Responses:
     @property
     def log_odds(self) -> Float[Array, "prompts n"]:
         """``log(π/(1-π))`` of the per-token mean probability ``π = e^{mean log-prob}`` (ORPO's odds)."""
-        mean = self.mean_log_policy
-        return mean - jnp.log(-jnp.expm1(jnp.minimum(mean, -jnp.finfo(mean.dtype).tiny)))
+        return log_odds(self.mean_log_policy)
 
     @property
     def mean_log_policy(self) -> Float[Array, "prompts n"]:
         """Log-probability per token."""
         return self.log_policy / self.lengths
 
+    @property
+    def mean_log_ratio(self) -> Float[Array, "prompts n"]:
+        """Log-ratio per token."""
+        return self.log_ratio / self.lengths
+
 
 def responses(problem: Problem, log_policy: Float[Array, "prompts n"]) -> Responses:
     """The view of a policy in a problem that objectives are given."""
     divergence = jax.lax.stop_gradient(simplex.kl(log_policy, problem.log_ref))[..., None]
-    return Responses(log_policy, problem.log_ref, problem.lengths, problem.reward, jnp.broadcast_to(divergence, log_policy.shape))
+    constant = jnp.broadcast_to(divergence, log_policy.shape)
+    nothing = jnp.zeros_like(log_policy)
+    return Responses(log_policy, problem.log_ref, problem.lengths, problem.reward, constant, nothing)
+
+
+def log_odds(log_probability: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``log(p/(1-p))`` from ``log p``; finite for a sure event."""
+    return log_probability - jnp.log(-jnp.expm1(jnp.minimum(log_probability, -jnp.finfo(log_probability.dtype).tiny)))
+
+
+Link = Callable[[Array], Array]
+
+
+class Comparisons(abc.ABC):
+    """Chosen-rejected pairs that a loss can be averaged over, per prompt."""
+
+    @abc.abstractmethod
+    def mean_link(
+        self,
+        link: Link,
+        chosen_reward: Float[Array, "prompts n"],
+        rejected_reward: Float[Array, "prompts n"],
+        as_sum: LinkSum | None = None,
+    ) -> Float[Array, " prompts"]:
+        """``E ℓ(g_w(chosen) - g_l(rejected))``; ``as_sum`` is the same link as kernels, if it is such a sum."""
+
+    @abc.abstractmethod
+    def mean_chosen(self, values: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
+        """``E f(chosen)``."""
+
+    @abc.abstractmethod
+    def mean_rejected(self, values: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
+        """``E f(rejected)``."""
+
+    @abc.abstractmethod
+    def masses(self, n: int) -> tuple[Float[Array, "prompts n"], Float[Array, "prompts n"]]:
+        """Probability of every response to be the chosen one, and to be the rejected one, of a pair; ``n`` responses."""
+
+    @abc.abstractmethod
+    def margins(
+        self, *values: Float[Array, "prompts n"]
+    ) -> tuple[Float[Array, "prompts pairs"], tuple[Float[Array, "prompts pairs"], ...]]:
+        """Probabilities of all pairs as a list, and ``f(chosen) - f(rejected)`` of each for every ``f`` given."""
+
+
+class Limit(enum.Enum):
+    """Where the population loss is least, on independent draws ``π_w ⊗ π_l`` that follow the power law (D4).
+
+    TARGET: at π*, if the objective's β is the data's.  FORMULA: at another law with a closed form.  OWN: at a law that
+    only a solver finds.  NOWHERE: at no law; the loss falls for ever as some responses lose all their mass.
+    """
+
+    TARGET = "reaches π*"
+    FORMULA = "another closed form"
+    OWN = "its own limit"
+    NOWHERE = "no finite minimiser"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a table says of an objective.
+
+    Attributes:
+        reward: implicit reward of a response, or the whole loss where there is none.
+        link: loss of a pair from the margin m.
+        limit: what kind of law minimises the population loss.
+        where: which law that is, or where the mass goes.
+        source: paper that the formula is from.
+    """
+
+    reward: str
+    link: str
+    limit: Limit
+    where: str
+    source: str
 
 
 class Objective(abc.ABC):
@@ -98,13 +158,19 @@ class Objective(abc.ABC):
         paired: it has a link on margins.
         reference_free: its implicit reward does not look at π_ref.
         kinked: it is not differentiable everywhere; ``smoothed`` rounds the kinks.
+        centred: it looks at the mean implicit reward of the data, ``Responses.baseline``.
+        batch_level: it is no mean over pairs but a function of all of them, ``batch_term``; no exact solver takes it.
+        card: what the table of objectives says of it.
     """
 
     name: ClassVar[str]
+    card: ClassVar[Card]
     convex: ClassVar[bool] = True
     paired: ClassVar[bool] = True
     kinked: ClassVar[bool] = False
     reference_free: ClassVar[bool] = False
+    centred: ClassVar[bool] = False
+    batch_level: ClassVar[bool] = False
 
     def link(self, margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """Loss ``ℓ(m)`` of a pair from its margin, elementwise."""
@@ -139,32 +205,16 @@ class Objective(abc.ABC):
         """``h``, summed over all responses, always exactly."""
         return jnp.zeros_like(seen.log_policy)
 
+    def batch_term(self, seen: Responses, comparisons: Comparisons) -> Float[Array, " prompts"]:
+        """Loss of all pairs together, where it is no mean over them."""
+        raise TypeError(f"objective {self.name!r} is a mean over pairs")
+
+    def minimiser(self, problem: Problem) -> Float[Array, "prompts n"] | None:
+        """Log-law that minimises the population loss on the problem's ``π_w ⊗ π_l`` in closed form; None if there is none."""
+        del problem
+        return None
+
     def smoothed(self, width: float | Float[Array, ""]) -> "Objective":
         """The same objective with its kinks rounded at the scale ``width``; itself if it has none."""
         del width
         return self
-
-
-@jax.custom_jvp
-def logistic(margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """Logistic link ``-log σ(m)``; its derivative is ``-σ(-m)``, one exponential instead of three."""
-    return jax.nn.softplus(-margin)
-
-
-@logistic.defjvp
-def _logistic_jvp(primals, tangents):
-    (margin,), (tangent,) = primals, tangents
-    return logistic(margin), -jax.nn.sigmoid(-margin) * tangent
-
-
-def logistic_sum(
-    scale: float | Float[Array, "..."] = 1.0, shift: float | Float[Array, "..."] = 0.0, *, odd: bool = True
-) -> LinkSum:
-    """``-scale · log σ(m + shift)`` as a kernel sum; its odd part is linear where the shift is zero (``odd``)."""
-    return LinkSum((Term("log_sigmoid", -scale, 1, shift),), scale if odd else None)
-
-
-def ramp(x: Float[Array, "*any"], width: float | Float[Array, ""]) -> Float[Array, "*any"]:
-    """``max(0, x)``, rounded to ``w log(1 + e^{x/w})`` where ``width`` w is positive; both are convex and increasing."""
-    scale = jnp.where(jnp.asarray(width) > 0, width, 1.0)
-    return jnp.where(jnp.asarray(width) > 0, scale * jax.nn.softplus(x / scale), jnp.maximum(x, 0.0))

@@ -54,7 +54,8 @@ def solve(
         `Solution` with the minimiser, its residuals and a `Status` for each prompt.
 
     Raises:
-        ArgumentError: labels without a sampler, a number out of range, or a pair law that has no mass.
+        ArgumentError: labels without a sampler, a number out of range, a pair law that has no mass, or an objective that
+            is no mean over pairs.
 
     Example:
         >>> import jax.numpy as jnp
@@ -70,6 +71,10 @@ def solve(
     log_start = problem.log_ref if start is None else jnp.asarray(start, problem.log_ref.dtype)
     checks.same_shape("problem.log_ref", problem.log_ref, "start", log_start)
     check_pair_law(problem, sampler, log_start)
+    if objective.batch_level:
+        raise checks.ArgumentError(
+            f"Argument `objective` must be a mean over pairs or responses, but {objective.name} sorts them; train it instead."
+        )
     everything = (problem, objective, sampler, labels, log_start)
     if problem.log_ref.shape[-1] > WRITTEN_OUT:
         _check_large(problem, objective, sampler, labels)

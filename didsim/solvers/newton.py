@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim import matrices, simplex
-from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, responses
+from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, view
 from didsim.solvers.result import Solution, Status
 from didsim.worlds import normal
 
@@ -106,7 +106,8 @@ def _judge(problem, objective, sampler, labels, x) -> Solution:
 
 
 def _expansion(problem, objective, sampler, labels, x) -> Expansion:
-    return expand(objective, responses(problem, x), population(problem, sampler, labels, x))
+    comparisons = population(problem, sampler, labels, x)
+    return expand(objective, view(objective, problem, x, comparisons), comparisons)
 
 
 def _newton_direction(at: Expansion):
@@ -155,13 +156,14 @@ def _scaled(at: Expansion) -> tuple[Array, Array]:
 def _line_search(problem, objective, sampler, labels, x, direction, at: Expansion) -> Float[Array, " prompts"]:
     """Longest step 2^-k that lowers the loss enough (Armijo), with slack for rounding; zero if there is none."""
     comparisons = population(problem, sampler, labels, x)
-    divergence = responses(problem, x).divergence
+    here = view(objective, problem, x, comparisons)
     slope = jnp.sum(at.gradient * direction, -1)
     slack = 8.0 * jnp.finfo(x.dtype).eps * (1.0 + jnp.abs(at.value))
 
     def value(length):
-        seen = responses(problem, simplex.normalize(x + length[:, None] * direction))
-        return prompt_losses(objective, replace(seen, divergence=divergence), comparisons)
+        # What is under a stop-gradient stays as it is at x.
+        seen = replace(here, log_policy=simplex.normalize(x + length[:, None] * direction))
+        return prompt_losses(objective, seen, comparisons)
 
     def good(length):
         return value(length) <= at.value + 1e-4 * length * slope + slack
@@ -189,7 +191,8 @@ def _settle_null(problem, objective, sampler, labels, start, end: Solution) -> S
     drift = jnp.where(jnp.isfinite(end.log_policy), end.log_policy - start, 0.0)
     along = jnp.where(keep, jnp.einsum("xab,xa->xb", left, drift), 0.0)
     settled = simplex.normalize(end.log_policy - jnp.einsum("xab,xb->xa", left, along))
-    seen, comparisons = responses(problem, settled), population(problem, sampler, labels, end.log_policy)
+    comparisons = population(problem, sampler, labels, end.log_policy)
+    seen = view(objective, problem, settled, comparisons)
     free = prompt_losses(objective, seen, comparisons) <= end.value + 64.0 * jnp.finfo(start.dtype).eps * (
         1.0 + jnp.abs(end.value)
     )

@@ -1,0 +1,166 @@
+"""Objectives from other divergences than the reverse KL: the log-ratio is replaced by an increasing function of it.
+
+Regularising with an f-divergence makes ``β f'(π/π_ref)`` the implicit reward (2309.16240): ``log`` for the reverse KL,
+which is DPO, and the rewards of this module for the others.
+"""
+
+from dataclasses import replace
+from typing import ClassVar, final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import checks
+from didsim.objectives.inversion import logistic_fit, policy_with_reward
+from didsim.objectives.links import clip, logistic, logistic_sum
+from didsim.objectives.parts import Card, Limit, Objective
+from didsim.records import record
+from didsim.worlds import Problem
+
+Scalar = float | Float[Array, "..."]
+NEWTON_STEPS = 60
+
+
+class _Divergence(Objective):
+    """What these objectives share: reward ``β g(log(π/π_ref))`` with ``g`` increasing, logistic link."""
+
+    convex: ClassVar[bool] = False
+    beta: Scalar
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def bend(self, log_ratio: Float[Array, "*any"]) -> Float[Array, "*any"]:
+        """``g``."""
+        raise NotImplementedError
+
+    def unbend(self, value: Float[Array, "*any"]) -> Float[Array, "*any"]:
+        """The inverse of ``g``, ±inf beyond its range."""
+        raise NotImplementedError
+
+    def chosen_reward(self, seen):
+        return self.beta * self.bend(seen.log_ratio)
+
+    def link(self, margin):
+        return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
+
+    def minimiser(self, problem: Problem):
+        return policy_with_reward(lambda reward: problem.log_ref + self.unbend(reward / self.beta), logistic_fit(problem))
+
+
+@final
+@record
+class ForwardKlDpo(_Divergence):
+    """``-log σ(β(e^{-b} - e^{-a}))``: DPO with the forward KL as regulariser (2309.16240)."""
+
+    name: ClassVar[str] = "f-dpo[forward_kl]"
+    card: ClassVar[Card] = Card("-β π_ref/π", "-log σ(m)", Limit.FORMULA, "-β π_ref/(log(π_w/π_l) + C), C below", "2309.16240")
+    beta: Scalar = 0.1
+
+    def bend(self, log_ratio):
+        return -jnp.exp(-log_ratio)
+
+    def unbend(self, value):
+        return jnp.where(value < 0, -jnp.log(jnp.where(value < 0, -value, 1.0)), jnp.inf)
+
+
+@final
+@record
+class JensenShannonDpo(_Divergence):
+    """``-log σ(β(log σ(a) - log σ(b)))``: DPO with the Jensen-Shannon divergence as regulariser (2309.16240)."""
+
+    name: ClassVar[str] = "f-dpo[js]"
+    card: ClassVar[Card] = Card(
+        "β log σ(log(π/π_ref))", "-log σ(m)", Limit.FORMULA, "π_ref/(e^{-(log(π_w/π_l) + C)/β} - 1)", "2309.16240"
+    )
+    beta: Scalar = 0.1
+
+    def bend(self, log_ratio):
+        return -logistic(log_ratio)
+
+    def unbend(self, value):
+        return jnp.where(value < 0, -jnp.log(jnp.expm1(jnp.where(value < 0, -value, 1.0))), jnp.inf)
+
+
+@final
+@record
+class AlphaDpo(_Divergence):
+    """``-log σ(β(g(a) - g(b)))`` with ``g(x) = (e^{(α-1)x} - 1)/(α-1)``: DPO with an α-divergence (2309.16240).
+
+    α = 0 is the forward KL, α → 1 DPO, and α = 2 the χ² divergence.  Up to its constant this is the published
+    ``e^{(α-1)x}/(α-1)``, with a limit at α = 1.  For α > 1 the reward has a lower end, and where the data's rewards are
+    too far apart for it the worst responses lose their mass.
+    """
+
+    name: ClassVar[str] = "f-dpo[alpha]"
+    card: ClassVar[Card] = Card(
+        "β (π/π_ref)^{α-1}/(α-1)", "-log σ(m)", Limit.FORMULA, "α < 1: π_ref ((α-1)(log(π_w/π_l) + C)/β)^{1/(α-1)}", "2309.16240"
+    )
+    beta: Scalar = 0.1
+    alpha: Scalar = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.leaf_between("alpha", self.alpha, 0.0, 2.0)
+
+    def bend(self, log_ratio):
+        power = jnp.asarray(self.alpha) - 1.0
+        return jnp.where(power == 0, log_ratio, jnp.expm1(power * log_ratio) / jnp.where(power == 0, 1.0, power))
+
+    def unbend(self, value):
+        power = jnp.asarray(self.alpha) - 1.0
+        inside = 1.0 + power * value
+        found = jnp.log(jnp.where(inside > 0, inside, 1.0)) / jnp.where(power == 0, 1.0, power)
+        beyond = jnp.where(power < 0, jnp.inf, -jnp.inf)
+        return jnp.where(power == 0, value, jnp.where(inside > 0, found, beyond))
+
+
+@final
+@record
+class ChiPo(Objective):
+    """``-log σ(clip_{2R}(β[φ(e^a) - φ(e^b)]))`` with ``φ(u) = u + log u``: χ² and reverse KL together (2407.13399)."""
+
+    name: ClassVar[str] = "chi-po"
+    card: ClassVar[Card] = Card(
+        "β φ(π/π_ref), φ(u) = u + log u", "-log σ(m), m within ±2R", Limit.FORMULA,
+        "π_ref φ⁻¹((log(π_w/π_l) + C)/β), if no margin is clipped", "2407.13399",
+    )  # fmt: skip
+    convex: ClassVar[bool] = False
+    kinked: ClassVar[bool] = True
+    beta: Scalar = 0.1
+    reward_bound: Scalar = 10.0
+    width: Scalar = 0.0
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+        checks.positive_leaf("reward_bound", self.reward_bound)
+        checks.leaf_at_least("width", self.width, 0.0)
+
+    def chosen_reward(self, seen):
+        return self.beta * (jnp.exp(seen.log_ratio) + seen.log_ratio)
+
+    def link(self, margin):
+        return logistic(clip(margin, 2.0 * self.reward_bound, self.width))
+
+    def smoothed(self, width):
+        return replace(self, width=width)
+
+    def minimiser(self, problem):
+        fit = logistic_fit(problem)
+        if not checks.is_traced(fit) and bool(jnp.any(fit.max(-1) - fit.min(-1) > 2.0 * self.reward_bound)):
+            return None
+        return policy_with_reward(lambda reward: problem.log_ref + log_lambert(reward / self.beta), fit)
+
+
+def log_lambert(value: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """The ``x`` with ``x + e^x = value``, which is ``log W(e^value)``, W Lambert's function, by Newton's method."""
+
+    def newton(_, x):
+        # Convex and increasing: from the right of the root, where the first step lands, Newton's method cannot overshoot.
+        return x - (x + jnp.exp(x) - value) / (1.0 + jnp.exp(x))
+
+    return jax.lax.fori_loop(0, NEWTON_STEPS, newton, jnp.where(value > 1.0, jnp.log(jnp.maximum(value, 1.0)), value))

@@ -1,0 +1,89 @@
+"""Objectives without a pair: likelihood of chosen or selected responses, and the reward objective that DPO replaces."""
+
+from typing import ClassVar, final
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import checks, simplex
+from didsim.objectives.parts import Card, Limit, Objective
+from didsim.records import record, static
+
+Scalar = float | Float[Array, "..."]
+
+
+@final
+@record
+class Sft(Objective):
+    """``-log π(y_w)``: maximum likelihood on chosen responses; minimiser π_w."""
+
+    name: ClassVar[str] = "sft"
+    card: ClassVar[Card] = Card("-log π(y_w)", "none", Limit.FORMULA, "π_w", "standard")
+    reference_free: ClassVar[bool] = True
+    paired: ClassVar[bool] = False
+
+    def chosen_term(self, seen):
+        return -seen.log_policy
+
+    def minimiser(self, problem):
+        return problem.log_chosen
+
+
+@final
+@record
+class BestOfSft(Objective):
+    """``-E log π(y)`` over the best of K draws from π_ref by the true reward; minimiser that law (S10).  Uses no pairs.
+
+    Its pmf is ``F(y)^K - F(y⁻)^K`` with F the reference's mass in reward order; tied responses share theirs in
+    proportion to the reference.
+    """
+
+    name: ClassVar[str] = "sft[best_of_k]"
+    card: ClassVar[Card] = Card("-log π(best of K)", "none", Limit.FORMULA, "F(y)^K - F(y⁻)^K", "standard")
+    paired: ClassVar[bool] = False
+    draws: int = static(default=4)
+
+    def __post_init__(self) -> None:
+        checks.whole("draws", self.draws, least=1)
+
+    def policy_term(self, seen):
+        return -_best_of(seen.log_ref, seen.reward, self.draws) * seen.log_policy
+
+    def minimiser(self, problem):
+        return simplex.normalize(jnp.log(_best_of(problem.log_ref, problem.reward, self.draws)))
+
+
+@final
+@record
+class Rlhf(Objective):
+    """``-E_π r + β KL(π‖π_ref)`` exactly, with the true reward; minimiser ``π_ref e^{r/β}``.  Uses no pairs."""
+
+    name: ClassVar[str] = "rlhf"
+    card: ClassVar[Card] = Card("-E_π r + β KL(π‖π_ref)", "none", Limit.TARGET, "π_ref e^{r/β}", "standard")
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    beta: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def policy_term(self, seen):
+        return jnp.exp(seen.log_policy) * (self.beta * seen.log_ratio - seen.reward)
+
+    def minimiser(self, problem):
+        return simplex.normalize(problem.log_ref + problem.reward / self.beta)
+
+
+def _best_of(log_law: Float[Array, "prompts n"], reward: Float[Array, "prompts n"], draws: int) -> Float[Array, "prompts n"]:
+    """Probability of each response to be the best of ``draws``; a mass ``p`` on top of ``F⁻`` gets ``(F⁻ + p)^K - (F⁻)^K``."""
+    order = jnp.argsort(reward, axis=-1)
+    value = jnp.take_along_axis(reward, order, -1)
+    mass = jnp.take_along_axis(jnp.exp(log_law), order, -1)
+    total = jnp.cumsum(mass, -1)
+    first = jnp.vectorize(lambda v: jnp.searchsorted(v, v, side="left"), signature="(n)->(n)")(value)
+    last = jnp.vectorize(lambda v: jnp.searchsorted(v, v, side="right"), signature="(n)->(n)")(value) - 1
+    upto = jnp.take_along_axis(total, last, -1)
+    below = jnp.take_along_axis(jnp.pad(total, ((0, 0), (1, 0))), first, -1)
+    # (F⁻+p)^K - (F⁻)^K as a sum of products, so that a small mass keeps its digits.
+    share = sum((upto**k * below ** (draws - 1 - k) for k in range(1, draws)), below ** (draws - 1))
+    return jnp.take_along_axis(mass * share, jnp.argsort(order, axis=-1), -1)

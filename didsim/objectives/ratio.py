@@ -1,0 +1,192 @@
+"""Objectives on the log-ratio with a logistic link: DPO and what is added to its margin or its labels.
+
+Notation here and in the other families: ``a``, ``b`` are log(π/π_ref) of the chosen and the rejected response,
+``Δ = a - b``, ``z = βΔ``, ``ℓ`` a log-probability, ``n`` a length in tokens, a bar a mean per token, NLL the negative
+log-probability of the chosen response.
+"""
+
+from typing import ClassVar, final
+
+from jaxtyping import Array, Float
+
+from didsim import checks, simplex
+from didsim.objectives.inversion import logistic_fit, policy_with_reward
+from didsim.objectives.links import LinkSum, Term, logistic, logistic_sum
+from didsim.objectives.parts import Card, Limit, Objective
+from didsim.records import record
+
+Scalar = float | Float[Array, "..."]
+
+
+@final
+@record
+class Dpo(Objective):
+    """``-log σ(z)`` (Rafailov et al. 2305.18290); minimiser ``π_ref (π_w/π_l)^{1/β}`` on product data (D5)."""
+
+    name: ClassVar[str] = "dpo"
+    card: ClassVar[Card] = Card("β log(π/π_ref)", "-log σ(m)", Limit.TARGET, "π_ref (π_w/π_l)^{1/β}", "2305.18290")
+    beta: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio
+
+    def link(self, margin):
+        return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
+
+    def minimiser(self, problem):
+        return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
+
+
+@final
+@record
+class ConservativeDpo(Objective):
+    """``-(1-ε) log σ(z) - ε log σ(-z)``: DPO that believes a share ε of labels is flipped."""
+
+    name: ClassVar[str] = "cdpo"
+    card: ClassVar[Card] = Card(
+        "β log(π/π_ref)", "-(1-ε) log σ(m) - ε log σ(-m)", Limit.OWN, "labels shrunk towards ½", "note of E. Mitchell, 2023"
+    )
+    beta: Scalar = 0.1
+    smoothing: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+        checks.leaf_between("smoothing", self.smoothing, 0.0, 0.5, open_high=True)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio
+
+    def link(self, margin):
+        return (1.0 - self.smoothing) * logistic(margin) + self.smoothing * logistic(-margin)
+
+    def link_sum(self):
+        keep, flip = Term("log_sigmoid", self.smoothing - 1.0), Term("log_sigmoid", -self.smoothing, -1)
+        return LinkSum((keep, flip), 1.0 - 2.0 * self.smoothing)
+
+
+@final
+@record
+class RobustDpo(Objective):
+    """``[-(1-ε) log σ(z) + ε log σ(-z)]/(1-2ε)``: unbiased for labels flipped with chance ε (2403.00409).
+
+    It equals ``-log σ(z) - εz/(1-2ε)``, so it is convex; it has no minimum where the data is surer than ``1-ε`` (derived).
+    """
+
+    name: ClassVar[str] = "robust"
+    card: ClassVar[Card] = Card(
+        "β log(π/π_ref)", "[-(1-ε) log σ(m) + ε log σ(-m)]/(1-2ε)", Limit.OWN,
+        "π* if labels are flipped with chance ε; none if they are too sure", "2403.00409",
+    )  # fmt: skip
+    beta: Scalar = 0.1
+    smoothing: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+        checks.leaf_between("smoothing", self.smoothing, 0.0, 0.5, open_high=True)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio
+
+    def link(self, margin):
+        return logistic(margin) - self.smoothing / (1.0 - 2.0 * self.smoothing) * margin
+
+    def link_sum(self):
+        rest = 1.0 / (1.0 - 2.0 * self.smoothing)
+        keep, flip = Term("log_sigmoid", (self.smoothing - 1.0) * rest), Term("log_sigmoid", self.smoothing * rest, -1)
+        return LinkSum((keep, flip), rest)
+
+
+@final
+@record
+class DpoNorm(Objective):
+    """``-log σ(β(ā - b̄))``: DPO with log-ratios per token."""
+
+    name: ClassVar[str] = "dpo_norm"
+    card: ClassVar[Card] = Card("β log(π/π_ref)/n", "-log σ(m)", Limit.FORMULA, "π_ref e^{n (log(π_w/π_l) + C)/β}", "2411.15124")
+    convex: ClassVar[bool] = False
+    beta: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.mean_log_ratio
+
+    def link(self, margin):
+        return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
+
+    def minimiser(self, problem):
+        scale = problem.lengths / self.beta
+        return policy_with_reward(lambda reward: problem.log_ref + scale * reward, logistic_fit(problem))
+
+
+@final
+@record
+class LengthDpo(Objective):
+    """``-log σ(z + α(n_w - n_l))``: DPO whose reward has a price per token taken out (2403.19159)."""
+
+    name: ClassVar[str] = "r-dpo"
+    card: ClassVar[Card] = Card(
+        "β log(π/π_ref) + αn", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{-αn/β}", "2403.19159"
+    )
+    beta: Scalar = 0.1
+    length_weight: Scalar = 0.01
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+        checks.leaf_at_least("length_weight", self.length_weight, 0.0)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio + self.length_weight * seen.lengths
+
+    def link(self, margin):
+        return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
+
+    def minimiser(self, problem):
+        reward = logistic_fit(problem) - self.length_weight * problem.lengths
+        return simplex.normalize(problem.log_ref + reward / self.beta)
+
+
+@final
+@record
+class OffsetDpo(Objective):
+    """``-log σ(z - α(r_w - r_l))``: DPO that asks for a margin in proportion to the reward gap (2402.10571).
+
+    The offset's other published form, ``α log(r_w - r_l)``, is no difference of two rewards and is not provided.
+    """
+
+    name: ClassVar[str] = "odpo[gap]"
+    card: ClassVar[Card] = Card(
+        "β log(π/π_ref) - αr", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{αr/β}: beyond π*", "2402.10571"
+    )
+    beta: Scalar = 0.1
+    offset: Scalar = 1.0
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+        checks.leaf_at_least("offset", self.offset, 0.0)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio - self.offset * seen.reward
+
+    def link(self, margin):
+        return logistic(margin)
+
+    def link_sum(self):
+        return logistic_sum()
+
+    def minimiser(self, problem):
+        reward = logistic_fit(problem) + self.offset * problem.reward
+        return simplex.normalize(problem.log_ref + reward / self.beta)

@@ -1,0 +1,196 @@
+"""Objectives that look at chosen and rejected responses one at a time: a loss on each, no margin between them."""
+
+from typing import ClassVar, final
+
+import jax
+from jaxtyping import Array, Float
+
+from didsim import checks
+from didsim.objectives.links import logistic
+from didsim.objectives.parts import Card, Limit, Objective
+from didsim.records import record
+
+Scalar = float | Float[Array, "..."]
+LOSERS = "all responses with π_w < π_l lose their mass"
+
+
+@final
+@record
+class Kto(Objective):
+    """``λ_D (1 - σ(β(a - z₀)))`` on chosen and ``λ_U (1 - σ(β(z₀ - b)))`` on rejected responses (2402.01306).
+
+    ``z₀ = KL(π_θ‖π_ref)`` exactly, under a stop-gradient, where public code estimates it from mismatched pairs.
+    """
+
+    name: ClassVar[str] = "kto"
+    card: ClassVar[Card] = Card(
+        "λ_D σ(β(z₀ - a)) + λ_U σ(β(b - z₀)), z₀ = KL(π‖π_ref)", "none", Limit.NOWHERE,
+        "all responses with λ_D π_w < λ_U π_l lose their mass", "2402.01306",
+    )  # fmt: skip
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    beta: Scalar = 0.1
+    desirable: Scalar = 1.0
+    undesirable: Scalar = 1.0
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+        checks.positive_leaf("desirable", self.desirable)
+        checks.positive_leaf("undesirable", self.undesirable)
+
+    def chosen_term(self, seen):
+        return self.desirable * jax.nn.sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
+
+    def rejected_term(self, seen):
+        return self.undesirable * jax.nn.sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
+
+
+@final
+@record
+class NcaPair(Objective):
+    """``-log σ(βa) - ½ log σ(-βa) - ½ log σ(-βb)``: noise-contrastive alignment of a pair (2402.05369)."""
+
+    name: ClassVar[str] = "nca_pair"
+    card: ClassVar[Card] = Card(
+        "-log σ(βa) - ½ log σ(-βa) - ½ log σ(-βb)", "none", Limit.OWN, "misfit shared by normalising", "2402.05369"
+    )
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    beta: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def chosen_term(self, seen):
+        scaled = self.beta * seen.log_ratio
+        return logistic(scaled) + 0.5 * logistic(-scaled)
+
+    def rejected_term(self, seen):
+        return 0.5 * logistic(-self.beta * seen.log_ratio)
+
+
+class _Bco(Objective):
+    """What BCO's dialects share: a classifier ``σ(β log(π/π_ref) - δ)`` between chosen and rejected responses."""
+
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    beta: Scalar
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio
+
+    def shift(self, seen) -> Scalar:
+        """``δ``."""
+        raise NotImplementedError
+
+    def chosen_term(self, seen):
+        return logistic(self.beta * seen.log_ratio - self.shift(seen))
+
+    def rejected_term(self, seen):
+        return logistic(self.shift(seen) - self.beta * seen.log_ratio)
+
+
+@final
+@record
+class BcoNone(_Bco):
+    """``-log σ(βa) - log σ(-βb)``: binary classifier optimisation without a shift (2404.04656)."""
+
+    name: ClassVar[str] = "bco[none]"
+    card: ClassVar[Card] = Card("-log σ(βa) - log σ(-βb)", "none", Limit.OWN, "misfit shared by normalising", "2404.04656")
+    beta: Scalar = 0.1
+
+    def shift(self, seen):
+        return 0.0
+
+
+@final
+@record
+class BcoBatch(_Bco):
+    """``-log σ(βa - δ) - log σ(-(βb - δ))``, ``δ`` the mean of ``βa`` and ``βb`` over the data at hand, no gradient (2404.04656).
+
+    The mean is taken per prompt, exactly over a population and over the drawn pairs of a sample; a sample's loss is then
+    not unbiased.
+    """
+
+    name: ClassVar[str] = "bco[batch]"
+    card: ClassVar[Card] = Card(
+        "-log σ(βa - δ) - log σ(δ - βb), δ = ½E[βa + βb]", "none", Limit.OWN, "misfit shared by normalising", "2404.04656"
+    )
+    centred: ClassVar[bool] = True
+    beta: Scalar = 0.1
+
+    def shift(self, seen):
+        return seen.baseline
+
+
+@final
+@record
+class BcoRunning(_Bco):
+    """``-log σ(βa - δ) - log σ(-(βb - δ))`` with a given ``δ`` (2404.04656).
+
+    Public code keeps a running mean of rewards over all steps so far; within one step it is a number, and this is that
+    step's loss.  At ``δ = -β log Σ π_ref (π_w/π_l)^{1/β}`` the minimiser on product data is DPO's (derived).
+    """
+
+    name: ClassVar[str] = "bco[running]"
+    card: ClassVar[Card] = Card(
+        "-log σ(βa - δ) - log σ(δ - βb), δ given", "none", Limit.OWN, "DPO's at one value of δ alone", "2404.04656"
+    )
+    beta: Scalar = 0.1
+    delta: Scalar = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checks.finite_leaf("delta", self.delta)
+
+    def shift(self, seen):
+        return self.delta
+
+
+@final
+@record
+class ApoZero(Objective):
+    """``1 - σ(βa) + σ(βb)``: chosen up, rejected down, each on its own (2408.06266)."""
+
+    name: ClassVar[str] = "apo_zero"
+    card: ClassVar[Card] = Card("1 - σ(βa) + σ(βb)", "none", Limit.NOWHERE, LOSERS, "2408.06266")
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    beta: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def chosen_term(self, seen):
+        return jax.nn.sigmoid(-self.beta * seen.log_ratio)
+
+    def rejected_term(self, seen):
+        return jax.nn.sigmoid(self.beta * seen.log_ratio)
+
+
+@final
+@record
+class ApoDown(Objective):
+    """``σ(βa) + 1 - σ(z)``: chosen down, rejected down further (2408.06266)."""
+
+    name: ClassVar[str] = "apo_down"
+    card: ClassVar[Card] = Card(
+        "β log(π/π_ref), and σ(βa)", "1 - σ(m)", Limit.NOWHERE, "all but one response lose their mass", "2408.06266"
+    )
+    convex: ClassVar[bool] = False
+    beta: Scalar = 0.1
+
+    def __post_init__(self) -> None:
+        checks.positive_leaf("beta", self.beta)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio
+
+    def link(self, margin):
+        return jax.nn.sigmoid(-margin)
+
+    def chosen_term(self, seen):
+        return jax.nn.sigmoid(self.beta * seen.log_ratio)
