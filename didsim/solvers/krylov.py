@@ -7,6 +7,7 @@ Laplacian once it is scaled by its diagonal, so few products are needed a step.
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -99,7 +100,7 @@ def _diagonal(objective: Objective, problem, sampler, labels, x: Float[Array, "p
 def _slope(method: Callable[[Responses], Array], seen: Responses) -> Array:
     """Derivative of an elementwise reward in the log-probability."""
     at = seen.log_policy
-    move = Responses(jnp.ones_like(at), *(jnp.zeros_like(at) for _ in range(4)))
+    move = replace(jax.tree.map(jnp.zeros_like, seen), log_policy=jnp.ones_like(at))
     return jax.jvp(method, (seen,), (move,))[1]
 
 
