@@ -10,6 +10,7 @@ policy's features enter relative to their plain mean over responses, so that add
 changes nothing.
 """
 
+from dataclasses import replace
 from typing import final
 
 import jax
@@ -18,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from didsim import checks
-from didsim.objectives import Objective, comparisons_for, loss, population, responses
+from didsim.objectives import Objective, Population, comparisons_for, loss, population, view
 from didsim.policies import Params, Policy, Table
 from didsim.preferences import Labels
 from didsim.records import record
@@ -85,7 +86,8 @@ def explain(
         `Explanation`.
 
     Raises:
-        ArgumentError: a step that is not positive, or a policy whose Jacobian has more than 2²⁶ entries.
+        ArgumentError: a step that is not positive, an objective that is no mean over pairs, or a policy whose Jacobian has
+            more than 2²⁶ entries.
 
     Example:
         >>> import jax.numpy as jnp
@@ -97,6 +99,10 @@ def explain(
         [ 0.4 -0.6 -0.1]
     """
     checks.positive_leaf("step", step)
+    if objective.batch_level:
+        raise checks.ArgumentError(
+            f"Argument `objective` must be a mean over pairs or responses, but {objective.name} sorts them."
+        )
     policy = Table() if policy is None else policy
     params = policy.init(problem.log_ref) if params is None else params
     _check_size(problem.log_ref, params)
@@ -164,16 +170,17 @@ def single_pair_rates(
 def _pulls(problem: Problem, objective: Objective, ordered: Float[Array, "prompts n n"], log_policy: Float[Array, "prompts n"]):
     """Pull of every (chosen, rejected) pair up on its chosen and down on its rejected response, and of single terms up."""
 
+    seen = view(objective, problem, log_policy, Population(ordered))
+
     def slope(part):
         """Derivative of a part in each response's own log-probability, which is all that it looks at."""
-        return jax.jvp(lambda free: part(responses(problem, free)), (log_policy,), (jnp.ones_like(log_policy),))[1]
+        return jax.jvp(lambda free: part(replace(seen, log_policy=free)), (log_policy,), (jnp.ones_like(log_policy),))[1]
 
     share = jnp.exp(problem.log_prompts)[:, None]
     single = ordered.sum(2) * slope(objective.chosen_term) + ordered.sum(1) * slope(objective.rejected_term)
     alone = -share * (single + slope(objective.policy_term))
     if not objective.paired:
         return jnp.zeros_like(ordered), jnp.zeros_like(ordered), alone
-    seen = responses(problem, log_policy)
     margin = objective.chosen_reward(seen)[:, :, None] - objective.rejected_reward(seen)[:, None, :]
     urge = -share[..., None] * ordered * jax.jvp(objective.link, (margin,), (jnp.ones_like(margin),))[1]
     return urge * slope(objective.chosen_reward)[:, :, None], urge * slope(objective.rejected_reward)[:, None, :], alone

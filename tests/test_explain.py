@@ -11,7 +11,7 @@ import didsim
 from didsim import explain as explaining
 from didsim import simplex
 from didsim.checks import ArgumentError
-from didsim.objectives import OBJECTIVES, Dpo
+from didsim.objectives import OBJECTIVES, Aot, Dpo
 from didsim.policies import ContextLinear, LogLinear, Table
 from didsim.preferences import AsShown, BradleyTerry
 from didsim.samplers import Joint, ReferencePairs, Uniform
@@ -38,7 +38,16 @@ def moved_params(policy):
     return start + 0.3 * jnp.asarray(np.random.default_rng(5).standard_normal(start.shape))
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+# One of each kind; the others are the same code with another formula.
+QUICK = ["dpo", "cdpo", "ipo[sum]", "hinge", "simpo", "cpo", "orpo", "dpop", "kto", "exo_pair", "sft", "rlhf", "bco[batch]"]
+EACH = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name, kind in OBJECTIVES.items()
+    if not kind.batch_level
+]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_parts_sum_to_the_derivative_for_every_objective(name):
     policy = POLICIES["log-linear"]
     params = moved_params(policy)
@@ -186,6 +195,7 @@ def test_many_responses_without_a_jacobian():
     ("call", "message"),
     [
         (lambda: explaining.explain(WORLD, Dpo(), Uniform(), BradleyTerry(), step=0.0), "`step` must be positive"),
+        (lambda: explaining.explain(WORLD, Aot(), Uniform(), BradleyTerry()), "`objective` must be a mean over pairs"),
         (
             lambda: explaining.explain(
                 didsim.problem(simplex.uniform(10_000), reward=jnp.zeros(10_000)), Dpo(), Uniform(), BradleyTerry()

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim import checks
-from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, responses
+from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, view
 from didsim.policies import Policy, Table
 from didsim.preferences import gather
 from didsim.records import record
@@ -65,8 +65,10 @@ class ProjectedGradient(GradientRule):
 
     def gradient(self, problem, objective, policy, params, compare):
         log_policy, pull_back = jax.vjp(lambda free: policy.log_probs(free, problem.log_ref), params)
-        seen = responses(problem, jax.lax.stop_gradient(log_policy))
-        pairs = _pairs(compare(seen.log_policy), policy, params, seen)
+        here = jax.lax.stop_gradient(log_policy)
+        comparisons = compare(here)
+        seen = view(objective, problem, here, comparisons)
+        pairs = _pairs(comparisons, policy, params, seen)
         weights = _projected_weights(objective, seen, pairs) + _slope(objective.policy_term, seen)
         return pull_back(jnp.exp(problem.log_prompts)[:, None] * weights)[0]
 
