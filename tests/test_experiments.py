@@ -21,6 +21,8 @@ SMALL = {
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
     "B2": {"n": "4", "cases": "2000", "grid": "5"},
     "B3": {"n": "12", "seeds": "4", "grid": "7", "best_of": "1,4,16"},
+    "B4": {"n": "8", "seeds": "8", "steps": "1500"},
+    "B6": {"n": "20", "seeds": "8", "pairs": "64", "sampled_steps": "800"},
 }
 
 

@@ -95,5 +95,21 @@ FIGURES: dict[str, Entry] = {
             "S8, S9",
             "b3_signal",
         ),
+        Entry(
+            "B4",
+            "conditioning",
+            "The sampler's Laplacian is the speed: a reference that is bad or very good costs condition number.",
+            "derived",
+            "S4",
+            "b4_conditioning",
+        ),
+        Entry(
+            "B6",
+            "samplers",
+            "Mix-R and Mix-P square the error every step, each at its own step; with sampled pairs all samplers end alike.",
+            "neighbour C (arXiv 2409.19605); rates derived",
+            "S4, S5",
+            "b6_samplers",
+        ),
     )
 }

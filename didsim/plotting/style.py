@@ -61,6 +61,16 @@ MEANING = {
     "reinforcing": BLUE,
     "smoothing": ORANGE,
     "projected-gradient DPO": RED,
+    "mix-R": ORANGE,
+    "mix-P": GREEN,
+    "mix-P*": PINK,
+    "mix-R, reward × 2": GREY,
+    "reference pairs": RED,
+    "on-policy": SKY,
+    "half uniform": PINK,
+    "best of 4 / reference": GREEN,
+    "E-optimal": BLACK,
+    "A-optimal": GREY,
 }
 BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 

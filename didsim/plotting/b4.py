@@ -1,0 +1,81 @@
+"""Picture of B4: λ₂ and κ against the reference's quality by sampler, and measured against predicted speed."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, GREY, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Top: smallest eigenvalue and condition number; below: errors of one world, and steps per e-fold of all."""
+    figure, (smallest, condition, descent, speed) = new_figure(4.8, [1.0, 1.0], rows=2)
+    _against_quality(smallest, data, "lambda_2", "λ₂ of the Hessian")
+    smallest.set_title("a  information of the slowest direction")
+    _against_quality(condition, data, "kappa", "κ = λ_max / λ₂")
+    condition.set_title("b  condition number")
+    _descent(descent, data)
+    _speed(speed, data)
+    return figure
+
+
+def _against_quality(ax: Axes, data: xr.Dataset, name: str, label: str) -> None:
+    skill, ends = data["skill"].values, []
+    for sampler in data["sampler"].values:
+        values = data[name].sel(sampler=sampler).transpose("seed", "skill").values
+        band(ax, skill, values, MEANING[str(sampler)], marker="o", markersize=2.5)
+        ends.append((float(np.median(values[:, -1])), str(sampler), MEANING[str(sampler)]))
+    ax.set_yscale("log")
+    ax.set_xlim(skill[0], skill[-1])
+    ax.set_xlabel("quality of π_ref: skill in log π_ref = skill · r + noise")
+    ax.set_ylabel(label)
+    end_labels(ax, float(skill[-1]), ends, gap=0.085)
+
+
+def _descent(ax: Axes, data: xr.Dataset) -> None:
+    """First world at the middle quality: error at every recorded step, and the predicted slope from where it is local."""
+    one = data.isel(skill=data.sizes["skill"] // 2, seed=0)
+    steps = data["step"].values
+    for sampler in data["sampler"].values:
+        size = one["size"].sel(sampler=sampler).values
+        seen = size > 1e-13
+        ax.plot(np.maximum(steps[seen], 0.7), size[seen], color=MEANING[str(sampler)])
+        rate = float(one["predicted_rate"].sel(sampler=sampler))
+        start = int(np.argmax(size < 0.3 * size[0]))
+        ahead = size[start] * rate ** (steps[start:] - steps[start])
+        shown = ahead > 1e-13
+        ax.plot(steps[start:][shown], ahead[shown], color=BLACK, linestyle="--", linewidth=0.9, zorder=3)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(0.7, steps[-1])
+    ax.set_ylim(1e-13, None)
+    ax.set_xlabel("step")
+    ax.set_ylabel("error of the logits  [nats]")
+    ax.set_title("c  one world, each sampler at its best step")
+    predicted_and_measured(ax, predicted="predicted rate")
+
+
+def _speed(ax: Axes, data: xr.Dataset) -> None:
+    reach = []
+    for sampler in data["sampler"].values:
+        one = data.sel(sampler=sampler)
+        x = -1.0 / np.log(one["predicted_rate"].values.ravel())
+        y = -1.0 / np.log(one["measured_rate"].values.ravel())
+        clear = one["separated"].values.ravel().astype(bool)
+        colour = MEANING[str(sampler)]
+        known = np.isfinite(y) & (y > 0)
+        ax.plot(x[known & ~clear], y[known & ~clear], "o", color=colour, markersize=2.5, markerfacecolor="none", alpha=0.5)
+        ax.plot(x[known & clear], y[known & clear], "o", color=colour, markersize=2.8, markeredgewidth=0)
+        reach += list(x[known]) + list(y[known])
+    span = np.array([min(reach) * 0.8, max(reach) * 1.25])
+    ax.plot(span, span, color=BLACK, linestyle="--", linewidth=0.9, zorder=0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(*span)
+    ax.set_ylim(*span)
+    ax.text(0.03, 0.92, "○ two slowest modes not yet apart", transform=ax.transAxes, fontsize=7, color=GREY)
+    ax.set_xlabel("predicted steps per e-fold, −1/log[(κ−1)/(κ+1)]")
+    ax.set_ylabel("measured steps per e-fold")
+    ax.set_title("d  predicted and measured speed, all runs")

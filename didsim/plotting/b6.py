@@ -1,0 +1,98 @@
+"""Picture of B6: errors against steps at the published and at each sampler's best step, orders, and the sampled plateau."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, GREY, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+
+FLOOR = 1e-16
+EXACT = ("uniform", "mix-R", "mix-P")
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Top: exact gradients at one step for all and at a step for each; below: order of convergence, sampled pairs."""
+    figure, (published, best, order, sampled) = new_figure(4.8, [1.0, 1.0], rows=2)
+    _descent(published, data, "published", 60)
+    published.set_title(f"a  exact, step {data.attrs['rate']:g} for all: all linear")
+    predicted_and_measured(published, loc="upper right", predicted="predicted rate", measured="median, 95 % of worlds")
+    _descent(best, data, "best", 14)
+    best.set_title("b  exact, each at its own best step")
+    _order(order, data)
+    _sampled(sampled, data)
+    return figure
+
+
+def _descent(ax: Axes, data: xr.Dataset, rule: str, last: int) -> None:
+    last = min(last, data.sizes["step"] - 1)
+    steps = data["step"].values[: last + 1]
+    ends = []
+    for name in EXACT:
+        one = data.sel(sampler=name, rule=rule).transpose("seed", "step", ...)
+        curve = np.maximum(one["error"].values[:, : last + 1], FLOOR)
+        band(ax, steps, curve, MEANING[name])
+        if rule == "published":
+            predicted = one["predicted_error"].values[:, : last + 1]
+            known = np.isfinite(predicted).mean(0) > 0.9
+            middle = np.nanmedian(np.where(np.isfinite(predicted), predicted, np.nan)[:, known], axis=0)
+            ax.plot(steps[known], np.maximum(middle, FLOOR), color=BLACK, linestyle="--", linewidth=0.9, zorder=3)
+        ends.append((float(np.median(curve[:, -1])), name, MEANING[name]))
+    ax.set_yscale("log")
+    ax.set_ylim(FLOOR, 10)
+    ax.set_xlim(0, last)
+    ax.set_xlabel("step")
+    ax.set_ylabel("mean |Δ(r − β log π)| over pairs")
+    end_labels(ax, float(last), ends)
+
+
+def _order(ax: Axes, data: xr.Dataset) -> None:
+    """Next error against error at each sampler's own step: slope 1 is linear, slope 2 quadratic convergence."""
+    for name in (*EXACT, "mix-R, reward × 2"):
+        size = data["size"].sel(sampler=name, rule="best").transpose("seed", "step").values
+        before, after = size[:, :-1].ravel(), size[:, 1:].ravel()
+        seen = (before < 3) & (after > 1e-14) & (before > 1e-8)
+        ax.plot(before[seen], after[seen], ".", color=MEANING[name], markersize=1.8, alpha=0.6, rasterized=True)
+        fitted = float(data["order"].sel(sampler=name, rule="best"))
+        place = [*EXACT, "mix-R, reward × 2"].index(name)
+        ax.text(
+            0.98,
+            0.32 - 0.085 * place,
+            f"{name}: {fitted:.2f}",
+            transform=ax.transAxes,
+            fontsize=7,
+            color=MEANING[name],
+            ha="right",
+        )
+    for slope, start in ((1, 0.35), (2, 0.25)):
+        reach = np.geomspace(1e-6, 0.3, 20)
+        ax.plot(reach, start * reach**slope, color=BLACK, linestyle="--", linewidth=0.9)
+        ax.annotate(f"slope {slope}", (2e-6, start * 2e-6**slope), textcoords="offset points", xytext=(2, -9), fontsize=7)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(1e-6, 4)
+    ax.set_ylim(1e-14, 40)
+    ax.set_xlabel("error of the logits  [nats]")
+    ax.set_ylabel("error after one more step")
+    ax.set_title("c  order of convergence, fitted slopes")
+
+
+def _sampled(ax: Axes, data: xr.Dataset) -> None:
+    moments = np.maximum(data["moment"].values, 0.7)
+    ends = []
+    for name in data["published"].values:
+        curve = data["sampled_error"].sel(published=name).transpose("trained", "moment").values
+        band(ax, moments, curve, MEANING[str(name)], linewidth=1.0)
+        ends.append((float(np.median(curve[:, -1])), str(name), MEANING[str(name)]))
+    plateau = float(data["plateau_predicted"])
+    ax.axhline(plateau, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.annotate("predicted, every sampler", (1.0, plateau), textcoords="offset points", xytext=(0, 4), fontsize=7, color=BLACK)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(moments[0], moments[-1])
+    ax.set_xlabel("step")
+    ax.set_ylabel("mean |Δ(r − β log π)| over pairs")
+    ax.set_title(f"d  {data.attrs['pairs']:,} sampled pairs a step, step {data.attrs['sampled_rate']:g}")
+    end_labels(ax, float(moments[-1]), ends, gap=0.075)
+    ax.grid(axis="y", color=GREY, linewidth=0.2, alpha=0.5)
