@@ -18,6 +18,7 @@ SMALL = {
     "A4": {"n": "6", "seeds": "3"},
     "A5": {"n": "8", "points": "6", "steps": "1500", "strayed": "4"},
     "A6": {"n": "64", "seeds": "2", "references": "3000", "trained_n": "8", "chosen_at": "0.0,0.5"},
+    "A7": {"n": "64", "seeds": "2", "samples": "32,128", "draws": "16384", "resamples": "50", "bootstrapped": "50"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
     "B2": {"n": "4", "cases": "2000", "grid": "5"},
     "B3": {"n": "12", "seeds": "4", "grid": "7", "best_of": "1,4,16"},
@@ -85,6 +86,26 @@ def test_spoiled_data_fails_the_verdicts(results):
     )  # fmt: skip
     failed = {v.name for v in module.verdicts(spoiled) if not v.ok}
     assert len(failed) == 6
+
+
+@pytest.mark.parametrize(
+    ("id", "module", "name", "spoil", "failures"),
+    [
+        ("A6", "a6_entropy", "sign_gap", lambda v: -v, 1),
+        ("A6", "a6_entropy", "slope", lambda v: -v, 2),
+        ("A6", "a6_entropy", "path_did", lambda v: v[..., ::-1], 1),
+        ("A6", "a6_entropy", "jsd_target", lambda v: v[::-1], 2),
+        ("A7", "a7_estimator", "tail_jackknife", lambda v: v[::-1], 2),
+        ("A7", "a7_estimator", "tail_b", lambda v: v - 3.0, 1),
+        ("A7", "a7_estimator", "pair_bias", lambda v: v[:, ::-1] * 0.0, 1),
+        ("A7", "a7_estimator", "token_error", lambda v: v + 0.1, 1),
+    ],
+)
+def test_spoiled_entropies_fail_the_verdicts(results, id, module, name, spoil, failures):
+    _, data, _ = results[id]
+    spoiled = data.assign({name: (data[name].dims, spoil(data[name].values))})
+    found = importlib.import_module(f"didsim.experiments.{module}").verdicts(spoiled)
+    assert sum(not v.ok for v in found) >= failures
 
 
 def test_verdicts_take_the_worst_and_never_pass_nan():

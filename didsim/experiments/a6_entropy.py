@@ -6,7 +6,6 @@ responses and many unlikely ones, low DID entropy goes with reinforcement as pap
 relation is reversed (D12).  Projected-gradient DPO keeps the chosen likelihood above DPO's, and pays with the target (D14).
 """
 
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -224,8 +223,9 @@ def _watch(problem: Problem, objective: Objective, log_policy: Float[Array, "pro
 def _projection(settings: Config) -> xr.Dataset:
     """Where DPO and projected-gradient DPO end when chosen responses come from further and further towards π*."""
     seeds = range(settings.seed, settings.seed + settings.seeds)
+    world = RandomTarget(settings.trained_n, 1, settings.trained_scale, settings.trained_scale, settings.beta)
     base = Run(
-        RandomTarget(settings.trained_n, 1, settings.trained_scale, settings.trained_scale, settings.beta),
+        world,
         Dpo(settings.beta),
         optimiser=Adam(settings.learning_rate, decay="cosine"),
         steps=settings.steps,
@@ -234,7 +234,7 @@ def _projection(settings: Config) -> xr.Dataset:
     )
     rules = {"DPO": Plain(), "projected-gradient DPO": ProjectedGradient()}
     data = sweep(base, {"rule": rules, "world.chosen_at": list(settings.chosen_at)}, seeds=seeds)
-    worlds = drawn_worlds(replace(base, world=replace(base.world, chosen_at=0.0)), seeds)
+    worlds = drawn_worlds(base, seeds)
     at = jnp.asarray(settings.chosen_at)[:, None]
     predicted = jax.jit(did.path_slope)(worlds.log_ref, worlds.log_target, at)
     kept = (

@@ -72,6 +72,14 @@ FIGURES: dict[str, Entry] = {
             "a6_entropy",
         ),
         Entry(
+            "A7",
+            "entropy-estimator",
+            "K = 32 draws are enough for one token, not for long sequences, nor to tell which of two updates has the lower DID entropy.",
+            "paper A (arXiv 2505.23761)",
+            "D13",
+            "a7_estimator",
+        ),
+        Entry(
             "B1",
             "support",
             "What the sampler never shows together, training cannot determine.",

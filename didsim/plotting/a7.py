@@ -1,0 +1,145 @@
+"""Picture of A7: error, coverage and diagnostics of the estimated DID entropy against K, and what K = 32 decides."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, GREY, MEANING, new_figure, styled
+
+PAPER = 32
+TAILS = ("mild", "moderate", "heavy")
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Top: bias, spread, coverage; below: the weights, growing sequences, and the comparison of two updates."""
+    figure, axes = new_figure(4.9, [1.0, 1.0, 1.0], rows=2)
+    noise = 2.0 * data["tail_sd"].mean("seed") / np.sqrt(data["replicates"] * data.sizes["seed"])
+    bias = abs(data["tail_bias"].mean("seed"))
+    _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
+    axes[0].set_ylim(3e-4, 20)
+    axes[0].text(0.97, 0.93, "points within noise left out", transform=axes[0].transAxes, fontsize=6.5, color=GREY, ha="right")
+    axes[0].set_ylabel("|bias|  [nats]")
+    axes[0].set_title("a  bias: dashed first order")
+    _moment(axes[1], data, data["tail_sd"].mean("seed"), np.sqrt(data["tail_v"].mean("seed") / data["k"]))
+    axes[1].set_ylim(1e-3, 20)
+    _tail_key(axes[1], data)
+    axes[1].set_ylabel("standard deviation  [nats]")
+    axes[1].set_title("b  spread: dashed first order")
+    _coverage(axes[2], data)
+    _weights(axes[3], data)
+    _lengths(axes[4], data)
+    _comparison(axes[5], data)
+    return figure
+
+
+def _k_axis(ax: Axes, data: xr.Dataset) -> None:
+    k = data["k"].values
+    ax.set_xscale("log", base=2)
+    ticks = [value for value in (8, 32, 128, 512, 4096) if k[0] <= value <= k[-1]]
+    ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
+    ax.axvline(PAPER, color=GREY, linewidth=0.4, zorder=0)
+    ax.set_xlabel("K draws")
+
+
+def _moment(ax: Axes, data: xr.Dataset, measured: xr.DataArray, predicted: xr.DataArray) -> None:
+    _k_axis(ax, data)
+    ax.set_yscale("log")
+    k = data["k"].values
+    for tail in TAILS:
+        values = measured.sel(tail=tail).values
+        ax.plot(k, values, color=MEANING[tail], marker="o")
+        ax.plot(k, predicted.sel(tail=tail).values, color=MEANING[tail], linestyle="--", linewidth=0.9)
+
+
+def _tail_key(ax: Axes, data: xr.Dataset) -> None:
+    """Names of the three worlds with their weights' second moment, as coloured text."""
+    for line, tail in enumerate(TAILS):
+        moment = float(data["tail_second_moment"].sel(tail=tail).mean())
+        ax.text(
+            0.04, 0.20 - 0.085 * line, f"{tail}: 1+χ² = {moment:.3g}", transform=ax.transAxes, fontsize=7, color=MEANING[tail],
+            ha="left", va="top",
+        )  # fmt: skip
+
+
+def _coverage(ax: Axes, data: xr.Dataset) -> None:
+    _k_axis(ax, data)
+    k, level = data["k"].values, data.attrs["level"]
+    error = 1.96 * np.sqrt(level * (1 - level) / (data["replicates"].values * data.sizes["seed"]))
+    ax.fill_between(k, level - error, level + error, color=GREY, alpha=0.3, linewidth=0)
+    ax.axhline(level, color=BLACK, linestyle="--", linewidth=0.9)
+    for tail in TAILS:
+        for method, mark, width in (("jackknife", "o", 1.4), ("delta", "s", 0.6), ("bootstrap", "^", 0.6)):
+            share = data[f"tail_{method}"].sel(tail=tail).mean("seed").values
+            ax.plot(k, share, color=MEANING[tail], marker=mark, linewidth=width, markersize=3 if method == "jackknife" else 2.2)
+    for line, method in enumerate(("▲ bootstrap", "■ delta", "● jackknife")):
+        ax.text(0.97, 0.03 + 0.08 * line, method, transform=ax.transAxes, fontsize=7, color=GREY, ha="right")
+    ax.set_ylim(top=1.0)
+    ax.set_ylabel("coverage of 95 % intervals")
+    ax.set_title("c  coverage")
+
+
+def _weights(ax: Axes, data: xr.Dataset) -> None:
+    """Tail shape against its limit, and the effective share of the draws."""
+    _k_axis(ax, data)
+    k = data["k"].values
+    share = ax.twinx()
+    for tail in TAILS:
+        ax.plot(k, data["tail_shape"].sel(tail=tail).mean("seed").values, color=MEANING[tail], marker="o")
+        effective = 1.0 / data["tail_draws_per_effective"].sel(tail=tail).mean("seed").values
+        share.plot(k, effective, color=MEANING[tail], linestyle=":", linewidth=1.0)
+    ax.plot(k, data["shape_limit"].values, color=BLACK, linestyle="--", linewidth=0.9)
+    at = int(np.argmin(np.abs(k - 128)))
+    ax.annotate("trust limit", (k[at], data["shape_limit"].values[at]), textcoords="offset points", xytext=(4, -10), fontsize=7)
+    ax.set_ylim(0, 1.05)
+    share.set_ylim(0, 1.05)
+    share.spines["right"].set_visible(True)
+    share.set_ylabel("ESS ÷ K, dotted")
+    ax.set_ylabel("tail shape k̂, solid")
+    ax.set_title("d  what the weights tell")
+
+
+def _lengths(ax: Axes, data: xr.Dataset) -> None:
+    """Root-mean-square error at K = 32 against sequence length, for three entropies."""
+    length = data["length"].values
+    at = data.sel(k=PAPER)
+    for name, below in (("sequence", False), ("normalised", True), ("token", False)):
+        error = at[f"{name}_error"].mean("seed").values
+        ax.plot(length, np.where(error > 1e-12, error, np.nan), color=MEANING[name], marker="o")
+        text = {"sequence": "sequence-level", "normalised": "length-normalised law", "token": "token-level, per token"}[name]
+        ax.annotate(
+            text, (length[-1], error[-1]), textcoords="offset points", xytext=(0, -14 if below else 12), ha="right", fontsize=7,
+            color=MEANING[name],
+        )  # fmt: skip
+    first = np.sqrt(at["sequence_v"].mean("seed") / PAPER + (at["sequence_b"].mean("seed") / PAPER) ** 2).values
+    ax.plot(length, first, color=MEANING["sequence"], linestyle="--", linewidth=0.9)
+    ax.set_yscale("log")
+    ax.set_ylim(1e-3, 20)
+    ax.set_xticks(length)
+    ax.set_xlabel("tokens per response")
+    ax.set_ylabel("root-mean-square error  [nats]")
+    ax.set_title("e  K = 32; dashed first order")
+
+
+def _comparison(ax: Axes, data: xr.Dataset) -> None:
+    """Mean estimate of H(q₊) - H(q₋), plain and corrected by the jackknife, beside the truth."""
+    _k_axis(ax, data)
+    k = data["k"].values
+    truth = data["pair_exact"].mean("seed")
+    exact = truth.sel(sign=1) - truth.sel(sign=-1)
+    for kind in ("right-skewed", "unskewed", "left-skewed"):
+        for name, line in (("pair_bias", "-"), ("pair_corrected_bias", ":")):
+            off = data[name].mean("seed").sel(kind=kind)
+            ax.plot(
+                k, exact.sel(kind=kind).values + (off.sel(sign=1) - off.sel(sign=-1)).values, color=MEANING[kind], linestyle=line
+            )
+        ax.axhline(float(exact.sel(kind=kind)), color=MEANING[kind], linestyle="--", linewidth=0.8)
+    reach = 4.0 * float(abs(exact).max())
+    ax.set_ylim(-2.2 * reach, reach)
+    for line, kind in enumerate(("left-skewed", "unskewed", "right-skewed")):
+        ax.text(0.97, 0.27 - 0.085 * line, kind, transform=ax.transAxes, fontsize=7, color=MEANING[kind], ha="right")
+    ax.text(0.97, 0.93, "solid plain, dotted corrected", transform=ax.transAxes, fontsize=6.5, color=GREY, ha="right")
+    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.set_ylabel("estimated H(q₊) − H(q₋)  [nats]")
+    ax.set_title("f  which has more? dashed: truth")
