@@ -76,8 +76,8 @@ def run(settings: Config) -> xr.Dataset:
     worlds = {**_tails(random, settings), **_temperatures(random, settings)}
     sequences, token = _sequences(random, settings)
     worlds |= sequences
-    names = list(worlds)
-    log_proposal, ratio = (np.concatenate([worlds[name][at].reshape(-1, settings.n) for name in names]) for at in (1, 2))
+    log_proposal = np.concatenate([laws.reshape(-1, settings.n) for _, laws, _ in worlds.values()])
+    ratio = np.concatenate([ratios.reshape(-1, settings.n) for _, _, ratios in worlds.values()])
     theory = _theory(jnp.asarray(log_proposal), jnp.asarray(ratio))
     key = jax.random.key(settings.seed)
     rows = []

@@ -74,7 +74,7 @@ FIGURES: dict[str, Entry] = {
         Entry(
             "A7",
             "entropy-estimator",
-            "K = 32 draws suffice where weights are even, not for long sequences, nor to tell which update has the lower DID entropy.",
+            "K = 32 draws do for even weights, not for long sequences, nor to tell which update has the lower DID entropy.",
             "paper A (arXiv 2505.23761)",
             "D13",
             "a7_estimator",

@@ -19,10 +19,11 @@ def draw(data: xr.Dataset) -> Figure:
     bias = abs(data["tail_bias"].mean("seed"))
     _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
     axes[0].set_ylim(3e-4, 20)
-    axes[0].text(0.97, 0.93, "points within noise left out", transform=axes[0].transAxes, fontsize=6.5, color=GREY, ha="right")
+    note = "points within\nnoise left out"
+    axes[0].text(0.97, 0.97, note, transform=axes[0].transAxes, fontsize=6.5, color=GREY, ha="right", va="top")
     axes[0].set_ylabel("|bias|  [nats]")
     axes[0].set_title("a  bias: dashed first order")
-    _moment(axes[1], data, data["tail_sd"].mean("seed"), np.sqrt(data["tail_v"].mean("seed") / data["k"]))
+    _moment(axes[1], data, data["tail_sd"].mean("seed"), (data["tail_v"].mean("seed") / data["k"]) ** 0.5)
     axes[1].set_ylim(1e-3, 20)
     _tail_key(axes[1], data)
     axes[1].set_ylabel("standard deviation  [nats]")
@@ -58,7 +59,7 @@ def _tail_key(ax: Axes, data: xr.Dataset) -> None:
     for line, tail in enumerate(TAILS):
         moment = float(data["tail_second_moment"].sel(tail=tail).mean())
         ax.text(
-            0.04, 0.20 - 0.085 * line, f"{tail}: 1+χ² = {moment:.3g}", transform=ax.transAxes, fontsize=7, color=MEANING[tail],
+            0.04, 0.24 - 0.085 * line, f"{tail}: 1+χ² = {moment:.3g}", transform=ax.transAxes, fontsize=7, color=MEANING[tail],
             ha="left", va="top",
         )  # fmt: skip
 
@@ -104,15 +105,12 @@ def _lengths(ax: Axes, data: xr.Dataset) -> None:
     """Root-mean-square error at K = 32 against sequence length, for three entropies."""
     length = data["length"].values
     at = data.sel(k=PAPER)
-    for name, below in (("sequence", False), ("normalised", True), ("token", False)):
+    texts = {"sequence": "sequence-level", "normalised": "length-normalised law", "token": "token-level, per token"}
+    for (name, text), height in zip(texts.items(), (0.56, 0.48, 0.27), strict=True):
         error = at[f"{name}_error"].mean("seed").values
         ax.plot(length, np.where(error > 1e-12, error, np.nan), color=MEANING[name], marker="o")
-        text = {"sequence": "sequence-level", "normalised": "length-normalised law", "token": "token-level, per token"}[name]
-        ax.annotate(
-            text, (length[-1], error[-1]), textcoords="offset points", xytext=(0, -14 if below else 12), ha="right", fontsize=7,
-            color=MEANING[name],
-        )  # fmt: skip
-    first = np.sqrt(at["sequence_v"].mean("seed") / PAPER + (at["sequence_b"].mean("seed") / PAPER) ** 2).values
+        ax.text(0.97, height, text, transform=ax.transAxes, fontsize=7, color=MEANING[name], ha="right")
+    first = ((at["sequence_v"].mean("seed") / PAPER + (at["sequence_b"].mean("seed") / PAPER) ** 2) ** 0.5).values
     ax.plot(length, first, color=MEANING["sequence"], linestyle="--", linewidth=0.9)
     ax.set_yscale("log")
     ax.set_ylim(1e-3, 20)
@@ -139,7 +137,8 @@ def _comparison(ax: Axes, data: xr.Dataset) -> None:
     ax.set_ylim(-2.2 * reach, reach)
     for line, kind in enumerate(("left-skewed", "unskewed", "right-skewed")):
         ax.text(0.97, 0.27 - 0.085 * line, kind, transform=ax.transAxes, fontsize=7, color=MEANING[kind], ha="right")
-    ax.text(0.97, 0.93, "solid plain, dotted corrected", transform=ax.transAxes, fontsize=6.5, color=GREY, ha="right")
+    note = "solid plain, dotted\ncorrected, dashed truth"
+    ax.text(0.97, 0.98, note, transform=ax.transAxes, fontsize=6.5, color=GREY, ha="right", va="top")
     ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
     ax.set_ylabel("estimated H(q₊) − H(q₋)  [nats]")
-    ax.set_title("f  which has more? dashed: truth")
+    ax.set_title("f  sharpening − flattening")
