@@ -16,6 +16,7 @@ from didsim.bench import command as bench_command
 from didsim.bench.c_kernel import FORMS, MISSING, compile_kernel
 from didsim.dynamics import execute, run_key
 from didsim.plotting import bench as picture
+from didsim.worlds import RandomReward
 
 KEYS = ["name", "ours_s", "rival_s", "ratio", "note"]
 PROMISED = {
@@ -110,6 +111,24 @@ def test_the_gradient_measured_is_the_population_gradient(n):
     np.testing.assert_allclose(np.asarray(gradient(logits, problem, comparisons))[0], slope, atol=tolerance(condition=4))
 
 
+def test_published_loop_agrees_with_a_compiled_run():
+    """Same laws and metrics at every step; with another rate they differ."""
+    torch = torch_loop.torch_module()
+    if torch is None:
+        pytest.skip(f"{torch_loop.MISSING}: its loop cannot be compared; pip install torch")
+    problems = jax.vmap(RandomReward(5, beta=training.PUBLISHED_BETA).draw)(jax.random.split(jax.random.key(0), 2))
+    rewards = torch.from_numpy(np.array(problems.reward)[:, 0])
+    settings = {"beta": training.PUBLISHED_BETA, "learning_rate": training.PUBLISHED_RATE}
+    final, values, errors = torch_loop.train_as_published(torch, rewards, steps=8, **settings)
+    ours = jax.jit(jax.vmap(lambda problem: execute(training.published_run(problem, 8), run_key(0))))(problems)
+    assert ours.metrics["value"].shape == (2, 9)
+    np.testing.assert_allclose(ours.log_policy[:, 0], final, atol=tolerance(condition=1e3))
+    np.testing.assert_allclose(ours.metrics["value"][:, :8], values, rtol=1e-5)  # the loop records in single precision
+    np.testing.assert_allclose(ours.metrics["error"][:, :8], errors, rtol=1e-4, atol=1e-6)
+    wrong, _, _ = torch_loop.train_as_published(torch, rewards, steps=8, **{**settings, "learning_rate": 9.0})
+    assert np.abs(np.asarray(wrong) - ours.log_policy[:, 0]).max() > 1e-3
+
+
 def test_torch_loop_agrees_with_a_compiled_run():
     torch = torch_loop.torch_module()
     if torch is None:
@@ -118,7 +137,7 @@ def test_torch_loop_agrees_with_a_compiled_run():
     tensors = [torch.from_numpy(np.array(array)) for array in training.torch_arrays(problems)]
     settings = {"beta": training.BETA, "learning_rate": training.LEARNING_RATE, "steps": steps}
     batched, _ = torch_loop.train(torch, *tensors, **settings)
-    run = jax.jit(lambda problem: execute(training.training_run(problem, steps), run_key(0)))
+    run = jax.jit(lambda problem: execute(training.tight_run(problem, steps), run_key(0)))
     for place in range(3):
         ours = run(training.lane(problems, place))
         single, losses = torch_loop.train(torch, *(tensor[place] for tensor in tensors), **settings)

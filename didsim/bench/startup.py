@@ -14,9 +14,9 @@ IMPORT = "from didsim import solve, sweep, train"  # the names load on first use
 COMPILE = """
 import time, jax
 jax.config.update("jax_enable_x64", True)
-from didsim.bench.training import lane, training_run, worlds
+from didsim.bench.training import lane, tight_run, worlds
 from didsim.dynamics import execute, run_key
-run, key = training_run(lane(worlds(1), 0)), run_key(0)
+run, key = tight_run(lane(worlds(1), 0)), run_key(0)
 jax.block_until_ready(run)
 began = time.perf_counter()
 jax.jit(execute).lower(run, key).compile()

@@ -1,4 +1,8 @@
-"""What does training take the way scripts are usually written: a PyTorch loop, one optimiser step at a time?"""
+"""What does training take the way scripts are usually written: a PyTorch loop, one optimiser step at a time?
+
+Twice: as the published bandit script of neighbour C (arXiv 2409.19605) does it, which computes at every step the pair laws
+of all its samplers, two metrics and a check for infinities beside the loss; and tightly, the loss alone.
+"""
 
 import importlib
 import importlib.util
@@ -51,8 +55,56 @@ def train(
     return functional.log_softmax(logits, dim=-1).detach(), losses
 
 
-def timed(torch: Any, arrays: tuple[np.ndarray, ...], *, steps: int, **settings: Any) -> dict[str, Callable[[], object]]:
-    """The loop on one thread and on as many as PyTorch takes by itself, without a choice that is hopeless here and now.
+def train_as_published(torch: Any, rewards: Any, *, beta: float, learning_rate: float, steps: int) -> tuple[Any, Any, Any]:
+    """Neighbour C's exact setting with its uniform sampler: uniform reference, soft labels, plain gradient descent.
+
+    Args:
+        torch: the module.
+        rewards: tensor (runs, n), true rewards; a batch trains all runs at once.
+        beta: inverse temperature of the implicit reward.
+        learning_rate: of gradient descent.
+        steps: how many.
+
+    Returns:
+        Final log-policies (runs, n), and value and mean margin error at every step, both (runs, steps).
+    """
+    functional, (runs, n) = torch.nn.functional, rewards.shape
+    logits = torch.nn.Parameter(torch.zeros_like(rewards))
+    optimiser = torch.optim.SGD([logits], lr=learning_rate * runs)
+    cap = 2.0 + 2.0 * torch.cosh(rewards.max() - rewards.min()).item()
+    values, errors = torch.zeros(runs, steps), torch.zeros(runs, steps)
+
+    def gaps(scores: Any) -> Any:
+        return scores.unsqueeze(2) - scores.unsqueeze(1)
+
+    def mixed(scores: Any, cap: float = float("inf")) -> Any:
+        weight = 1.0 / (torch.sigmoid(gaps(scores)) * torch.sigmoid(-gaps(scores)))
+        weight = torch.clamp(weight, max=cap)
+        return weight / weight.sum(dim=(1, 2), keepdim=True)
+
+    for step in range(steps):
+        optimiser.zero_grad()
+        law, log_policy = torch.softmax(logits, -1), functional.log_softmax(logits, -1)
+        implicit = beta * log_policy.detach()
+        _ = mixed(rewards), mixed(implicit), mixed(implicit, cap)
+        _ = torch.softmax(-beta * logits.detach(), -1), torch.softmax(beta * logits.detach(), -1)
+        values[:, step] = ((rewards - implicit) * law.detach()).sum(-1)
+        errors[:, step] = gaps(rewards - implicit).abs().mean(dim=(1, 2))
+        uniform = torch.ones_like(law) / n
+        first_wins, margin = torch.sigmoid(gaps(rewards)), beta * gaps(log_policy)
+        item = first_wins * functional.logsigmoid(margin) + (1 - first_wins) * functional.logsigmoid(-margin)
+        if torch.isinf(item).any():
+            raise FloatingPointError("infinite loss")
+        loss = -(item * uniform.unsqueeze(2) * uniform.unsqueeze(1)).sum(dim=(1, 2)).mean()
+        loss.backward()
+        optimiser.step()
+    return functional.log_softmax(logits, -1).detach(), values, errors
+
+
+def timed(
+    torch: Any, loop: Callable[..., object], arrays: tuple[np.ndarray, ...], *, steps: int, **settings: Any
+) -> dict[str, Callable[[], object]]:
+    """A loop on one thread and on as many as PyTorch takes by itself, without a choice that is hopeless here and now.
 
     Small tensors are often faster on one thread, and where others use the machine, several can take a hundred times longer.
     """
@@ -63,7 +115,7 @@ def timed(torch: Any, arrays: tuple[np.ndarray, ...], *, steps: int, **settings:
         def call() -> object:
             torch.set_num_threads(count)
             try:
-                return train(torch, *tensors, steps=steps, **settings)
+                return loop(torch, *tensors, steps=steps, **settings)
             finally:
                 torch.set_num_threads(default)
 

@@ -6,32 +6,59 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from didsim.bench import torch_loop
 from didsim.bench.pairs import blocking, rival_seconds
 from didsim.bench.timing import Row, fastest
-from didsim.dynamics import Adam, Run, execute, run_key
+from didsim.dynamics import Adam, Run, Sgd, execute, run_key
 from didsim.objectives import Dpo, loss
+from didsim.preferences import BradleyTerry
+from didsim.samplers import Uniform
 from didsim.sweeps import sweep
-from didsim.worlds import Given, Problem, RandomTarget
+from didsim.worlds import Given, Problem, RandomReward, RandomTarget
 
 N = 20
 STEPS = 100
 BATCH = 64
 BETA, LEARNING_RATE = 0.5, 0.02
+PUBLISHED_BETA, PUBLISHED_RATE = 3.0, 10.0  # neighbour C's exact setting
 WIDTH = 1000  # lanes per block of the sweeps
 
 
 def loss_alone(problem: Problem, objective: Any, log_policy: Any, comparisons: Any) -> dict[str, Any]:
-    """The only metric that the PyTorch loop records as well."""
+    """The only metric that the tight PyTorch loop records as well."""
     return {"loss": loss(objective, problem, log_policy, comparisons)}
 
 
-def training_run(problem: Problem, steps: int = STEPS) -> Run:
-    """The run that the PyTorch loop does too: exact gradients over all pairs, Adam."""
+def published_metrics(problem: Problem, objective: Any, log_policy: Any, comparisons: Any) -> dict[str, Any]:
+    """The two metrics of neighbour C's script: value, and mean error of the implicit margins."""
+    excess = problem.reward - problem.beta * log_policy
+    return {
+        "value": jnp.sum(jnp.exp(log_policy) * excess),
+        "error": jnp.mean(jnp.abs(excess[:, :, None] - excess[:, None, :])),
+    }
+
+
+def tight_run(problem: Problem, steps: int = STEPS) -> Run:
+    """The run that the tight PyTorch loop does too: exact gradients over all pairs, Adam."""
     optimiser = Adam(learning_rate=LEARNING_RATE)
     return Run(Given(problem), Dpo(beta=BETA), optimiser=optimiser, steps=steps, records=2, metrics=loss_alone)
+
+
+def published_run(problem: Problem, steps: int = STEPS) -> Run:
+    """Neighbour C's exact setting with its uniform sampler, both metrics recorded at every step."""
+    return Run(
+        Given(problem),
+        Dpo(beta=PUBLISHED_BETA),
+        Uniform(),
+        BradleyTerry(),
+        optimiser=Sgd(PUBLISHED_RATE),
+        steps=steps,
+        records=30 * steps,
+        metrics=published_metrics,
+    )
 
 
 def worlds(runs: int, n: int = N) -> Problem:
@@ -45,34 +72,57 @@ def lane(problems: Problem, place: int) -> Problem:
 
 
 def torch_arrays(problems: Problem) -> tuple[np.ndarray, ...]:
-    """What the PyTorch loop needs, shape (runs, n)."""
+    """What the tight PyTorch loop needs, shape (runs, n)."""
     return tuple(np.asarray(law)[:, 0] for law in (problems.log_ref, problems.log_chosen, problems.log_rejected))
 
 
 def torch_rows(seconds: float) -> list[Row]:
-    """One run and a batch against PyTorch, in its default float32 and in float64."""
+    """One run and a batch against PyTorch: the published script's loop and a tight one, in float32 and float64."""
     rows = []
     for double in (False, True):
         with jax.enable_x64(double):
-            problems, key, kind = worlds(BATCH), run_key(0), "float64" if double else "float32"
-            one = blocking(jax.jit(execute), training_run(lane(problems, 0)), key)
-            single = tuple(array[0] for array in torch_arrays(problems))
-            rows.append(_torch_row("single_run_vs_torch", one, single, f"N={N}, {STEPS} exact steps, one run", kind, seconds))
-            batched = jax.jit(jax.vmap(lambda problem, key: execute(training_run(problem), key), in_axes=(0, None)))
-            many, note = blocking(batched, problems, key), f"N={N}, {STEPS} exact steps, {BATCH} runs"
-            rows.append(_torch_row("batched_runs_vs_torch", many, torch_arrays(problems), note, kind, seconds))
+            rows += _published_rows(seconds, double) + _tight_rows(seconds, double)
     return rows
 
 
-def _torch_row(name: str, ours: Any, arrays: tuple[np.ndarray, ...], note: str, kind: str, seconds: float) -> Row:
+def _published_rows(seconds: float, double: bool) -> list[Row]:
+    problems = jax.jit(jax.vmap(RandomReward(N, beta=PUBLISHED_BETA).draw))(jax.random.split(jax.random.key(0), BATCH))
+    rewards = np.asarray(problems.reward)[:, 0]
+    settings = {"beta": PUBLISHED_BETA, "learning_rate": PUBLISHED_RATE, "loop": torch_loop.train_as_published}
+    what = f"N={N}, {STEPS} exact steps as neighbour C's script takes and records them"
+    return _pair_of_rows("vs_torch", published_run, problems, ((rewards[:1],), (rewards,)), settings, what, seconds, double)
+
+
+def _tight_rows(seconds: float, double: bool) -> list[Row]:
+    problems = worlds(BATCH)
+    arrays = torch_arrays(problems)
+    settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "loop": torch_loop.train}
+    one = tuple(array[:1] for array in arrays)
+    what = f"N={N}, {STEPS} exact Adam steps and nothing else"
+    return _pair_of_rows("vs_tight_torch", tight_run, problems, (one, arrays), settings, what, seconds, double)
+
+
+def _pair_of_rows(name, run, problems: Problem, arrays, settings: dict, what: str, seconds: float, double: bool) -> list[Row]:
+    """Row for one run and row for the batch."""
+    key, kind, end = run_key(0), "float64" if double else "float32", "_float64" if double else ""
+    one = blocking(jax.jit(execute), run(lane(problems, 0)), key)
+    batched = jax.jit(jax.vmap(lambda problem, key: execute(run(problem), key), in_axes=(0, None)))
+    many = blocking(batched, problems, key)
+    return [
+        _torch_row(f"single_run_{name}{end}", one, arrays[0], settings, f"{what}, one run, {kind}", seconds),
+        _torch_row(f"batched_runs_{name}{end}", many, arrays[1], settings, f"{what}, {BATCH} runs, {kind}", seconds),
+    ]
+
+
+def _torch_row(name: str, ours: Any, arrays: tuple[np.ndarray, ...], settings: dict, note: str, seconds: float) -> Row:
     took, why = None, f"; {torch_loop.MISSING}"
     calls = {"ours": ours}
     if (torch := torch_loop.torch_module()) is not None:
-        calls |= torch_loop.timed(torch, arrays, beta=BETA, learning_rate=LEARNING_RATE, steps=STEPS)
+        calls |= torch_loop.timed(torch, arrays=arrays, steps=STEPS, **settings)
     best = fastest(calls, seconds)
     if torch is not None:
         took, why = rival_seconds(best, "PyTorch")
-    return Row(name + ("_float64" if kind == "float64" else ""), best["ours"], took, f"{note}, {kind}{why}")
+    return Row(name, best["ours"], took, note + why)
 
 
 def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[Row], dict[str, dict[int, float]]]:
@@ -87,7 +137,7 @@ def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[
         curves["didsim"][count] = _seconds(call, seconds if count <= WIDTH else 0.0) / count
         if torch is not None and count <= WIDTH:
             settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "steps": steps}
-            best = fastest(torch_loop.timed(torch, torch_arrays(worlds(count)), **settings), seconds / 4)
+            best = fastest(torch_loop.timed(torch, torch_loop.train, torch_arrays(worlds(count)), **settings), seconds / 4)
             curves["PyTorch"][count] = min(best.values()) / count
     note = f"N={N}, {steps} exact steps, float64, seconds per run"
     rows = []

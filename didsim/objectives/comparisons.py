@@ -34,11 +34,11 @@ class Population(Comparisons):
 
     def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
         if as_sum is not None and all(term.kernel == "log_sigmoid" for term in as_sum.terms):
-            return sum(
-                term.scale
-                * expected_log_sigmoid(self.ordered, term.sign * chosen_reward + term.shift, term.sign * rejected_reward)
-                for term in as_sum.terms
-            )
+            total = jnp.zeros(chosen_reward.shape[:-1], chosen_reward.dtype)
+            for term in as_sum.terms:
+                first, second = term.sign * chosen_reward + term.shift, term.sign * rejected_reward
+                total = total + term.scale * expected_log_sigmoid(self.ordered, first, second)
+            return total
         return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
 
     def mean_chosen(self, values):
