@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install -qq --no-compile -c constraints.txt
+# Nearly all of the tests' time is compilation on one core each: one process per core, a file's tests together.
+PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
 
 .DELETE_ON_ERROR:
@@ -20,10 +22,10 @@ reproduce: $(VENV)/.run-ready  ## draw the figures into figures/ and check their
 	@$(BIN)/didsim reproduce --out figures --overwrite $(ARGS)
 
 test: $(VENV)/.dev-ready  ## run the quick tests
-	@$(BIN)/pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
-	@$(BIN)/pytest -m "slow or not slow" $(ARGS)
+	@$(PYTEST) -m "slow or not slow" $(ARGS)
 
 lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/ruff check .
@@ -41,7 +43,7 @@ lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@mv constraints.tmp constraints.txt
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .benchmarks build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
 	find didsim tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps below are newer than both files exactly when .venv agrees with them.

@@ -34,6 +34,8 @@ class Reproduce:
     """Double precision, or single with --no-x64."""
     overwrite: bool = False
     """Replace figures that are there already."""
+    jobs: int | None = None
+    """Figures drawn side by side, each in a process of its own; as many as there are cores."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from didsim.bench.command import bench
 from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
 from didsim.experiments.catalogue import FIGURES
-from didsim.experiments.reproduce import Outcome, make, plan, prepare_folder, write_summary
+from didsim.experiments.reproduce import Outcome, make_all, plan, prepare_folder, write_summary
 from didsim.solvers import Status
 
 
@@ -35,7 +35,7 @@ def run(command: Any) -> int:
 
 
 def reproduce(command: Any) -> int:
-    """Draws the figures one by one, prints the verdicts, writes the summary after each."""
+    """Draws the figures, writes the summary after each, prints the verdicts."""
     settings = [text for group in command.set for text in group]
     jobs = plan(command.ids, fast=command.fast, settings=settings, seed=command.seed)
     prepare_folder(command.out, jobs, overwrite=command.overwrite)
@@ -44,11 +44,12 @@ def reproduce(command: Any) -> int:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("figures", total=len(jobs))
-        for job in jobs:
-            progress.update(task, description=f"{job.entry.id} {job.entry.slug}")
-            outcomes.append(make(job, command.out))
+        for outcome in make_all(jobs, command.out, command.jobs):
+            outcomes.append(outcome)
             write_summary(command.out, outcomes)
-            progress.advance(task)
+            progress.update(task, advance=1, description=f"figures ({outcome.entry.id} done)")
+    order = list(FIGURES)
+    outcomes.sort(key=lambda outcome: order.index(outcome.entry.id))
     console.print(verdict_table(outcomes))
     failed = [v for outcome in outcomes for v in outcome.verdicts if not v.ok]
     total = sum(len(outcome.verdicts) for outcome in outcomes)

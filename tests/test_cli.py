@@ -126,3 +126,20 @@ def test_python_dash_m():
     answer = _didsim("list")
     assert answer.returncode == 0
     assert "A1" in answer.stdout
+
+
+@pytest.mark.slow
+def test_figures_side_by_side_are_the_figures_one_by_one(tmp_path):
+    words = ["A3", "B1", "--fast", "--set", "n=8", "--overwrite"]
+    for folder, jobs in (("one", "1"), ("two", "2")):
+        assert cli.main(["reproduce", *words, "--out", str(tmp_path / folder), "--jobs", jobs]) == 0
+    for name in ("A3-log-margin-order.nc", "B1-support.nc", "B1-support.toml"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    manifest = json.loads((tmp_path / "two" / "B1-support.manifest.json").read_text())
+    assert manifest["dtype"] == "float64"
+    assert [row["id"] for row in json.loads((tmp_path / "two" / "summary.json").read_text())] == ["A3", "B1"]
+
+
+def test_at_least_one_job(tmp_path, capsys):
+    assert cli.main(["reproduce", "B1", "--fast", "--out", str(tmp_path), "--jobs", "0"]) == 2
+    assert "Argument `--jobs` must be an integer of at least 1, but is 0." in capsys.readouterr().err
