@@ -97,6 +97,38 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Sampler:
+    """Say what a sampler can and cannot teach, how fast, and from how many pairs.
+
+    For DPO on a table with Bradley-Terry labels.  One sampler is reported in words, several as a table.  Files are .npy, or
+    text with commas.
+    """
+
+    sampler: tuple[str, ...] = ()
+    """Names, with numbers as best_of_base:k=8; a choice of them if neither this nor --pairs is given."""
+    pairs: Path | None = None
+    """Your own law of pairs: probabilities, n × n, first response on the row."""
+    reward: Path | None = None
+    """Your own rewards, n numbers; standard normal if missing."""
+    reference: Path | None = None
+    """Your own reference law: n probabilities; uniform if missing."""
+    beta: float = 1.0
+    """Inverse temperature of the implicit reward."""
+    accuracy: float = 0.01
+    """Share of the error, and error in nats, that steps and pairs are counted for."""
+    n: int = 20
+    """Responses, where no reward is given."""
+    seed: int = 0
+    """Seed of the reward, where none is given."""
+    json: Path | None = None
+    """File for all numbers."""
+    x64: bool = True
+    """Double precision, or single with --no-x64."""
+    overwrite: bool = False
+    """Replace the file of numbers."""
+
+
+@dataclass(frozen=True)
 class Bench:
     """Measure the speed against C, NumPy, plain XLA and PyTorch, in one run on this machine.
 
@@ -115,7 +147,7 @@ class Bench:
 class Program:
     """The exact laboratory for preference-optimisation theory."""
 
-    command: Annotated[Reproduce | List | Info | Train | Sweep | Bench, tyro.conf.arg(name="")] = field()
+    command: Annotated[Reproduce | List | Info | Train | Sweep | Sampler | Bench, tyro.conf.arg(name="")] = field()
 
 
 def main(words: list[str] | None = None) -> int:

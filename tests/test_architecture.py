@@ -14,10 +14,11 @@ STEPS = {
     3: "objectives",
     3.5: "metrics",
     4: "landscape signal solvers explain",
+    4.5: "survey",
     5: "dynamics",
     6: "sweeps",
     7: "claims configs",
-    8: "experiments bench sweep_command",
+    8: "experiments bench sweep_command sampler_command",
     8.5: "commands",
     9: "report cli",
 }
