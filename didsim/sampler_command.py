@@ -149,22 +149,23 @@ def _speed(one: dict[str, float], accuracy: float, resolved: bool) -> list[str]:
 
 def _world(command: Any) -> Problem:
     if command.reward is not None:
-        reward: Any = read_array("--reward", command.reward)
+        reward = read_array("--reward", command.reward)
     else:
         shape = checks.whole("--n", command.n, least=2)
         reward = np.random.default_rng(checks.seed(command.seed, "--seed")).normal(size=shape)
-    sizes = tuple(np.shape(reward))
-    if len(sizes) not in (1, 2) or sizes[-1] < 2:
+    sizes: tuple[int, ...] = np.shape(reward)
+    n = sizes[-1] if sizes else 0
+    if len(sizes) > 2 or n < 2:
         raise checks.ArgumentError(f"Argument `--reward` must have shape (n,) or (prompts, n), n >= 2, but has {sizes}.")
     if command.reference is None:
-        law = np.full(sizes, 1.0 / sizes[-1])
+        law = np.full(sizes, 1.0 / n)
     else:
         law = read_law("--reference", command.reference, axes=1)
         if not np.all(law > 0):
             raise checks.ArgumentError("Argument `--reference` must give every response some mass, but has a zero.")
-    if law.shape[-1] != sizes[-1]:
+    if law.shape[-1] != n:
         raise checks.ArgumentError(
-            f"Argument `--reference` must have as many responses as the reward, {sizes[-1]}, but has {law.shape[-1]}."
+            f"Argument `--reference` must have as many responses as the reward, {n}, but has {law.shape[-1]}."
         )
     shape = np.broadcast_shapes(np.atleast_2d(law).shape, np.atleast_2d(reward).shape)
     return problem(jnp.log(jnp.broadcast_to(law, shape)), reward=jnp.broadcast_to(reward, shape), beta=command.beta)

@@ -35,7 +35,8 @@ class Survey:
         unseen_reference: mass of π_ref on responses that are never compared.
         unseen_target: mass of π* there.
         undetermined: mass of π* outside its heaviest component: what no amount of data relates to the rest.
-        smallest: λ₂, smallest non-zero eigenvalue of the Hessian at the optimum; NaN if nothing is compared.
+        smallest: λ₂, smallest non-zero eigenvalue of the Hessian at the optimum; NaN if nothing is compared, zero (and
+            infinite steps and pairs) if it is lost in rounding.
         largest: its largest eigenvalue.
         step: fastest step size of plain gradient descent, ``2/(λ₂ + λ_max)``.
         rate: factor by which the error shrinks per step then, ``(κ-1)/(κ+1)``.
@@ -168,9 +169,12 @@ def _unwritten(problem: Problem, sampler: Sampler, target: Array, beta: Array, a
 def _record(problem, sampler, target, beta, accuracy, label, spectrum, information, margin_error) -> Survey:
     smallest, largest = spectrum
     n = label.shape[-1]
+    resolved = smallest > n * jnp.finfo(largest.dtype).eps * largest
+    lost = ~resolved & ~jnp.isnan(smallest)
+    smallest, margin_error = jnp.where(lost, 0.0, smallest), jnp.where(lost, jnp.inf, margin_error)
     size = _over_components(jnp.ones_like(problem.reward), label)
     shown, mass = size > 1, jnp.exp(target)
-    rate = (largest - smallest) / (largest + smallest)
+    log_rate = jnp.log1p(-2.0 * smallest / (largest + smallest))
     limit = simplex.normalize(problem.log_ref + (problem.reward - _over_components(problem.reward, label) / size) / beta)
     alone = label == jnp.arange(n)
     return Survey(
@@ -184,15 +188,15 @@ def _record(problem, sampler, target, beta, accuracy, label, spectrum, informati
         smallest=smallest,
         largest=largest,
         step=2.0 / (smallest + largest),
-        rate=rate,
-        steps=jnp.maximum(jnp.ceil(jnp.log(accuracy) / jnp.log(jnp.maximum(rate, jnp.finfo(rate.dtype).tiny))), 1.0),
+        rate=jnp.exp(log_rate),
+        steps=jnp.where(lost, jnp.inf, jnp.maximum(jnp.ceil(jnp.log(accuracy) / log_rate), 1.0)),
         information=information,
         margin_error=margin_error,
         pairs=jnp.ceil((margin_error / accuracy) ** 2),
         signal=first_gradient_signal(sampler.pair_law(problem, problem.log_ref), problem.reward),
         draws=sampler.draws(problem, target),
         value_gap=beta * simplex.kl(limit, target),
-        resolved=smallest > n * jnp.finfo(largest.dtype).eps * largest,
+        resolved=resolved,
     )
 
 

@@ -154,6 +154,13 @@ def test_nothing_compared():
     assert float(found.value_gap[0]) > 0.01
 
 
+def test_pairs_too_rare_to_count_teach_nothing():
+    found = survey(world(), samplers.BestOfBoth(k=300.0))
+    assert not bool(found.resolved[0])
+    assert float(found.steps[0]) == float(found.pairs[0]) == float(found.condition[0]) == np.inf
+    assert float(found.rate[0]) == 1.0
+
+
 def test_mix_r_takes_one_step():
     found = survey(world(), samplers.MixR())
     assert float(found.steps[0]) == 1.0
