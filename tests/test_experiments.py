@@ -108,6 +108,17 @@ def test_spoiled_entropies_fail_the_verdicts(results, id, module, name, spoil, f
     assert sum(not v.ok for v in found) >= failures
 
 
+@pytest.mark.parametrize(
+    ("id", "variable", "shift", "failures"),
+    [("A2", "ratio_error", 1.0, 1), ("A4", "jsd", 1e-3, 1), ("A5", "chosen", 0.05, 4), ("B2", "realised", -5.0, 3)],
+)
+def test_verdicts_see_a_shifted_variable(results, id, variable, shift, failures):
+    _, data, _ = results[id]
+    module = importlib.import_module(f"didsim.experiments.{FIGURES[id].module}")
+    spoiled = data.assign({variable: data[variable] + shift})
+    assert sum(not verdict.ok for verdict in module.verdicts(spoiled)) >= failures
+
+
 def test_verdicts_take_the_worst_and_never_pass_nan():
     assert below("x", [0.0, 2.0], 1.0).ok is False
     assert above("x", [0.0, 2.0], 1.0).ok is False

@@ -59,35 +59,21 @@ class Config:
 def run(settings: Config) -> xr.Dataset:
     """Solves DPO at every stop of the three dials, on the same worlds, beside the predicted minimisers."""
     worlds, noise, pull, turns = _draw(settings)
-    angle = jnp.linspace(0.0, 0.5 * jnp.pi, settings.stops)
-    ratio = settings.widest_ratio ** jnp.linspace(-1.0, 1.0, settings.stops)
-    strength = jnp.concatenate([jnp.asarray([0.0, settings.weak]), jnp.linspace(0.0, 1.0, settings.stops)[1:]])
-    turned = _turned(worlds, noise, angle)
-    scaled = did.path_law(worlds.log_ref, worlds.log_target, -settings.beta / ratio[:, None])
-    coupled = _coupled(worlds, settings.pull * pull, turns, strength)
-    apart = jnp.concatenate([turned, scaled])
-    products = worlds.log_ref[None, :, :, None] + apart[:, :, None, :]
-    found = _solve(worlds, jnp.concatenate([products, coupled.reshape(-1, *coupled.shape[2:])]), settings.beta)
-    stops = settings.stops
-    first_order = _first_order(worlds, coupled[2])
-    target = jnp.broadcast_to(worlds.log_target, first_order.shape)
-    dials = {
-        "angle": (("angle",), found[:stops], did.learned_policy(worlds.log_ref, turned, worlds.log_ref, settings.beta)),
-        "ratio": (("ratio",), found[stops : 2 * stops], did.path_law(worlds.log_ref, worlds.log_target, 1.0 / ratio[:, None])),
-        "coupling": (
-            ("coupling", "strength"),
-            found[2 * stops :].reshape(len(COUPLINGS), -1, *found.shape[1:]),
-            jnp.stack([target, target, first_order]),
-        ),
-    }
+    angle = np.linspace(0.0, 0.5 * np.pi, settings.stops)
+    ratio = settings.widest_ratio ** np.linspace(-1.0, 1.0, settings.stops)
+    strength = np.concatenate([[0.0, settings.weak], np.linspace(0.0, 1.0, settings.stops)[1:]])
+    laws = _laws(worlds, noise, settings.pull * pull, turns, *(jnp.asarray(dial) for dial in (angle, ratio, strength)))
+    found = _solve(worlds, laws["joint"], settings.beta)
+    measured = {name: np.asarray(value) for name, value in _measure(worlds, laws, found).items()}
+    dims = {"angle": ("angle", "seed"), "ratio": ("ratio", "seed"), "coupling": ("coupling", "strength", "seed")}
     return xr.Dataset(
         {
-            **{name: value for dial, entry in dials.items() for name, value in _compare(worlds, dial, *entry).items()},
-            "misfit": (("coupling", "strength", "seed"), np.asarray(_misfit(worlds, coupled))),
+            **{name: (dims[name.partition("_")[0]], value) for name, value in measured.items()},
+            "misfit": (dims["coupling"], np.asarray(laws["misfit"])),
         },
-        coords={"angle": np.degrees(angle), "ratio": np.asarray(ratio), "strength": np.asarray(strength)},
+        coords={"angle": np.degrees(angle), "ratio": ratio, "strength": strength, "coupling": list(COUPLINGS)},
         attrs={"beta": settings.beta, "pull": settings.pull},
-    ).assign_coords(coupling=list(COUPLINGS))
+    )
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:
@@ -127,6 +113,25 @@ def _draw(settings: Config) -> tuple[Problem, Array, Array, Array]:
 
 
 @jax.jit
+def _laws(
+    worlds: Problem, noise: Array, pull: Array, turns: Array, angle: Array, ratio: Array, strength: Array
+) -> dict[str, Array]:
+    """Joint laws of (chosen, rejected) at all stops of all dials, and the minimisers that each must have."""
+    turned = _turned(worlds, noise, angle)
+    scaled = did.path_law(worlds.log_ref, worlds.log_target, -worlds.beta / ratio[:, None])
+    coupled = _coupled(worlds, pull, turns, strength)
+    products = worlds.log_ref[None, :, :, None] + jnp.concatenate([turned, scaled])[:, :, None, :]
+    first_order = _first_order(worlds, coupled[2])
+    target = jnp.broadcast_to(worlds.log_target, first_order.shape)
+    return {
+        "joint": jnp.concatenate([products, coupled.reshape(-1, *coupled.shape[2:])]),
+        "misfit": _misfit(worlds, coupled),
+        "angle": did.learned_policy(worlds.log_ref, turned, worlds.log_ref, worlds.beta),
+        "ratio": did.path_law(worlds.log_ref, worlds.log_target, 1.0 / ratio[:, None]),
+        "coupling": jnp.stack([target, target, first_order]),
+    }
+
+
 def _turned(worlds: Problem, noise: Float[Array, "seed n"], angle: Float[Array, " stop"]) -> Float[Array, "stop seed n"]:
     """Rejected laws whose ``log(π_w/π_l)`` is ``β log(π*/π_ref)``, turned by the angle towards a random direction."""
     aim = simplex.clr(worlds.log_target - worlds.log_ref)
@@ -138,7 +143,6 @@ def _turned(worlds: Problem, noise: Float[Array, "seed n"], angle: Float[Array, 
     return simplex.tilt(worlds.log_ref, turned, -worlds.beta)
 
 
-@jax.jit
 def _coupled(
     worlds: Problem, pull: Float[Array, "seed n n"], turns: Int[Array, "seed turn n"], strength: Float[Array, " stop"]
 ) -> Float[Array, "coupling stop seed n n"]:
@@ -165,7 +169,6 @@ def _circulation(joint: Float[Array, "seed n n"], turns: Int[Array, "seed turn n
     return flow
 
 
-@jax.jit
 def _first_order(worlds: Problem, log_joint: Float[Array, "stop seed n n"]) -> Float[Array, "stop seed n"]:
     """Minimiser to first order in the correlation: one Newton step from the reward of independent draws (derived)."""
     joint = jnp.exp(log_joint)
@@ -177,7 +180,6 @@ def _first_order(worlds: Problem, log_joint: Float[Array, "stop seed n n"]) -> F
     return simplex.tilt(worlds.log_ref, data + step, 1.0 / worlds.beta)
 
 
-@jax.jit
 def _misfit(worlds: Problem, log_joint: Float[Array, "coupling stop seed n n"]) -> Float[Array, "coupling stop seed"]:
     """Largest distance of the labels that a joint law implies from Bradley-Terry in ``log(π_w/π_l)`` (D3)."""
     implied = jax.nn.sigmoid(log_joint - jnp.swapaxes(log_joint, -1, -2))
@@ -188,21 +190,31 @@ def _normalised(log_joint: Array) -> Array:
     return log_joint - jax.nn.logsumexp(log_joint, axis=(-2, -1), keepdims=True)
 
 
-def _solve(worlds: Problem, log_joint: Float[Array, "stop seed n n"], beta: float) -> Float[Array, "stop seed n"]:
+def _solve(worlds: Problem, log_joint: Float[Array, "stop seed n n"], beta: float) -> Array:
     """Newton's minimiser for every joint law, the worlds repeated as prompts of one problem."""
     stops, seeds, n, _ = log_joint.shape
-    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * stops) if leaf.ndim else leaf, worlds)
-    many = replace(many, log_prompts=jnp.full(stops * seeds, -np.log(stops * seeds), log_joint.dtype))
-    return solve(many, Dpo(beta), Joint(log_joint.reshape(-1, n, n)), AsShown()).log_policy.reshape(stops, seeds, n)
+    dtype = log_joint.dtype
+    many = jax.tree.map(
+        lambda leaf: jnp.asarray(np.concatenate([np.asarray(leaf)] * stops), dtype) if leaf.ndim else leaf, worlds
+    )
+    many = replace(many, log_prompts=jnp.asarray(np.full(stops * seeds, -np.log(stops * seeds)), dtype))
+    found = solve(many, Dpo(beta), Joint(log_joint.reshape(-1, n, n)), AsShown()).log_policy
+    return found.reshape(stops, seeds, n)
 
 
-def _compare(worlds: Problem, dial: str, dims: tuple[str, ...], found: Array, predicted: Array) -> dict[str, tuple]:
+@jax.jit
+def _measure(worlds: Problem, laws: dict[str, Array], found: Float[Array, "stop seed n"]) -> dict[str, Array]:
     """Distances to the target of what was found and of what was predicted, and the largest error of the prediction."""
-    where = (*dims, "seed")
-    values = {
-        "jsd": simplex.jsd(worlds.log_target, found),
-        "predicted": simplex.jsd(worlds.log_target, predicted),
-        "error": jnp.abs(found - predicted).max(-1),
-        "shift": jnp.abs(found - worlds.log_target).max(-1),
-    }
-    return {f"{dial}_{name}": (where, np.asarray(value)) for name, value in values.items()}
+    measured, start = {}, 0
+    for dial in ("angle", "ratio", "coupling"):
+        predicted = laws[dial]
+        stops = predicted.size // (found.shape[1] * found.shape[2])
+        mine = found[start : start + stops].reshape(predicted.shape)
+        start += stops
+        measured |= {
+            f"{dial}_jsd": simplex.jsd(worlds.log_target, mine),
+            f"{dial}_predicted": simplex.jsd(worlds.log_target, predicted),
+            f"{dial}_error": jnp.abs(mine - predicted).max(-1),
+            f"{dial}_shift": jnp.abs(mine - worlds.log_target).max(-1),
+        }
+    return measured

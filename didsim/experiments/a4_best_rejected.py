@@ -51,26 +51,17 @@ def run(settings: Config) -> xr.Dataset:
     worlds = drawn_worlds(Run(world, Dpo(settings.beta)), seeds)
     laws = _rejected(worlds, settings.best_of, settings.worst_of, settings.wrong)
     found = _solve(worlds, laws, settings.beta)
-    predicted = did.learned_policy(worlds.log_chosen, laws, worlds.log_ref, settings.beta)
-    needed = did.optimal_rejected(worlds.log_chosen, worlds.log_ref, found, settings.beta)
-    kept = len(REJECTED)
-    where = ("rejected", "seed")
-    per_law = {
-        "jsd": simplex.jsd(worlds.log_target, found[:kept]),
-        "predicted_jsd": simplex.jsd(worlds.log_target, predicted[:kept]),
-        "error": jnp.abs(found - predicted)[:kept].max(-1),
-        "needed_error": jnp.abs(needed - laws)[:kept].max(-1),
-    }
+    measured = {name: np.asarray(value) for name, value in _measure(worlds, laws, found, settings.beta).items()}
+    kept, where = slice(len(REJECTED)), ("rejected", "seed")
+    wrong = measured["jsd"][-1]
+    per_response = {"log_policy": found, "log_rejected": laws}
     return xr.Dataset(
         {
-            **{name: (where, np.asarray(value)) for name, value in per_law.items()},
-            "log_policy": ((*where, "response"), np.asarray(found[:kept])),
-            "log_predicted": ((*where, "response"), np.asarray(predicted[:kept])),
-            "log_rejected": ((*where, "response"), np.asarray(laws[:kept])),
+            **{name: (where, value[kept]) for name, value in measured.items()},
+            **{name: ((*where, "response"), np.asarray(value)[kept]) for name, value in per_response.items()},
             "log_target": (("seed", "response"), np.asarray(worlds.log_target)),
-            "log_ref": (("seed", "response"), np.asarray(worlds.log_ref)),
             "reward": (("seed", "response"), np.asarray(worlds.reward)),
-            "wrong_jsd": ("seed", np.asarray(simplex.jsd(worlds.log_target, found[kept]))),
+            "wrong_jsd": ("seed", wrong),
         },
         coords={"rejected": list(REJECTED), "seed": list(seeds)},
         attrs={"beta": settings.beta, "best_of": settings.best_of, "worst_of": settings.worst_of},
@@ -109,7 +100,23 @@ def _rejected(worlds: Problem, best_of, worst_of, wrong) -> Float[Array, "law se
 def _solve(worlds: Problem, laws: Float[Array, "law seed n"], beta: float) -> Array:
     """Newton's minimiser for every rejected law, the worlds repeated as prompts of one problem."""
     count, seeds, n = laws.shape
-    many = jax.tree.map(lambda leaf: jnp.concatenate([leaf] * count) if leaf.ndim else leaf, worlds)
-    even = jnp.full(count * seeds, -np.log(count * seeds), laws.dtype)
+    dtype = laws.dtype
+    many = jax.tree.map(
+        lambda leaf: jnp.asarray(np.concatenate([np.asarray(leaf)] * count), dtype) if leaf.ndim else leaf, worlds
+    )
+    even = jnp.asarray(np.full(count * seeds, -np.log(count * seeds)), dtype)
     many = replace(many, log_rejected=laws.reshape(-1, n), log_prompts=even)
     return solve(many, Dpo(beta)).log_policy.reshape(laws.shape)
+
+
+@jax.jit
+def _measure(worlds: Problem, laws: Float[Array, "law seed n"], found: Float[Array, "law seed n"], beta) -> dict[str, Array]:
+    """Distances to the target found and predicted, errors of the prediction, and D7 turned round: from optimum to law."""
+    predicted = did.learned_policy(worlds.log_chosen, laws, worlds.log_ref, beta)
+    needed = did.optimal_rejected(worlds.log_chosen, worlds.log_ref, found, beta)
+    return {
+        "jsd": simplex.jsd(worlds.log_target, found),
+        "predicted_jsd": simplex.jsd(worlds.log_target, predicted),
+        "error": jnp.abs(found - predicted).max(-1),
+        "needed_error": jnp.abs(needed - laws).max(-1),
+    }

@@ -89,30 +89,36 @@ def _arrows(settings: Config) -> xr.Dataset:
         jnp.log(jnp.asarray([0.25, 0.5, 0.25], dtype)), reward=jnp.asarray([0.0, 0.6, 1.2], dtype), beta=settings.beta
     )
     inner = [(i, j, settings.grid - i - j) for i in range(1, settings.grid) for j in range(1, settings.grid - i)]
-    points = jnp.concatenate([jnp.log(jnp.asarray(inner, dtype) / settings.grid), world.log_ref])
+    points = jnp.asarray(np.concatenate([np.log(np.asarray(inner) / settings.grid), np.asarray(world.log_ref)]))
     pairs = _pair_laws(world, points)
     fields = {name: _field(objective, world, points, pairs) for name, objective in objectives(settings).items()}
-    at_ref = fields["dpo"][1][:, -1]
-    aligned = jnp.sum(at_ref * world.reward / settings.beta, -1) - _signal(world, pairs[:, -1])
-    rates = {name: rate for name, (rate, _) in fields.items()}
-    stacked = jnp.stack(list(rates.values()))
-    closed = _one_hot(settings.beta, world, points, pairs)
-    change = jnp.exp(points) * stacked
+    at_ref = np.asarray(fields["dpo"][1])[:, -1]
+    aligned = np.sum(at_ref * np.asarray(world.reward) / settings.beta, -1) - np.asarray(_signal(world, pairs))
+    rates = {name: np.asarray(rate) for name, (rate, _) in fields.items()}
+    closed = np.asarray(_one_hot(settings.beta, world, points, pairs))
+    change = np.exp(np.asarray(points)) * np.stack(list(rates.values()))
     return xr.Dataset(
         {
-            "arrow": (("objective", "sampler", "point", "corner"), np.asarray(change)),
-            "arrow_error": float(jnp.abs(rates["dpo"] - closed).max()),
-            "signal_error": ("sampler", np.abs(np.asarray(aligned))),
-            "sampler_angle": ("point", np.asarray(_angle(change[0, 0], change[0, 2]))),
+            "arrow": (("objective", "sampler", "point", "corner"), change),
+            "arrow_error": float(np.abs(rates["dpo"] - closed).max()),
+            "signal_error": ("sampler", np.abs(aligned)),
+            "sampler_angle": ("point", _angle(change[0, 0], change[0, 2])),
             "point_law": (("point", "corner"), np.exp(np.asarray(points))),
             "ref_law": ("corner", np.exp(np.asarray(world.log_ref[0]))),
             "target_law": ("corner", np.exp(np.asarray(world.log_target[0]))),
-            "did_law": ("corner", np.exp(np.asarray(did.log_did(world.log_target, world.log_ref)[0]))),
+            "did_law": ("corner", np.exp(np.asarray(jax.jit(did.log_did)(world.log_target, world.log_ref)[0]))),
         },
         coords={"objective": list(rates), "sampler": list(SAMPLERS)},
     )
 
 
+@jax.jit
+def _three_responses(beta: float) -> Problem:
+    """A small world whose reference likes the middle response best."""
+    return problem(jnp.log(jnp.asarray([0.25, 0.5, 0.25])), reward=jnp.asarray([0.0, 0.6, 1.2]), beta=beta)
+
+
+@jax.jit
 def _pair_laws(world: Problem, points: Float[Array, "point 3"]) -> Float[Array, "3 point 3 3"]:
     """Log pair laws of uniform, reference and on-policy sampling at every point."""
     each = [jnp.broadcast_to(law, points.shape) for law in (simplex.uniform(3, points.dtype), world.log_ref[0], points)]
@@ -138,14 +144,15 @@ def _one_hot(beta, world: Problem, points: Float[Array, "point 3"], pairs: Float
 
 
 @jax.jit
-def _signal(world: Problem, pairs: Float[Array, "sampler 3 3"]) -> Float[Array, " sampler"]:
+def _signal(world: Problem, pairs: Float[Array, "sampler point 3 3"]) -> Float[Array, " sampler"]:
+    """S8 at the reference, which is the last point."""
     gap = world.reward[0][:, None] - world.reward[0][None, :]
-    return 0.5 * jnp.sum(jnp.exp(pairs) * gap * jnp.tanh(0.5 * gap), (-2, -1))
+    return 0.5 * jnp.sum(jnp.exp(pairs[:, -1]) * gap * jnp.tanh(0.5 * gap), (-2, -1))
 
 
-def _angle(u: Array, v: Array) -> Array:
-    cosine = jnp.sum(u * v, -1) / (jnp.linalg.norm(u, axis=-1) * jnp.linalg.norm(v, axis=-1))
-    return jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
+def _angle(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    cosine = np.sum(u * v, -1) / (np.linalg.norm(u, axis=-1) * np.linalg.norm(v, axis=-1))
+    return np.arccos(np.clip(cosine, -1.0, 1.0))
 
 
 # Single pairs
@@ -156,7 +163,7 @@ def _pairs(settings: Config) -> xr.Dataset:
     random = np.random.default_rng(settings.seed)
     size = np.geomspace(0.1, 3.0, settings.cases)[:, None, None]
     features = jnp.asarray(size * random.standard_normal((settings.cases, settings.n, settings.dimension)))
-    log_ref = simplex.normalize(jnp.asarray(random.standard_normal((settings.cases, 1, settings.n))))
+    log_ref = jax.jit(simplex.normalize)(jnp.asarray(random.standard_normal((settings.cases, 1, settings.n))))
     theta = jnp.asarray(random.standard_normal((settings.cases, settings.dimension)))
     log_policy = jax.jit(jax.vmap(lambda f, t, r: LogLinear(f).log_probs(t, r)))(features, theta, log_ref)
     found = {
@@ -164,9 +171,9 @@ def _pairs(settings: Config) -> xr.Dataset:
         "table": _explained(settings, lambda _: Table(), features, log_policy, log_ref),
     }
     kept = xr.concat([_roles(one) for one in found.values()], "policy").assign_coords(policy=list(found))
-    eye = jnp.broadcast_to(jnp.eye(settings.n, dtype=features.dtype), (settings.cases, settings.n, settings.n))
+    eye = jnp.asarray(np.broadcast_to(np.eye(settings.n, dtype=features.dtype), (settings.cases, settings.n, settings.n)))
     each = (features, found["shared features"][0]), (eye, found["table"][0])
-    closed = [_closed(settings, phi, log_policy[:, 0], one) for phi, one in each]
+    closed = [_closed(settings, phi, jnp.asarray(np.asarray(log_policy)[:, 0]), one) for phi, one in each]
     sizes = abs(kept["split"]).max(("role", "part")) / abs(kept["rate"]).max("role")
     plain = closed[0]["clear"] & (sizes.sel(policy="shared features").values < 2.5)
     example = np.where(plain, closed[0]["taken"], -np.inf).argmax()
@@ -176,9 +183,9 @@ def _pairs(settings: Config) -> xr.Dataset:
 
 def _explained(settings: Config, policy: Callable[[Any], Policy], features, params, log_ref) -> tuple[Explanation, Array]:
     """Every single pair (0 chosen, 1 rejected) in one call, and the derivative without the split."""
-    pair = Joint(jnp.log(jnp.zeros((settings.n, settings.n), log_ref.dtype).at[0, 1].set(1.0)))
 
     def one(features, params, log_ref):
+        pair = Joint(jnp.log(jnp.zeros((settings.n, settings.n), log_ref.dtype).at[0, 1].set(1.0)))
         world = problem(log_ref, reward=jnp.zeros_like(log_ref))
         arguments = world, Dpo(settings.beta), pair, AsShown(), policy(features), params
         return explain.explain(*arguments, settings.step), explain.likelihood_rates(*arguments)
@@ -189,22 +196,22 @@ def _explained(settings: Config, policy: Callable[[Any], Policy], features, para
 def _roles(explained: tuple[Explanation, Array]) -> xr.Dataset:
     """Chosen, rejected and the third response that gains most, per unit of the pair's pull."""
     found, total = explained
-    pull = np.asarray(found.pull)[:, 0, 0]
-    rate = np.asarray(found.rate)[:, 0]
+    found = jax.tree.map(np.asarray, found)
+    pull, rate = found.pull[:, 0, 0], found.rate[:, 0]
     third = 2 + rate[:, 2:].argmax(1)
     rows = np.arange(len(rate))
 
     def roles(values) -> np.ndarray:
-        values = np.asarray(values)[:, 0]
+        values = values[:, 0]
         return np.stack([values[:, 0], values[:, 1], values[rows, third]], 1)
 
     parts = np.stack([roles(getattr(found, name)) for name in PARTS], -1) / pull[:, None, None]
-    error = np.abs(np.asarray(found.rate - total)).max((1, 2)) / np.abs(parts * pull[:, None, None]).max((1, 2))
+    error = np.abs(found.rate - np.asarray(total)).max((1, 2)) / np.abs(parts * pull[:, None, None]).max((1, 2))
     return xr.Dataset(
         {
             "split": (("case", "role", "part"), parts),
             "rate": (("case", "role"), roles(found.rate) / pull[:, None]),
-            "realised": (("case", "role"), roles(found.realised) / (pull[:, None] * np.asarray(found.step)[:, None])),
+            "realised": (("case", "role"), roles(found.realised) / (pull[:, None] * found.step[:, None])),
             "sum_error": ("case", error),
         },
         coords={"role": ["chosen", "rejected", "best third"], "part": list(PARTS)},
@@ -226,7 +233,8 @@ def _closed(settings: Config, features: Array, log_policy: Array, found: Explana
     ``taken`` is how clearly the chosen response falls while a third one rises.
     """
     rates, extent, naive = (np.asarray(value) for value in _closed_rates(features, log_policy))
-    pull, rate, moved = (np.asarray(value)[:, 0] for value in (found.pull, found.rate, found.realised))
+    found = jax.tree.map(np.asarray, found)
+    pull, rate, moved = (value[:, 0] for value in (found.pull, found.rate, found.realised))
     rounding = 16.0 * np.finfo(rate.dtype).eps * (1.0 + np.abs(np.asarray(log_policy)).max(-1))
     bound = np.square(settings.step * pull[:, 0] * extent) / 8.0 + rounding
     largest = np.abs(rates).max(-1)
