@@ -19,7 +19,6 @@ from pydantic import Field
 from didsim import did, explain, simplex
 from didsim.experiments.settings import config
 from didsim.experiments.verdicts import Verdict, above, below, by_dtype, must_break
-from didsim.explain import Explanation
 from didsim.objectives import Dpo, IpoSum, Objective, SimPo
 from didsim.policies import LogLinear, Policy, Table
 from didsim.preferences import AsShown, BradleyTerry
@@ -113,7 +112,7 @@ def _arrows(settings: Config) -> xr.Dataset:
 
 
 @jax.jit
-def _three_responses(beta: float) -> Problem:
+def _three_responses(beta: Float[Array, ""]) -> Problem:
     """A small world whose reference likes the middle response best."""
     return problem(jnp.log(jnp.asarray([0.25, 0.5, 0.25])), reward=jnp.asarray([0.0, 0.6, 1.2]), beta=beta)
 
@@ -170,9 +169,9 @@ def _pairs(settings: Config) -> xr.Dataset:
         "shared features": _explained(settings, LogLinear, features, theta, log_ref),
         "table": _explained(settings, lambda _: Table(), features, log_policy, log_ref),
     }
-    kept = xr.concat([_roles(one) for one in found.values()], "policy").assign_coords(policy=list(found))
+    kept = xr.concat([_roles(one, settings.step) for one in found.values()], "policy").assign_coords(policy=list(found))
     eye = jnp.asarray(np.broadcast_to(np.eye(settings.n, dtype=features.dtype), (settings.cases, settings.n, settings.n)))
-    each = (features, found["shared features"][0]), (eye, found["table"][0])
+    each = (features, found["shared features"]), (eye, found["table"])
     closed = [_closed(settings, phi, jnp.asarray(np.asarray(log_policy)[:, 0]), one) for phi, one in each]
     sizes = abs(kept["split"]).max(("role", "part")) / abs(kept["rate"]).max("role")
     plain = closed[0]["clear"] & (sizes.sel(policy="shared features").values < 2.5)
@@ -181,38 +180,36 @@ def _pairs(settings: Config) -> xr.Dataset:
     return kept.assign(joined).assign(example=int(example))
 
 
-def _explained(settings: Config, policy: Callable[[Any], Policy], features, params, log_ref) -> tuple[Explanation, Array]:
-    """Every single pair (0 chosen, 1 rejected) in one call, and the derivative without the split."""
+def _explained(settings: Config, policy: Callable[[Any], Policy], features, params, log_ref) -> dict[str, np.ndarray]:
+    """Every single pair (0 chosen, 1 rejected) in one call; ``total`` is the derivative without the split."""
 
     def one(features, params, log_ref):
         pair = Joint(jnp.log(jnp.zeros((settings.n, settings.n), log_ref.dtype).at[0, 1].set(1.0)))
         world = problem(log_ref, reward=jnp.zeros_like(log_ref))
         arguments = world, Dpo(settings.beta), pair, AsShown(), policy(features), params
-        return explain.explain(*arguments, settings.step), explain.likelihood_rates(*arguments)
+        found = explain.explain(*arguments, settings.step)
+        shown = {name: getattr(found, name)[0] for name in (*PARTS, "pull", "rate", "realised")}
+        return {**shown, "total": explain.likelihood_rates(*arguments)[0]}
 
-    return jax.jit(jax.vmap(one))(features, params, log_ref)
+    return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(one))(features, params, log_ref).items()}
 
 
-def _roles(explained: tuple[Explanation, Array]) -> xr.Dataset:
+def _roles(found: dict[str, np.ndarray], step: float) -> xr.Dataset:
     """Chosen, rejected and the third response that gains most, per unit of the pair's pull."""
-    found, total = explained
-    found = jax.tree.map(np.asarray, found)
-    pull, rate = found.pull[:, 0, 0], found.rate[:, 0]
+    pull, rate = found["pull"][:, 0], found["rate"]
     third = 2 + rate[:, 2:].argmax(1)
-    rows = np.arange(len(rate))
 
-    def roles(values) -> np.ndarray:
-        values = values[:, 0]
-        return np.stack([values[:, 0], values[:, 1], values[rows, third]], 1)
+    def roles(values: np.ndarray) -> np.ndarray:
+        return np.stack([values[:, 0], values[:, 1], values[np.arange(len(values)), third]], 1) / pull[:, None]
 
-    parts = np.stack([roles(getattr(found, name)) for name in PARTS], -1) / pull[:, None, None]
-    error = np.abs(found.rate - np.asarray(total)).max((1, 2)) / np.abs(parts * pull[:, None, None]).max((1, 2))
+    parts = np.stack([roles(found[name]) for name in PARTS], -1)
+    largest = np.abs(np.stack([found[name] for name in PARTS])).max((0, 2))
     return xr.Dataset(
         {
             "split": (("case", "role", "part"), parts),
-            "rate": (("case", "role"), roles(found.rate) / pull[:, None]),
-            "realised": (("case", "role"), roles(found.realised) / (pull[:, None] * found.step[:, None])),
-            "sum_error": ("case", error),
+            "rate": (("case", "role"), roles(rate)),
+            "realised": (("case", "role"), roles(found["realised"]) / step),
+            "sum_error": ("case", np.abs(rate - found["total"]).max(1) / largest),
         },
         coords={"role": ["chosen", "rejected", "best third"], "part": list(PARTS)},
     )
@@ -226,15 +223,14 @@ def _closed_rates(features: Array, log_policy: Array) -> tuple[Array, Array, Arr
     return rates, jnp.ptp(logits, axis=-1), logits[:, 0]
 
 
-def _closed(settings: Config, features: Array, log_policy: Array, found: Explanation) -> dict[str, np.ndarray]:
+def _closed(settings: Config, features: Array, log_policy: Array, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """L4's closed form beside the explanation, and which cases the second order cannot turn.
 
     Along a step the second derivative of ``log π`` is minus a variance of logits, at most a quarter of their squared range.
     ``taken`` is how clearly the chosen response falls while a third one rises.
     """
     rates, extent, naive = (np.asarray(value) for value in _closed_rates(features, log_policy))
-    found = jax.tree.map(np.asarray, found)
-    pull, rate, moved = (value[:, 0] for value in (found.pull, found.rate, found.realised))
+    pull, rate, moved = found["pull"], found["rate"], found["realised"]
     rounding = 16.0 * np.finfo(rate.dtype).eps * (1.0 + np.abs(np.asarray(log_policy)).max(-1))
     bound = np.square(settings.step * pull[:, 0] * extent) / 8.0 + rounding
     largest = np.abs(rates).max(-1)
