@@ -119,5 +119,13 @@ FIGURES: dict[str, Entry] = {
             "S4, S5",
             "b6_samplers",
         ),
+        Entry(
+            "C2",
+            "finite-sample-design",
+            "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction.",
+            "derived",
+            "S7",
+            "c2_finite_sample",
+        ),
     )
 }
