@@ -49,7 +49,7 @@ class Config:
     FAST: ClassVar[dict] = {"seeds": 2, "samples": (32, 256)}
 
     n: Annotated[int, Field(ge=16, le=65536)] = 4096
-    samples: tuple[int, ...] = (8, 16, 32, 64, 128, 512, 4096)
+    samples: tuple[int, ...] = (8, 32, 128, 512, 4096)
     draws: Annotated[int, Field(ge=1024)] = 65536
     most_replicates: Annotated[int, Field(ge=100)] = 2000
     bootstrapped: Annotated[int, Field(ge=50)] = 150
