@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         preferences,
         samplers,
         sequences,
+        signal,
         simplex,
+        survey,
         sweeps,
         worlds,
     )

@@ -1,0 +1,69 @@
+"""Ten thousand online runs as one file: sampler × K × quality of the reference × β × seeds, thinned to run here."""
+
+import copy
+import tomllib
+
+import numpy as np
+
+from didsim.configs import sweep_from
+from didsim.sweeps import grid, open_sweep, sweep
+
+TEXT = """
+steps = 100
+records = 10
+seeds = 50
+
+[world]
+name = "random_reward"
+n = 20
+reference_scale = 0.3
+
+[objective]
+name = "dpo"
+
+[sampler]
+name = "best_of_base"
+base = "policy"
+
+[labels]
+name = "bradley_terry"
+
+[optimiser]
+name = "sgd"
+learning_rate = 4.0
+
+[axes]
+sampler = [{ name = "best_of_base", base = "policy" }, { name = "best_of_both", base = "policy" }]
+"sampler.k" = [1, 2, 4, 8, 16]
+"world.reference_skill" = [-1.6, -0.8, 0.0, 0.8, 1.6]
+"objective.beta+world.beta" = [0.25, 0.5, 1.0, 2.0]
+"""
+
+
+def test_the_file_is_ten_thousand_runs_in_two_programs():
+    run, axes, seeds = sweep_from(tomllib.loads(TEXT))
+    cells = grid(run, axes, seeds)
+    programs = cells.programs()
+    assert len(programs) * cells.lanes == 10_000
+    assert [type(program.sampler).__name__ for program in programs] == ["BestOfBase", "BestOfBoth"]
+    assert all(program.sampler.follows_policy for program in programs)
+
+
+def test_thinned_it_runs_resumes_and_orders_the_sides(tmp_path):
+    table = copy.deepcopy(tomllib.loads(TEXT))
+    table["seeds"], table["records"] = 4, 2
+    table["axes"]["sampler.k"] = [1, 4]
+    table["axes"]["world.reference_skill"] = [-0.8, 0.8]
+    table["axes"]["objective.beta+world.beta"] = [1.0]
+    run, axes, seeds = sweep_from(table)
+    done = []
+    data = sweep(run, axes, seeds=seeds, out=tmp_path / "store", width=8, progress=lambda now, total: done.append((now, total)))
+    assert done[-1] == (4, 4)
+    gap = data["value_gap"].isel(record=-1).transpose("sampler", "k", "reference_skill", "beta", "seed")
+    np.testing.assert_allclose(gap.sel(k=1)[0], gap.sel(k=1)[1], rtol=1e-9)  # the best of one is a draw
+    one, both = gap.sel(sampler="best_of_base"), gap.sel(sampler="best_of_both")
+    weak_one, weak_both = (side.sel(k=4, reference_skill=-0.8) for side in (one, both))
+    assert float((weak_both - weak_one).min()) > 0.0  # from a weak reference two sides improved are slower than one
+    again = sweep(run, axes, seeds=seeds, out=tmp_path / "store", width=8, progress=lambda now, total: done.append((now, total)))
+    assert len(done) <= 5  # nothing is computed twice
+    np.testing.assert_array_equal(again["value_gap"], open_sweep(tmp_path / "store")["value_gap"])
