@@ -135,6 +135,20 @@ def test_block_shares_are_checked():
         configure(module.Config, {"blocks": "0.9,0.9"}, fast=True, seed=None)
 
 
+@pytest.mark.parametrize(
+    ("module", "changes", "message"),
+    [
+        ("a2_power_law", {"stops": "6"}, "stops must be odd"),
+        ("a5_displacement", {"places": "1.0,0.5"}, "places must be two rising numbers"),
+        ("a5_displacement", {"betas": "-0.5,1.0"}, "betas must be positive"),
+    ],
+)
+def test_figures_refuse_numbers_without_meaning(module, changes, message):
+    config = importlib.import_module(f"didsim.experiments.{module}").Config
+    with pytest.raises(didsim.ArgumentError, match=message):
+        configure(config, changes, fast=True, seed=None)
+
+
 def test_labels_are_spread_without_overlap():
     placed = _spread(np.array([0.1, 0.11, 0.12, 0.9, 0.91]), 0.06)
     assert np.all(np.diff(placed) >= 0.06 - 1e-12)
