@@ -19,6 +19,7 @@ SMALL = {
     "A5": {"n": "8", "points": "6", "steps": "1500", "strayed": "4"},
     "A6": {"n": "64", "seeds": "2", "references": "3000", "trained_n": "8", "chosen_at": "0.0,0.5"},
     "A7": {"n": "64", "seeds": "2", "samples": "32,128", "draws": "16384", "resamples": "50", "bootstrapped": "50"},
+    "A8": {"length": "3", "small_length": "3", "starts": "2", "pairs": "128", "inits": "2", "steps": "600"},
     "B1": {"n": "12", "seeds": "2", "graphs": "16"},
     "B2": {"n": "4", "cases": "2000", "grid": "5"},
     "B3": {"n": "12", "seeds": "4", "grid": "7", "best_of": "1,4,16"},
@@ -74,7 +75,7 @@ def test_pictures_are_reproducible(results, tmp_path):
 def test_configs_write_themselves(results, id):
     config, _, _ = results[id]
     text = to_toml(config)
-    assert f"n = {SMALL[id]['n']}" in text
+    assert all(f"{name} = {value}\n" in text for name, value in SMALL[id].items())
 
 
 def test_spoiled_data_fails_the_verdicts(results):

@@ -80,6 +80,14 @@ FIGURES: dict[str, Entry] = {
             "a7_estimator",
         ),
         Entry(
+            "A8",
+            "sequences",
+            "Token by token, only a policy that can say everything reaches the target; hidden states warn of falling responses.",
+            "paper A (arXiv 2505.23761) on sequences; CHES from neighbour F (arXiv 2410.08847)",
+            "L5, L6, D5, D10",
+            "a8_sequences",
+        ),
+        Entry(
             "B1",
             "support",
             "What the sampler never shows together, training cannot determine.",

@@ -1,9 +1,11 @@
 """What can a policy say whose tokens share the weights of a small causal transformer?"""
 
+import math
 from typing import final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from didsim import checks
@@ -74,9 +76,12 @@ class Transformer(Autoregressive):
             "narrow": ((*stack, inner, d), inner),
             "unembed": ((d, self.space.vocabulary), d),
         }
+        sizes = [math.prod(shape) for shape, _ in shapes.values()]
+        # One draw for all: a random-number generator per matrix would take longer to compile than the network.
+        numbers = jax.random.normal(key, (sum(sizes),), jnp.float32).astype(precision)
+        parts = jnp.split(numbers, np.cumsum(sizes)[:-1].tolist())
         drawn = {
-            name: jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float32).astype(precision) / inputs**0.5
-            for place, (name, (shape, inputs)) in enumerate(shapes.items())
+            name: part.reshape(shape) / inputs**0.5 for part, (name, (shape, inputs)) in zip(parts, shapes.items(), strict=True)
         }
         if self.start == "reference":
             drawn["unembed"] = jnp.zeros_like(drawn["unembed"])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 Function = Callable[[Float[Array, " d"]], Float[Array, ""]]
@@ -69,8 +70,11 @@ def minimum(function: Function, start: Float[Array, " d"], stop_below: float, st
     the function within its rounding.
     """
 
+    # Drawn outside the compiled program, where a random-number generator would cost more than all the rest.
+    signs = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], (PROBES + 1, start.size)), start.dtype)
+
     def turn(state: Search) -> Search:
-        value, slope = jax.value_and_grad(function)(_point(state))
+        value, slope = jax.value_and_grad(function)(_point(state, signs))
         probed, searched = _probe(state, value, slope), _step(state, value, slope)
         new = _choose(state.phase <= PROBES, probed, searched)
         new = new._replace(done=new.done | (jnp.max(jnp.abs(new.slope)) <= stop_below))
@@ -85,11 +89,9 @@ def minimum(function: Function, start: Float[Array, " d"], stop_below: float, st
     return jax.lax.while_loop(lambda s: ~s.done & (s.taken < steps), turn, state)
 
 
-def _point(state: Search) -> Float[Array, " d"]:
+def _point(state: Search, signs: Float[Array, "p d"]) -> Float[Array, " d"]:
     """Where the function is evaluated next."""
-    key = jax.random.fold_in(jax.random.key(0), state.taken * (PROBES + 1) + state.phase)
-    signs = jax.random.rademacher(key, state.x.shape, state.x.dtype)
-    aside = jnp.where(state.phase == 0, 0.0, DIFFERENCE) * signs
+    aside = jnp.where(state.phase == 0, 0.0, DIFFERENCE) * signs[jnp.minimum(state.phase, PROBES)]
     return state.x + jnp.where(state.phase <= PROBES, aside, state.length * state.direction)
 
 

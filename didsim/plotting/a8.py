@@ -1,0 +1,144 @@
+"""Picture of A8: JSD while training, limits against parameters, displacement along the map, and what CHES ranks."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, end_labels, new_figure, styled
+
+FLOOR = 1e-17
+TABLES = (GREY, ORANGE, GREEN, RED, SKY, BLACK)
+COLOURS = {"prefix table": BLUE, "bigram": ORANGE, "transformer": RED}
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Top: training of tables, limits by number of parameters; below: displacement, and ranks of pairs."""
+    figure, (training, limits, moved, ranks) = new_figure(4.9, [1.0, 1.0], rows=2)
+    _training(training, data)
+    _limits(limits, data)
+    _moved(moved, data)
+    _ranks(ranks, data)
+    return figure
+
+
+def _training(ax: Axes, data: xr.Dataset) -> None:
+    """JSD to π* of k-grams and of the prefix table while Adam trains them; dashed where each must end."""
+    steps = np.maximum(data["step"].values, 0.7)
+    labels = []
+    names = [str(name) for name in data["table"].values]
+    for place, name in enumerate(names):
+        colour = BLUE if place == len(names) - 1 else TABLES[place % len(TABLES)]
+        one = data.isel(table=place)
+        curve = np.maximum(one["jsd_target"].values, FLOOR)
+        ax.plot(steps, curve, color=colour)
+        limit = max(float(one["table_limit"]), FLOOR)
+        ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
+        labels.append((curve[-1], name, colour))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(FLOOR / 5, 3)
+    ax.set_xlim(steps[0], steps[-1])
+    ax.set_xlabel("step of Adam")
+    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
+    ax.set_title(f"a  {vocabulary}$^{length}$ sequences: only all prefixes reach π*")
+    ax.annotate("dashed: exact limit", (0.04, 0.06), xycoords="axes fraction", fontsize=7, color=GREY)
+    end_labels(ax, steps[-1], labels, gap=0.07)
+
+
+def _limits(ax: Axes, data: xr.Dataset) -> None:
+    """JSD of exact limits against parameters; dashed the number that all laws need."""
+    x, worlds = data["order_parameters"].values, np.maximum(data["order_jsd"].values, FLOOR)
+    ax.fill_between(x, worlds.min(1), worlds.max(1), color=BLUE, alpha=0.13, linewidth=0)
+    ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
+    for place in range(len(x) - 1):
+        ax.annotate(
+            f"k = {place}", (x[place], worlds[place].max()), textcoords="offset points", xytext=(0, 4), ha="center", fontsize=6.5,
+            color=BLUE,
+        )  # fmt: skip
+    ax.annotate(
+        "prefix table",
+        (x[-1], np.median(worlds[-1])),
+        textcoords="offset points",
+        xytext=(-6, 6),
+        ha="right",
+        fontsize=7,
+        color=BLUE,
+    )
+    for width, count, ends in zip(
+        data["width"].values, data["width_parameters"].values, data["transformer_jsd"].values, strict=True
+    ):
+        ax.plot(np.full(len(ends), count), np.maximum(ends, FLOOR), "x", color=RED, markersize=5, clip_on=False)
+        place = np.maximum(ends, FLOOR).max()
+        ax.annotate(
+            f"width {width}", (count, place), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7, color=RED
+        )
+    need = data.attrs["dimension"]
+    ax.axvline(need, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.annotate("N − 1", (need, 0.5), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(3, 0), fontsize=7)
+    ax.annotate(f"k-grams (band: {data.sizes['seed']} worlds)", (0.04, 0.16), xycoords="axes fraction", fontsize=7, color=BLUE)
+    ax.annotate(
+        f"× transformers, {data.sizes['start']} starts each", (0.04, 0.06), xycoords="axes fraction", fontsize=7, color=RED
+    )
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(FLOOR / 10, 30)
+    ax.set_xlim(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max()))
+    ax.set_xlabel("parameters")
+    ax.set_ylabel("JSD(π*, exact limit)  [nats]")
+    ax.set_title(f"b  N = {data.attrs['small_n']}: the gap is what cannot be said")
+
+
+def _moved(ax: Axes, data: xr.Dataset) -> None:
+    """Change of log-likelihood of chosen (filled) and rejected (open) draws at each policy's limit; dashed Λ'."""
+    for role, height in (("chosen", 0.62), ("rejected", 0.3)):
+        curve = data["curve"].isel(role=["chosen", "rejected"].index(role)).values
+        ax.plot(data["fine"].values, curve, color=BLACK, linestyle="--", linewidth=0.9)
+        where = int(height * len(curve))
+        text = "Λ'(a): chosen" if role == "chosen" else "Λ'(a − β): rejected"
+        side = {"xytext": (-4, 4), "ha": "right"} if role == "chosen" else {"xytext": (5, -7), "ha": "left"}
+        ax.annotate(text, (data["fine"].values[where], curve[where]), textcoords="offset points", fontsize=7, **side)
+    places = data["chosen_at"].values
+    width = int(data["width"].values[0])
+    for name, marker, size in (("prefix table", "o", 5), ("transformer", "x", 4.5), ("bigram", "s", 3.5)):
+        for role in ("chosen", "rejected"):
+            face = COLOURS[name] if role == "chosen" else "none"
+            y = data["change"].sel(policy=name, role=role).values
+            text = f"transformer, width {width}" if name == "transformer" else name
+            ax.plot(
+                places, y, marker, color=COLOURS[name], markerfacecolor=face, markersize=size, linestyle="none",
+                label=text if role == "chosen" else None,
+            )  # fmt: skip
+    ax.axhline(0.0, color=GREY, linewidth=0.6)
+    ax.legend(loc="upper left", handletextpad=0.1)
+    ax.set_xlabel("place a of the chosen law on the path π_ref (0) … π* (1)")
+    ax.set_ylabel("mean change of log π  [nats]")
+    ax.set_title("c  displacement: filled chosen, open rejected")
+
+
+def _ranks(ax: Axes, data: xr.Dataset) -> None:
+    """Rank correlation of each score with the fall of the chosen response: mean and 95 % over initial weights."""
+    names = {
+        "slope": "exact first slope",
+        "tokens in common": "tokens in common",
+        "ches": "CHES",
+        "normalised ches": "CHES, length-normalised",
+        "ches, shuffled": "CHES of another pair",
+    }
+    for offset, (among, colour) in enumerate((("all", BLUE), ("equal lengths", ORANGE))):
+        for row, score in enumerate(names):
+            values = data["rank_correlation"].sel(among=among, score=score).values
+            low, high = np.quantile(values, [0.025, 0.975])
+            y = row + 0.16 * (2 * offset - 1)
+            ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt")
+            ax.plot(values.mean(), y, "o", color=colour)
+        text = "all pairs" if among == "all" else "pairs of equal length"
+        ax.annotate(text, (0.02, 0.07 - 0.0 + 0.075 * (1 - offset)), xycoords="axes fraction", fontsize=7, color=colour)
+    ax.axvline(0.0, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.set_yticks(range(len(names)), list(names.values()))
+    ax.invert_yaxis()
+    ax.set_xlim(-0.75, 1.05)
+    ax.set_xlabel("rank correlation with the fall of log π(chosen)")
+    ax.set_title(f"d  one pair at a time ({data.sizes['init']} networks, 95 %)")
