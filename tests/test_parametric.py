@@ -27,12 +27,12 @@ JSD = jax.jit(didsim.simplex.jsd)
 
 
 def rosenbrock(x):
-    return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+    return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2), 2.0 * x
 
 
 def valley(x):
     """Bends by ten orders of magnitude more along one axis than along another, with log-cosh walls."""
-    return jnp.sum(jnp.logaddexp(x - 1.0, 1.0 - x) * jnp.logspace(-8, 2, x.size))
+    return jnp.sum(jnp.logaddexp(x - 1.0, 1.0 - x) * jnp.logspace(-8, 2, x.size)), x
 
 
 def test_known_minima_are_found():
@@ -46,6 +46,7 @@ def test_known_minima_are_found():
         # Rosenbrock's valley has a second minimum near (-1, 1, …, 1) from six dimensions on.
         assert_close(np.abs(alone.x), known, atol=1e-2 if float(alone.x[0]) < 0 else 1e-8)
         assert_close(end, alone.x, atol=1e-7)
+        assert_close(alone.beside, 2.0 * alone.x)
     end = jax.jit(lambda x: minimum(valley, x, 1e-13, 500))(jnp.zeros(12))
     assert_close(end.x, np.ones(12), atol=1e-4)
     assert bool(end.done)

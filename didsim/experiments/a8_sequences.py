@@ -2,8 +2,8 @@
 
 A full prefix table is a free table in other coordinates: DPO takes it to π*, and likelihood moves as on the displacement
 map (L6, D5, D10).  A policy that can say less ends elsewhere, at a limit that an exact solver finds: k-grams always, a
-transformer as long as it has fewer parameters than there are responses to tell apart.  And where tokens share
-parameters, the hidden states of a pair say something of whether its chosen response will fall (L5, CHES).
+transformer until it is wide enough to tell all prefixes apart.  And where tokens share parameters, a pair's hidden states
+(CHES) say something of how far its chosen response will fall (L5).
 """
 
 import functools
@@ -51,7 +51,7 @@ class Config:
         "widths": (4,),
         "chosen_at": (0.0, 0.5, 1.0),
         "seeds": 2,
-        "steps": 800,
+        "steps": 600,
         "pairs": 200,
         "inits": 4,
     }
@@ -59,13 +59,13 @@ class Config:
     vocabulary: Annotated[int, Field(ge=2, le=64)] = 4
     length: Annotated[int, Field(ge=2, le=12)] = 6
     small_vocabulary: Annotated[int, Field(ge=2, le=8)] = 2
-    small_length: Annotated[int, Field(ge=3, le=8)] = 7
+    small_length: Annotated[int, Field(ge=3, le=8)] = 4
     beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
     scale: Annotated[float, Field(gt=0)] = 0.5
     chosen_at: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    seeds: Annotated[int, Field(ge=1)] = 4
+    seeds: Annotated[int, Field(ge=1)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 1500
+    steps: Annotated[int, Field(ge=10)] = 800
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     records: Annotated[int, Field(ge=5)] = 40
     widths: tuple[int, ...] = (2, 4, 8)
@@ -80,6 +80,8 @@ class Config:
     def __post_init__(self) -> None:
         if any(width % 2 for width in self.widths):
             raise ValueError("widths must be even, for two heads of attention")
+        if not self.widths or list(self.widths) != sorted(self.widths):
+            raise ValueError("widths must rise")
         if not self.chosen_at or self.chosen_at[0] != 0:
             raise ValueError("chosen_at must begin with 0, where chosen draws come from the reference")
 
@@ -109,8 +111,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     """What must come out of A8, worst over worlds, starts and initial weights."""
     near, exact = by_dtype(1e-8, 1e-5), by_dtype(1e-10, 1e-6)
     prefix, restricted = data.isel(table=-1), data.isel(table=slice(0, -1))
-    rich = data["width_parameters"] >= data.attrs["dimension"]
-    reached = data["transformer_jsd"].max("start")
+    reached, narrow = data["transformer_jsd"].max("start"), data["transformer_jsd"].min("start")[0]
     off = abs(data["change"] - data["predicted_change"])
     ranks = data["rank_correlation"].mean("init")
     at_reference = data["change"].sel(role="chosen", chosen_at=0.0)
@@ -119,10 +120,8 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("trained prefix table reaches π*: JSD", prefix["jsd_target"].isel(record=-1), near),
         below("trained k-grams end at their exact limits: JSD", restricted["table_gap"], near),
         must_break("k-grams reach π*: JSD", restricted["table_limit"], 1e-4),
-        below(
-            "transformers with N - 1 parameters or more reach π* from every start: JSD", reached.where(rich, drop=True), REACHED
-        ),
-        *([must_break("transformers with fewer parameters reach π*: JSD", reached[~rich], 1e-5)] if (~rich).any() else []),
+        below("the widest transformer reaches π* from every start: JSD", reached[-1], REACHED),
+        *([must_break("the narrowest transformer reaches π*: JSD, best start", narrow, 1e-5)] if len(reached) > 1 else []),
         below("prefix table moves as Λ' says: |Δ log π - Λ'|", off.sel(policy="prefix table"), by_dtype(1e-7, 1e-4)),
         must_break("bigrams move as Λ' says: |Δ log π - Λ'|", off.sel(policy="bigram").max(("chosen_at", "role")), 1e-3),
         below(

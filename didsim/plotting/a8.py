@@ -43,13 +43,13 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
     ax.set_xlabel("step of Adam")
     ax.set_ylabel("JSD(π*, π_θ)  [nats]")
     vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
-    ax.set_title(f"a  {vocabulary}$^{length}$ sequences: only all prefixes reach π*")
+    ax.set_title(f"a  {vocabulary}$^{length}$ sequences: tables trained")
     ax.annotate("dashed: exact limit", (0.04, 0.06), xycoords="axes fraction", fontsize=7, color=GREY)
     end_labels(ax, steps[-1], labels, gap=0.07)
 
 
 def _limits(ax: Axes, data: xr.Dataset) -> None:
-    """JSD of exact limits against parameters; dashed the number that all laws need."""
+    """JSD of exact limits against parameters; dashed how many it takes to say every law."""
     x, worlds = data["order_parameters"].values, np.maximum(data["order_jsd"].values, FLOOR)
     ax.fill_between(x, worlds.min(1), worlds.max(1), color=BLUE, alpha=0.13, linewidth=0)
     ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
@@ -62,7 +62,7 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
         "prefix table",
         (x[-1], np.median(worlds[-1])),
         textcoords="offset points",
-        xytext=(-6, 6),
+        xytext=(-5, 3),
         ha="right",
         fontsize=7,
         color=BLUE,
@@ -77,10 +77,18 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
         )
     need = data.attrs["dimension"]
     ax.axvline(need, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.annotate("N − 1", (need, 0.5), xycoords=("data", "axes fraction"), textcoords="offset points", xytext=(3, 0), fontsize=7)
-    ax.annotate(f"k-grams (band: {data.sizes['seed']} worlds)", (0.04, 0.16), xycoords="axes fraction", fontsize=7, color=BLUE)
     ax.annotate(
-        f"× transformers, {data.sizes['start']} starts each", (0.04, 0.06), xycoords="axes fraction", fontsize=7, color=RED
+        "N − 1",
+        (need, 0.58),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        xytext=(-3, 0),
+        fontsize=7,
+        ha="right",
+    )
+    ax.annotate(f"k-grams (band: {data.sizes['seed']} worlds)", (0.04, 0.42), xycoords="axes fraction", fontsize=7, color=BLUE)
+    ax.annotate(
+        f"× transformers, {data.sizes['start']} starts each", (0.04, 0.33), xycoords="axes fraction", fontsize=7, color=RED
     )
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -88,17 +96,17 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.set_xlim(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max()))
     ax.set_xlabel("parameters")
     ax.set_ylabel("JSD(π*, exact limit)  [nats]")
-    ax.set_title(f"b  N = {data.attrs['small_n']}: the gap is what cannot be said")
+    ax.set_title(f"b  N = {data.attrs['small_n']}: what cannot be said")
 
 
 def _moved(ax: Axes, data: xr.Dataset) -> None:
     """Change of log-likelihood of chosen (filled) and rejected (open) draws at each policy's limit; dashed Λ'."""
-    for role, height in (("chosen", 0.62), ("rejected", 0.3)):
+    for role, height in (("chosen", 0.72), ("rejected", 0.42)):
         curve = data["curve"].isel(role=["chosen", "rejected"].index(role)).values
         ax.plot(data["fine"].values, curve, color=BLACK, linestyle="--", linewidth=0.9)
         where = int(height * len(curve))
-        text = "Λ'(a): chosen" if role == "chosen" else "Λ'(a − β): rejected"
-        side = {"xytext": (-4, 4), "ha": "right"} if role == "chosen" else {"xytext": (5, -7), "ha": "left"}
+        text = "Λ'(a)" if role == "chosen" else "Λ'(a − β)"
+        side = {"xytext": (-3, 5), "ha": "right"} if role == "chosen" else {"xytext": (5, -9), "ha": "left"}
         ax.annotate(text, (data["fine"].values[where], curve[where]), textcoords="offset points", fontsize=7, **side)
     places = data["chosen_at"].values
     width = int(data["width"].values[0])
@@ -112,10 +120,10 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
                 label=text if role == "chosen" else None,
             )  # fmt: skip
     ax.axhline(0.0, color=GREY, linewidth=0.6)
-    ax.legend(loc="upper left", handletextpad=0.1)
-    ax.set_xlabel("place a of the chosen law on the path π_ref (0) … π* (1)")
+    ax.legend(loc="lower right", handletextpad=0.1, borderaxespad=0.1)
+    ax.set_xlabel("place a of π_w between π_ref (0) and π* (1)")
     ax.set_ylabel("mean change of log π  [nats]")
-    ax.set_title("c  displacement: filled chosen, open rejected")
+    ax.set_title("c  filled: chosen, open: rejected")
 
 
 def _ranks(ax: Axes, data: xr.Dataset) -> None:
@@ -135,10 +143,10 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
             ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt")
             ax.plot(values.mean(), y, "o", color=colour)
         text = "all pairs" if among == "all" else "pairs of equal length"
-        ax.annotate(text, (0.02, 0.07 - 0.0 + 0.075 * (1 - offset)), xycoords="axes fraction", fontsize=7, color=colour)
+        ax.annotate(text, (0.03, 0.9 - 0.08 * offset), xycoords="axes fraction", fontsize=7, color=colour)
     ax.axvline(0.0, color=BLACK, linestyle="--", linewidth=0.9)
     ax.set_yticks(range(len(names)), list(names.values()))
     ax.invert_yaxis()
     ax.set_xlim(-0.75, 1.05)
-    ax.set_xlabel("rank correlation with the fall of log π(chosen)")
-    ax.set_title(f"d  one pair at a time ({data.sizes['init']} networks, 95 %)")
+    ax.set_xlabel("rank correlation with fall of chosen")
+    ax.set_title(f"d  pair by pair ({data.sizes['init']} networks, 95 %)")

@@ -142,12 +142,12 @@ def minimise(
     shown = comparisons_for(objective, problem, sampler, labels, problem.log_ref)
     first, rebuild = ravel_pytree(policy.init(problem.log_ref))
 
-    def value(flat: Array) -> Array:
-        return loss(objective, problem, policy.log_probs(rebuild(flat), problem.log_ref), shown)
+    def value(flat: Array) -> tuple[Array, Array]:
+        log_policy = policy.log_probs(rebuild(flat), problem.log_ref)
+        return loss(objective, problem, log_policy, shown), log_policy
 
     apart = spread * normal(key, (count, first.size)).astype(first.dtype)
     ends = jax.vmap(lambda start: minimum(value, start, SMALL, steps))(first + apart.at[0].set(0.0))
-    laws = jax.vmap(lambda flat: policy.log_probs(rebuild(flat), problem.log_ref))(ends.x)
     gradients = jnp.max(jnp.abs(ends.slope), -1)
     statuses = jnp.where(gradients <= SMALL, Status.CONVERGED, jnp.where(ends.done, Status.STALLED, Status.OUT_OF_STEPS))
     statuses = jnp.where(jnp.isfinite(ends.value), statuses, Status.NOT_FINITE)
@@ -155,13 +155,13 @@ def minimise(
     best = jnp.argmin(values)
     slack = jnp.finfo(values.dtype).eps ** 0.5 * (1.0 + jnp.abs(values[best]))
     return PolicySolution(
-        log_policy=laws[best],
+        log_policy=ends.beside[best],
         params=rebuild(ends.x[best]),
         value=ends.value[best],
         gradient_norm=gradients[best],
         status=statuses[best],
         iterations=ends.taken[best],
-        ends=laws,
+        ends=ends.beside,
         end_values=ends.value,
         end_gradients=gradients,
         end_statuses=statuses,

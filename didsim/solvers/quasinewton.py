@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-Function = Callable[[Float[Array, " d"]], Float[Array, ""]]
+Function = Callable[[Float[Array, " d"]], tuple[Float[Array, ""], Array]]
 ROUND = 200
 MEMORY = 20
 PROBES = 8
@@ -33,6 +33,7 @@ class Search(NamedTuple):
         x: the point, shape (d,).
         value: function there.
         slope: gradient there.
+        beside: what else the function told there.
         phase: 0 at the very start, 1 to `PROBES` while the scale is taken, above that along a direction.
         rows: sum of squared differences of the gradient so far, for the scale.
         scale: lengths in which the Hessian's rows are alike.
@@ -48,6 +49,7 @@ class Search(NamedTuple):
     x: Float[Array, " d"]
     value: Float[Array, ""]
     slope: Float[Array, " d"]
+    beside: Array
     phase: Int[Array, ""]
     rows: Float[Array, " d"]
     scale: Float[Array, " d"]
@@ -64,7 +66,7 @@ class Search(NamedTuple):
 
 
 def minimum(function: Function, start: Float[Array, " d"], stop_below: float, steps: int) -> Search:
-    """The end of at most ``steps`` L-BFGS steps (Liu and Nocedal 1989), traceable.
+    """The end of at most ``steps`` L-BFGS steps (Liu and Nocedal 1989), traceable; the function gives its value and more.
 
     It ends when no entry of the gradient exceeds ``stop_below``, or when no step against a freshly scaled gradient lowers
     the function within its rounding.
@@ -74,17 +76,19 @@ def minimum(function: Function, start: Float[Array, " d"], stop_below: float, st
     signs = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], (PROBES + 1, start.size)), start.dtype)
 
     def turn(state: Search) -> Search:
-        value, slope = jax.value_and_grad(function)(_point(state, signs))
-        probed, searched = _probe(state, value, slope), _step(state, value, slope)
+        (value, beside), slope = jax.value_and_grad(function, has_aux=True)(_point(state, signs))
+        probed, searched = _probe(state, value, slope, beside), _step(state, value, slope, beside)
         new = _choose(state.phase <= PROBES, probed, searched)
         new = new._replace(done=new.done | (jnp.max(jnp.abs(new.slope)) <= stop_below))
         return _choose(state.done, state, new)  # lanes that are done wait for the others as they are
 
     zero, none, vector = jnp.zeros((), start.dtype), jnp.int32(0), jnp.zeros_like(start)
     history = jnp.zeros((MEMORY, start.size), start.dtype)
+    shape = jax.eval_shape(function, start)[1]
+    seen = jnp.zeros(shape.shape, shape.dtype)
     state = Search(
-        start, zero + jnp.inf, vector + jnp.inf, none, vector, vector + 1.0, history, history, vector, zero, zero, zero + jnp.inf,
-        none, none, none, jnp.asarray(False),
+        start, zero + jnp.inf, vector + jnp.inf, seen, none, vector, vector + 1.0, history, history, vector,
+        zero, zero, zero + jnp.inf, none, none, none, jnp.asarray(False),
     )  # fmt: skip
     return jax.lax.while_loop(lambda s: ~s.done & (s.taken < steps), turn, state)
 
@@ -95,7 +99,7 @@ def _point(state: Search, signs: Float[Array, "p d"]) -> Float[Array, " d"]:
     return state.x + jnp.where(state.phase <= PROBES, aside, state.length * state.direction)
 
 
-def _probe(state: Search, value: Array, slope: Array) -> Search:
+def _probe(state: Search, value: Array, slope: Array, beside: Array) -> Search:
     """After an evaluation beside the point: one more difference, and after the last the scale and a first direction."""
     first, last = state.phase == 0, state.phase == PROBES
     value, at = jnp.where(first, value, state.value), jnp.where(first, slope, state.slope)
@@ -106,12 +110,13 @@ def _probe(state: Search, value: Array, slope: Array) -> Search:
     history, zero = jnp.zeros_like(state.moves), jnp.zeros_like(value)
     none = jnp.zeros_like(state.taken)
     return Search(
-        state.x, value, at, state.phase + 1, rows, scale, history, history, -(scale**2) * at,
-        1.0 / jnp.maximum(1.0, jnp.linalg.norm(scale * at)), zero, zero + jnp.inf, none, state.taken, none, state.done,
+        state.x, value, at, jnp.where(first, beside, state.beside), state.phase + 1, rows, scale, history, history,
+        -(scale**2) * at, 1.0 / jnp.maximum(1.0, jnp.linalg.norm(scale * at)), zero, zero + jnp.inf, none, state.taken, none,
+        state.done,
     )  # fmt: skip
 
 
-def _step(state: Search, value: Array, slope: Array) -> Search:
+def _step(state: Search, value: Array, slope: Array, beside: Array) -> Search:
     """After an evaluation along the direction: the point is taken, or another trial step is set.
 
     Where the decrease drowns in the rounding of the value, its sign is read off the slopes alone (Hager and Zhang 2005).
@@ -121,7 +126,7 @@ def _step(state: Search, value: Array, slope: Array) -> Search:
     lower = value <= state.value + DECREASE * state.length * at_start
     level = (value <= state.value + slack) & (along <= (2.0 * DECREASE - 1.0) * at_start)
     enough, bent = lower | level, along >= CURVATURE * at_start
-    return _choose(enough & bent, _take(state, value, slope), _again(state, enough))
+    return _choose(enough & bent, _take(state, value, slope, beside), _again(state, enough))
 
 
 def _again(state: Search, enough: Bool[Array, ""]) -> Search:
@@ -140,7 +145,7 @@ def _again(state: Search, enough: Bool[Array, ""]) -> Search:
     )
 
 
-def _take(state: Search, value: Array, slope: Array) -> Search:
+def _take(state: Search, value: Array, slope: Array, beside: Array) -> Search:
     """The state at the trial point: history, direction and a first trial step of one; at times a fresh scale."""
     move = state.length * state.direction
     moves = jnp.concatenate([(move / state.scale)[None], state.moves[:-1]])
@@ -148,8 +153,8 @@ def _take(state: Search, value: Array, slope: Array) -> Search:
     direction = -state.scale * _inverse_hessian(moves, bends, state.scale * slope)
     over, zero = state.fresh + 1 >= ROUND, jnp.zeros_like(value)
     return Search(
-        state.x + move, value, slope, jnp.where(over, 1, state.phase), jnp.where(over, 0.0, state.rows), state.scale, moves,
-        bends, direction, zero + 1.0, zero, zero + jnp.inf, jnp.zeros_like(state.trials), state.taken + 1, state.fresh + 1,
+        state.x + move, value, slope, beside, jnp.where(over, 1, state.phase), jnp.where(over, 0.0, state.rows), state.scale,
+        moves, bends, direction, zero + 1.0, zero, zero + jnp.inf, jnp.zeros_like(state.trials), state.taken + 1, state.fresh + 1,
         state.done,
     )  # fmt: skip
 
