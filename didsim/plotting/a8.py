@@ -79,16 +79,22 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.axvline(need, color=BLACK, linestyle="--", linewidth=0.9)
     ax.annotate(
         "N − 1",
-        (need, 0.58),
+        (need, 0.42),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
-        xytext=(-3, 0),
+        xytext=(3, 0),
         fontsize=7,
-        ha="right",
     )
-    ax.annotate(f"k-grams (band: {data.sizes['seed']} worlds)", (0.04, 0.42), xycoords="axes fraction", fontsize=7, color=BLUE)
     ax.annotate(
-        f"× transformers, {data.sizes['start']} starts each", (0.04, 0.33), xycoords="axes fraction", fontsize=7, color=RED
+        f"k-grams, {data.sizes['seed']} worlds", (0.98, 0.68), xycoords="axes fraction", ha="right", fontsize=7, color=BLUE
+    )
+    ax.annotate(
+        f"× transformer, {data.sizes['start']} starts",
+        (0.98, 0.6),
+        xycoords="axes fraction",
+        ha="right",
+        fontsize=7,
+        color=RED,
     )
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -101,7 +107,7 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
 
 def _moved(ax: Axes, data: xr.Dataset) -> None:
     """Change of log-likelihood of chosen (filled) and rejected (open) draws at each policy's limit; dashed Λ'."""
-    for role, height in (("chosen", 0.72), ("rejected", 0.42)):
+    for role, height in (("chosen", 0.85), ("rejected", 0.6)):
         curve = data["curve"].isel(role=["chosen", "rejected"].index(role)).values
         ax.plot(data["fine"].values, curve, color=BLACK, linestyle="--", linewidth=0.9)
         where = int(height * len(curve))
@@ -120,7 +126,7 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
                 label=text if role == "chosen" else None,
             )  # fmt: skip
     ax.axhline(0.0, color=GREY, linewidth=0.6)
-    ax.legend(loc="lower right", handletextpad=0.1, borderaxespad=0.1)
+    ax.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1)
     ax.set_xlabel("place a of π_w between π_ref (0) and π* (1)")
     ax.set_ylabel("mean change of log π  [nats]")
     ax.set_title("c  filled: chosen, open: rejected")
