@@ -65,7 +65,7 @@ class Config:
     chosen_at: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     seeds: Annotated[int, Field(ge=1)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 800
+    steps: Annotated[int, Field(ge=10)] = 1500
     learning_rate: Annotated[float, Field(gt=0)] = 0.05
     records: Annotated[int, Field(ge=5)] = 40
     widths: tuple[int, ...] = (2, 4, 16)

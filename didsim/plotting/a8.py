@@ -53,7 +53,7 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     x, worlds = data["order_parameters"].values, np.maximum(data["order_jsd"].values, FLOOR)
     ax.fill_between(x, worlds.min(1), worlds.max(1), color=BLUE, alpha=0.13, linewidth=0)
     ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
-    for place in range(len(x) - 1):
+    for place in (0, len(x) - 2):
         ax.annotate(
             f"k = {place}", (x[place], worlds[place].max()), textcoords="offset points", xytext=(0, 4), ha="center", fontsize=6.5,
             color=BLUE,
@@ -79,18 +79,18 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.axvline(need, color=BLACK, linestyle="--", linewidth=0.9)
     ax.annotate(
         "N − 1",
-        (need, 0.42),
+        (need, 0.5),
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
         xytext=(3, 0),
         fontsize=7,
     )
     ax.annotate(
-        f"k-grams, {data.sizes['seed']} worlds", (0.98, 0.68), xycoords="axes fraction", ha="right", fontsize=7, color=BLUE
+        f"k-grams, {data.sizes['seed']} worlds", (0.98, 0.32), xycoords="axes fraction", ha="right", fontsize=7, color=BLUE
     )
     ax.annotate(
         f"× transformer, {data.sizes['start']} starts",
-        (0.98, 0.6),
+        (0.98, 0.24),
         xycoords="axes fraction",
         ha="right",
         fontsize=7,
