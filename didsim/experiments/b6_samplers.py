@@ -117,10 +117,10 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("one formula is the library's samplers: max |Δμ|", data["law_difference"], by_dtype(1e-13, 1e-6)),
         below("published step: measured ÷ predicted steps per e-fold, slowest mode clear",
               off("predicted_rate")[clear], by_dtype(0.02, 0.1)),
-        above("share of runs whose slowest mode is clear", clear.mean(), 0.5),
+        above("share of runs whose slowest mode is clear", clear.mean(), by_dtype(0.5, 0.2)),
         below("published step, all samplers: measured ÷ (I - ηH)^t's steps per e-fold",
               off("propagated_rate")[local], by_dtype(0.02, 0.1)),
-        above("share of the uniform sampler's runs judged so", local[0].mean(), 0.5),
+        above("share of the uniform sampler's runs judged so", local[0].mean(), by_dtype(0.5, 0.2)),
         below("uniform: κ ÷ (max σ'/min σ')", uniform["kappa"] / data["kappa_bound"], 1.0),
         below("Mix-R and Mix-P: κ - 1", data["kappa"].sel(sampler=["mix-R", "mix-P", "mix-P*"]) - 1.0, by_dtype(1e-10, 1e-3)),
         below("Mix-R, Mix-P, Mix-P*: |order - 2| at their own step",
@@ -225,7 +225,7 @@ def _exact(worlds: Problem, spectra: xr.Dataset, settings: Config) -> xr.Dataset
     values = {name: np.stack([np.asarray(run[name]) for run in both], 1) for name in both[0]}
     errors = values.pop("logit_error")
     size = np.linalg.norm(errors, axis=-1)
-    floor = by_dtype(1e-12, 1e-4)
+    floor = by_dtype(1e-12, 1e-5)
     steps = np.arange(settings.steps + 1)
     predicted = _propagated(errors, size, spectra)
     fit, wanted = (jax.jit(landscape.fit_rate)(steps, jnp.asarray(one), floor) for one in (size, predicted["size"]))
@@ -264,7 +264,7 @@ def _orders(size: np.ndarray, floor: float) -> np.ndarray:
     found = np.full(size.shape[:2], np.nan)
     for place in np.ndindex(*found.shape):
         before, after = size[place][:, :-1].ravel(), size[place][:, 1:].ravel()
-        chosen = (before < 0.03) & (after > floor) & (before > floor)
+        chosen = (before < by_dtype(0.03, 0.2)) & (after > floor) & (before > floor)
         if chosen.sum() >= 6:
             found[place] = np.polyfit(np.log(before[chosen]), np.log(after[chosen]), 1)[0]
     return found

@@ -54,7 +54,7 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
     ax.set_xlabel("step")
     ax.set_ylabel("error of the logits  [nats]")
     ax.set_title("c  one world, each sampler at its best step")
-    predicted_and_measured(ax, predicted="predicted rate")
+    predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
 
 
 def _speed(ax: Axes, data: xr.Dataset) -> None:
@@ -75,7 +75,7 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
     ax.set_yscale("log")
     ax.set_xlim(*span)
     ax.set_ylim(*span)
-    ax.text(0.03, 0.92, "○ two slowest modes not yet apart", transform=ax.transAxes, fontsize=7, color=GREY)
+    ax.text(0.97, 0.05, "○ two slowest modes\nnot yet apart", transform=ax.transAxes, ha="right", fontsize=7, color=GREY)
     ax.set_xlabel("predicted steps per e-fold, −1/log[(κ−1)/(κ+1)]")
     ax.set_ylabel("measured steps per e-fold")
     ax.set_title("d  predicted and measured speed, all runs")
