@@ -44,6 +44,16 @@ class List:
 
 
 @dataclass(frozen=True)
+class Objectives:
+    """List the objectives: reward, link, whether convex, and where each population loss is least."""
+
+    json: Path | None = None
+    """File for the rows."""
+    overwrite: bool = False
+    """Replace the file if it is there."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Print versions, devices and precision."""
 
@@ -147,7 +157,7 @@ class Bench:
 class Program:
     """The exact laboratory for preference-optimisation theory."""
 
-    command: Annotated[Reproduce | List | Info | Train | Sweep | Sampler | Bench, tyro.conf.arg(name="")] = field()
+    command: Annotated[Reproduce | List | Objectives | Info | Train | Sweep | Sampler | Bench, tyro.conf.arg(name="")] = field()
 
 
 def main(words: list[str] | None = None) -> int:

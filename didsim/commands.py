@@ -1,5 +1,6 @@
 """What does each command do once it is understood?  The heavy half of the command line."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.reproduce import Outcome, make_all, plan, prepare_folder, write_summary
+from didsim.objectives import KINDS, Objective
 from didsim.solvers import Status
 
 
 def run(command: Any) -> int:
     """Runs one parsed command; errors of the user's become one line and exit code 2."""
     jax.config.update("jax_enable_x64", getattr(command, "x64", True))
-    plain = {"Reproduce": reproduce, "List": list_figures, "Info": info, "Train": train}
+    plain = {"Reproduce": reproduce, "List": list_figures, "Objectives": list_objectives, "Info": info, "Train": train}
     doers = {**plain, "Sweep": sweep_command.sweep, "Bench": bench, "Sampler": sampler_command.sampler}
     try:
         return doers[type(command).__name__](command)
@@ -89,6 +91,39 @@ def list_figures(command: Any) -> int:
     return 0
 
 
+def list_objectives(command: Any) -> int:
+    """Prints every objective with its parts and the class of its minimiser; writes the rows as JSON if asked."""
+    rows = [objective_row(kind) for kind in KINDS]
+    if command.json is not None:
+        _check_file(command.json, command.overwrite, "--json")
+        command.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(value) if isinstance(value, str) else "yes" if value else "" for value in row.values()))
+    Console().print(table)
+    print("Classes hold on independent draws from π_w and π_l that follow the power law, at the data's β.")
+    print("Here m is a pair's margin, chosen minus rejected; without a link the first column is the whole loss.")
+    print('Objectives with a link can be followed by projected gradients instead: rule = "projected" in a TOML file.')
+    return 0
+
+
+def objective_row(kind: type[Objective]) -> dict[str, str | bool]:
+    """What the table says of one objective."""
+    card = kind.card
+    return {
+        "name": kind.name,
+        "reward": card.reward,
+        "link": card.link,
+        "reference_free": kind.reference_free,
+        "convex": kind.convex,
+        "minimiser": card.limit.value,
+        "where": card.where,
+        "source": card.source,
+    }
+
+
 def info(command: Any) -> int:
     """Prints versions, devices and precision."""
     del command
@@ -120,11 +155,11 @@ def train(command: Any) -> int:
     return 1 if status == Status.NOT_FINITE else 0
 
 
-def _check_file(path: Path, overwrite: bool) -> None:
+def _check_file(path: Path, overwrite: bool, name: str = "--out") -> None:
     if path.exists() and not overwrite:
-        raise checks.ArgumentError(f"Argument `--out` must not exist already, but {path} does; use --overwrite.")
+        raise checks.ArgumentError(f"Argument `{name}` must not exist already, but {path} does; use --overwrite.")
     if not path.parent.is_dir():
-        raise checks.ArgumentError(f"Argument `--out` must lie in a folder that exists, but {path.parent} does not.")
+        raise checks.ArgumentError(f"Argument `{name}` must lie in a folder that exists, but {path.parent} does not.")
 
 
 def _write(path: Any, out: Path) -> None:

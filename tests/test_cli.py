@@ -12,6 +12,7 @@ from didsim import cli, commands
 from didsim.experiments import reproduce
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.verdicts import below
+from didsim.objectives import OBJECTIVES, Limit
 
 TRAIN = '[world]\nname = "random_target"\nn = 4\n[objective]\nname = "dpo"\nbeta = 0.5\n'
 
@@ -73,6 +74,22 @@ def test_list_info_and_version(capsys):
     assert all(id in printed for id in FIGURES)
     assert "float64" in printed
     assert "didsim 0." in printed
+
+
+def test_objectives_are_listed_and_written(tmp_path, capsys):
+    file = tmp_path / "rows.json"
+    assert cli.main(["objectives", "--json", str(file)]) == 0
+    printed = capsys.readouterr().out
+    rows = {row["name"]: row for row in json.loads(file.read_text())}
+    assert list(rows) == list(OBJECTIVES)
+    assert len(rows) >= 28
+    assert all(name[:6] in printed for name in rows)
+    assert rows["dpo"]["minimiser"] == "reaches π*"
+    assert rows["kto"]["minimiser"] == "no finite minimiser"
+    assert rows["simpo"]["reference_free"] is True
+    assert {row["minimiser"] for row in rows.values()} == {limit.value for limit in Limit}
+    assert cli.main(["objectives", "--json", str(file)]) == 2
+    assert "Argument `--json` must not exist already" in capsys.readouterr().err
 
 
 def test_train_prints_metrics_and_writes_them(tmp_path, capsys):

@@ -25,6 +25,7 @@ SMALL = {
     "B3": {"n": "12", "seeds": "4", "grid": "7", "best_of": "1,4,16"},
     "B4": {"n": "8", "seeds": "8", "steps": "1500"},
     "B6": {"n": "20", "seeds": "8", "pairs": "64", "sampled_steps": "800"},
+    "C1": {"n": "6", "seeds": "2", "betas": "0.5,1,2", "steps": "3000", "records": "50"},
     "C2": {"n": "8", "repeats": "40"},
 }
 

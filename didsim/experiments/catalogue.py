@@ -128,6 +128,14 @@ FIGURES: dict[str, Entry] = {
             "b6_samplers",
         ),
         Entry(
+            "C1",
+            "beta-clock",
+            "A larger β first drives the policy away faster and in the end keeps it nearer: the clock runs at ηβ².",
+            "derived",
+            "D5, S2",
+            "c1_beta_clock",
+        ),
+        Entry(
             "C2",
             "finite-sample-design",
             "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction.",

@@ -58,7 +58,7 @@ class ForwardKlDpo(_Divergence):
     """``-log σ(β(e^{-b} - e^{-a}))``: DPO with the forward KL as regulariser (2309.16240)."""
 
     name: ClassVar[str] = "f-dpo[forward_kl]"
-    card: ClassVar[Card] = Card("-β π_ref/π", "-log σ(m)", Limit.FORMULA, "-β π_ref/(log(π_w/π_l) + C), C below", "2309.16240")
+    card: ClassVar[Card] = Card("-β π_ref/π", "-log σ(m)", Limit.FORMULA, "π_ref/(-(log(π_w/π_l) + C)/β)", "2309.16240")
     beta: Scalar = 0.1
 
     def bend(self, log_ratio):

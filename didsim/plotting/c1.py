@@ -1,0 +1,82 @@
+"""Picture of C1: distance from the reference against step for every β and learning-rate rule, and who overtakes when."""
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from didsim.plotting.style import BLACK, GREY, band, end_labels, new_figure, predicted_and_measured, styled
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """KL to π_ref against step at one learning rate, at rates ∝ 1/β² and ∝ 1/β, and the steps at which neighbours cross."""
+    figure, (fixed, clocked, slow, crossing) = new_figure(5.0, [1.0, 1.0], rows=2)
+    _paths(fixed, data, "fixed", "a  one learning rate: the order turns round")
+    _predicted(fixed, data)
+    _paths(clocked, data, "∝ 1/β²", "b  rate ∝ 1/β²: one clock, no crossing")
+    _paths(slow, data, "∝ 1/β", "c  rate ∝ 1/β: one early curve")
+    _crossings(crossing, data)
+    return figure
+
+
+def _colours(data: xr.Dataset) -> list[str]:
+    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, data.sizes["beta"]))]
+
+
+def _paths(ax: Axes, data: xr.Dataset, rule: str, title: str) -> None:
+    one = data["kl_ref"].sel(rule=rule).transpose("beta", "seed", "record").values
+    steps = data["step"].values
+    shown = steps >= 1
+    ends = []
+    for place, (beta, colour) in enumerate(zip(data["beta"].values, _colours(data), strict=True)):
+        band(ax, steps[shown], one[place][:, shown], colour, linewidth=1.1)
+        outer = place in (0, data.sizes["beta"] - 1)
+        ends.append((float(np.median(one[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(max(one[..., 1].min() * 0.5, 1e-9), one.max() * 2.5)
+    end_labels(ax, float(steps[-1]), ends)
+    ax.set_xlabel("step")
+    ax.set_ylabel("KL(π‖π_ref)  [nats]")
+    ax.set_title(title)
+
+
+def _predicted(ax: Axes, data: xr.Dataset) -> None:
+    """The whole path of every β as one curve on the clock ηβ²t says, and the end in closed form."""
+    steps = data["step"].values
+    shown = steps >= 1
+    path = data["kl_path"].transpose("beta", "seed", "record").values
+    for place in range(data.sizes["beta"]):
+        ax.plot(steps[shown], np.median(path[place][:, shown], axis=0), color=BLACK, linestyle="--", linewidth=0.8)
+    predicted_and_measured(ax, predicted="one curve U(ηβ²t)", measured="trained, 95 % of worlds", loc="lower right")
+
+
+def _crossings(ax: Axes, data: xr.Dataset) -> None:
+    """Step at which each β is overtaken by the next smaller one."""
+    middle = data["pair"].values
+    trained, predicted = (data[name].transpose("pair", "seed").values for name in ("crossing", "crossing_predicted"))
+    ax.plot(middle, np.median(predicted, axis=1), color=BLACK, linestyle="--", linewidth=0.9)
+    colours = _colours(data)
+    for place, one in enumerate(trained):
+        ax.plot(np.full(one.shape, middle[place]), one, "o", color=colours[place], markersize=3, alpha=0.6, markeredgewidth=0)
+    slope = np.median(predicted, axis=1)[0] * (middle / middle[0]) ** -2.0
+    ax.plot(middle, 0.3 * slope, color=GREY, linestyle=":", linewidth=0.9)
+    ax.annotate(
+        "slope −2",
+        (middle[len(middle) // 2], 0.3 * slope[len(middle) // 2]),
+        textcoords="offset points",
+        xytext=(-4, -9),
+        ha="right",
+        fontsize=7,
+        color=GREY,
+    )
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xticks(data["beta"].values, [f"{beta:g}" for beta in data["beta"].values])
+    ax.minorticks_off()
+    ax.set_xlabel("β; points between neighbours")
+    ax.set_ylabel("step of overtaking")
+    ax.set_title("d  when the smaller β overtakes")
