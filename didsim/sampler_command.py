@@ -144,7 +144,7 @@ def _speed(one: dict[str, float], accuracy: float, resolved: bool) -> list[str]:
         f"nats (root mean square) from {one['pairs']:.3g} pairs.",
         f"First-gradient signal {one['signal']:.4g}; cost {one['draws']:.3g} responses per pair.",
     ]
-    return lines if resolved else [*lines, "λ₂ is lost in rounding: some pairs are so rare that they teach nothing in practice."]
+    return lines if resolved else [*lines, "λ₂ is not resolved: some pairs are so rare that they teach nothing in practice."]
 
 
 def _world(command: Any) -> Problem:

@@ -35,7 +35,8 @@ class Survey:
         unseen_reference: mass of π_ref on responses that are never compared.
         unseen_target: mass of π* there.
         undetermined: mass of π* outside its heaviest component: what no amount of data relates to the rest.
-        smallest: λ₂, smallest non-zero eigenvalue of the Hessian at the optimum; NaN if nothing is compared, zero (and
+        smallest: λ₂, smallest non-zero eigenvalue of the Hessian at the optimum; NaN if nothing is compared or, beyond
+            2,048 responses, the iteration did not converge; zero (and
             infinite steps and pairs) if it is lost in rounding.
         largest: its largest eigenvalue.
         step: fastest step size of plain gradient descent, ``2/(λ₂ + λ_max)``.
