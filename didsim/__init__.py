@@ -11,9 +11,11 @@ from didsim._version import __version__
 
 if TYPE_CHECKING:
     from didsim import (
+        alignment,
         did,
         dynamics,
         explain,
+        iterated,
         landscape,
         metrics,
         objectives,
@@ -43,9 +45,11 @@ __all__ = [
     "Status",
     "Trajectory",
     "__version__",
+    "alignment",
     "did",
     "dynamics",
     "explain",
+    "iterated",
     "landscape",
     "learned_policy",
     "log_did",
@@ -70,9 +74,11 @@ __all__ = [
 
 _ROOMS = frozenset(
     {
+        "alignment",
         "did",
         "dynamics",
         "explain",
+        "iterated",
         "landscape",
         "metrics",
         "objectives",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 
 def eigh(matrix: Float[Array, "*batch n n"]) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n n"]]:
@@ -32,6 +32,25 @@ def left_singular(matrix: Float[Array, "*batch n k"]) -> tuple[Float[Array, "*ba
 def cholesky_solve(matrix: Float[Array, "*batch n n"], right: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """``A⁻¹ b`` for positive definite A by a Cholesky factor; not finite where A has none."""
     return _each(lambda a, b: jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(a), b), "(n,n),(n)->(n)")(matrix, right)
+
+
+def eigvals(matrix: Float[Array, "*batch n n"]) -> Complex[Array, "*batch n"]:
+    """Eigenvalues of square matrices that need not be symmetric, in no particular order."""
+    return _each(jnp.linalg.eigvals, "(n,n)->(n)")(matrix)
+
+
+def small_solve(matrix: Float[Array, "*batch n n"], right: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """``A⁻¹ b`` for positive definite A of a few rows, all at once: Gauss-Jordan elimination, which such A allow unpivoted.
+
+    Written out over the n rows, so that thousands of tiny systems cost a few vector operations instead of a call each.
+    """
+    joined = jnp.concatenate([matrix, right[..., None]], axis=-1)
+    n = matrix.shape[-1]
+    for k in range(n):
+        row = joined[..., k, :] / joined[..., k, k, None]
+        others = joined - joined[..., :, k, None] * row[..., None, :]
+        joined = jnp.where((jnp.arange(n) == k)[:, None], row[..., None, :], others)
+    return joined[..., -1]
 
 
 def _each(function: Callable, signature: str) -> Callable:

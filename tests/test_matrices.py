@@ -53,3 +53,13 @@ def test_two_threads_do_not_wait_for_each_other():
     """With whole batches this program stops for ever within its first calls on two threads."""
     environment = {**os.environ, "NPROC": "2", "XLA_FLAGS": ""}
     subprocess.run([sys.executable, "-c", MANY_AT_ONCE], env=environment, timeout=120, check=True)
+
+
+def test_small_systems_and_general_eigenvalues():
+    random = np.random.default_rng(5)
+    half = random.standard_normal((7, 4, 4))
+    matrix, right = half @ half.swapaxes(1, 2) + 0.1 * np.eye(4), random.standard_normal((7, 4))
+    got = np.asarray(matrices.small_solve(jnp.asarray(matrix), jnp.asarray(right)))
+    np.testing.assert_allclose(got, np.linalg.solve(matrix, right[..., None])[..., 0], rtol=1e-9)
+    found = np.sort_complex(np.asarray(matrices.eigvals(jnp.asarray(half))))
+    np.testing.assert_allclose(found, np.sort_complex(np.linalg.eigvals(half)), atol=1e-10)

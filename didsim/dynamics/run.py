@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 from didsim import checks
 from didsim.dynamics.descent import Metrics, Trajectory, descend, record_steps
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
+from didsim.dynamics.rounds import Rounds, descend_rounds
 from didsim.dynamics.rules import GradientRule, Plain
 from didsim.metrics import measure
 from didsim.objectives import Objective
@@ -43,6 +44,7 @@ class Run:
         stop_below: early stop when the gradient norm falls to this; None never looks, which is faster.
         metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
         rule: what the optimiser is given: the gradient itself, or that of each pair without its conflict (D14).
+        rounds: how data and reference are renewed in rounds; every step sees fresh data and the world's reference if None.
     """
 
     world: World
@@ -57,6 +59,7 @@ class Run:
     stop_below: float | Float[Array, "..."] | None = None
     metrics: Metrics = static(default=measure)
     rule: GradientRule = Plain()
+    rounds: Rounds | None = None
 
     def __post_init__(self) -> None:
         checks.whole("steps", self.steps, least=1)
@@ -65,10 +68,14 @@ class Run:
             checks.leaf_at_least("stop_below", self.stop_below, 0.0)
         if self.pairs is not None:
             checks.whole("pairs", self.pairs, least=1)
+        if isinstance(self.rounds, Rounds):
+            self.rounds.count(self.steps)
 
     @property
     def moments(self) -> tuple[int, ...]:
         """Recorded step numbers, the first 0."""
+        if self.rounds is not None:
+            return tuple(self.rounds.moments(self.steps, self.records).tolist())
         return tuple(record_steps(self.steps, self.records).tolist())
 
 
@@ -84,20 +91,12 @@ def run_world(run: Run, key: Key[Array, ""]) -> Problem:
 
 def execute(run: Run, key: Key[Array, ""]) -> Trajectory:
     """Trajectory of a run for one key: the world from one half of the key, the drawn pairs from the other."""
-    return descend(
-        jax.random.split(key)[1],
-        run_world(run, key),
-        run.objective,
-        run.sampler,
-        run.labels,
-        run.policy,
-        run.stop_below,
-        rule=run.rule,
-        optimiser=run.optimiser.transform(run.steps),
-        pairs=run.pairs,
-        moments=run.moments,
-        metrics=run.metrics,
-    )
+    pairs_key, world = jax.random.split(key)[1], run_world(run, key)
+    parts = (pairs_key, world, run.objective, run.sampler, run.labels, run.policy, run.stop_below)
+    same = {"rule": run.rule, "optimiser": run.optimiser.transform(run.steps), "pairs": run.pairs, "metrics": run.metrics}
+    if run.rounds is not None:
+        return descend_rounds(*parts, rounds=run.rounds, steps=run.steps, records=run.records, **same)
+    return descend(*parts, moments=run.moments, **same)
 
 
 def train(
@@ -115,6 +114,7 @@ def train(
     seed: int = 0,
     metrics: Metrics = measure,
     rule: GradientRule | None = None,
+    rounds: Rounds | None = None,
 ) -> Trajectory:
     """Trains one policy on one problem and records metrics at log-spaced steps.
 
@@ -132,13 +132,14 @@ def train(
         seed: seed of the drawn pairs, 0 <= seed < 2**32.
         metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
         rule: what the optimiser is given; the plain gradient if missing.
+        rounds: how data and reference are renewed in rounds; every step sees fresh data if missing.
 
     Returns:
         `Trajectory` with the recorded metrics, the final policy and a `Status`.
 
     Raises:
-        ArgumentError: a number out of range, labels without a sampler, a pair law without mass, or a gradient rule that
-            cannot follow the objective.
+        ArgumentError: a number out of range, inner steps that do not divide the steps, labels without a sampler, a pair
+            law without mass, or a gradient rule that cannot follow the objective.
 
     Example:
         >>> import jax.numpy as jnp
@@ -151,10 +152,8 @@ def train(
     sampler, labels = default_data(sampler, labels)
     check_pair_law(problem, sampler, problem.log_ref)
     chosen = Adam() if optimiser is None else optimiser if isinstance(optimiser, Optimiser) else Custom(optimiser)
-    run = Run(
-        Given(problem), objective, sampler, labels, policy or Table(), chosen, steps, pairs, records, stop_below, metrics,
-        rule or Plain(),
-    )  # fmt: skip
+    parts = (Given(problem), objective, sampler, labels, policy or Table(), chosen)
+    run = Run(*parts, steps, pairs, records, stop_below, metrics, rule or Plain(), rounds)
     return _execute(run, run_key(checks.seed(seed)))
 
 

@@ -1,0 +1,118 @@
+"""Which law is the reference of the implicit reward, round after round?
+
+A schedule maps the reference of one round and the policy that the round ended with to the reference of the next.  The
+policy's own start and the world's reward, target and samplers stay with the world's reference.
+"""
+
+import abc
+from typing import Any, NamedTuple, final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import checks, simplex
+from didsim.policies import Policy
+from didsim.records import record
+
+
+class Anchor(NamedTuple):
+    """The reference of a round: its law, shape (prompts, n), and the parameters that a parameter average keeps."""
+
+    log_ref: Float[Array, "prompts n"]
+    params: Any
+
+
+class Round(NamedTuple):
+    """What a schedule may look at when a round ends: the policy, its parameters, its law, and the world's π_ref."""
+
+    policy: Policy
+    params: Any
+    log_policy: Float[Array, "prompts n"]
+    log_start: Float[Array, "prompts n"]
+
+
+class Reference(abc.ABC):
+    """A reference schedule."""
+
+    def begin(self, log_start: Float[Array, "prompts n"], params: Any) -> Anchor:
+        """Reference of the first round: the world's π_ref."""
+        return Anchor(log_start, params)
+
+    @abc.abstractmethod
+    def advance(self, anchor: Anchor, ended: Round) -> Anchor:
+        """Reference of the next round."""
+
+
+@final
+@record
+class FixedReference(Reference):
+    """``π_ref`` for ever: plain DPO."""
+
+    def advance(self, anchor, ended):
+        del ended
+        return anchor
+
+
+@final
+@record
+class IteratedReference(Reference):
+    """``π_ref ← π_t`` after every round: iterated DPO, the hard update of TR-DPO (Gorbatovski et al. 2404.09656)."""
+
+    def advance(self, anchor, ended):
+        del anchor
+        return Anchor(ended.log_policy, ended.params)
+
+
+@final
+@record
+class ParameterAverage(Reference):
+    """``θ_ref ← α θ_t + (1-α) θ_ref`` after every round: the soft update of TR-DPO (Gorbatovski et al. 2404.09656).
+
+    For a table and for log-linear policies this is a geometric average of laws; ``rate`` α = 1 is `IteratedReference`.
+    """
+
+    rate: float | Float[Array, ""] = 0.5
+
+    def __post_init__(self) -> None:
+        checks.leaf_between("rate", self.rate, 0.0, 1.0)
+
+    def advance(self, anchor, ended):
+        mean = jax.tree.map(lambda old, new: (1.0 - self.rate) * old + self.rate * new, anchor.params, ended.params)
+        return Anchor(ended.policy.log_probs(mean, ended.log_start), mean)
+
+
+@final
+@record
+class GeometricAverage(Reference):
+    """``π_ref^{(t)} ∝ π_t^a π_ref^{1-a}`` with ``power`` a, always from the world's π_ref (neighbour E; S12)."""
+
+    power: float | Float[Array, ""] = 0.5
+
+    def __post_init__(self) -> None:
+        checks.leaf_between("power", self.power, 0.0, 1.0)
+
+    def advance(self, anchor, ended):
+        return Anchor(simplex.geodesic(ended.log_start, ended.log_policy, self.power), anchor.params)
+
+
+@final
+@record
+class NoReference(Reference):
+    """The uniform law in place of π_ref: log-ratios become log-probabilities up to a constant."""
+
+    def begin(self, log_start, params):
+        return Anchor(jnp.full_like(log_start, -jnp.log(float(log_start.shape[-1]))), params)
+
+    def advance(self, anchor, ended):
+        del ended
+        return anchor
+
+
+REFERENCES: dict[str, type[Reference]] = {
+    "fixed": FixedReference,
+    "iterated": IteratedReference,
+    "parameter_average": ParameterAverage,
+    "geometric_average": GeometricAverage,
+    "none": NoReference,
+}

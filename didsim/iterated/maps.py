@@ -1,0 +1,138 @@
+"""What does one round do to the policy, solved exactly, and what path do many rounds take?"""
+
+from typing import final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim import checks, matrices, simplex
+from didsim.records import record, static
+
+OBJECTIVES = ("ipo", "dpo")
+NEWTON_STEPS = 10
+LONGEST = 2.0
+
+
+@final
+@record
+class Iteration:
+    """One round's map: what is iterated.
+
+    Attributes:
+        preference: ``P_ab = Pr(a preferred to b)``, shape (n, n), cycles allowed.
+        log_anchor: π_0, which reference and sampler are mixed with, shape (n,).
+        power: a in [0, 1], share of the current policy in the reference's logits.
+        mixing: λ in [0, 1], share of the current policy in the sampling law.
+        temperature: τ of IPO or β of DPO, > 0.
+        objective: ``"ipo"`` or ``"dpo"``.
+    """
+
+    preference: Float[Array, "n n"]
+    log_anchor: Float[Array, " n"]
+    power: float | Float[Array, ""] = 1.0
+    mixing: float | Float[Array, ""] = 1.0
+    temperature: float | Float[Array, ""] = 1.0
+    objective: str = static(default="ipo")
+
+    def __post_init__(self) -> None:
+        checks.preference_matrix("preference", self.preference)
+        checks.leaf_between("power", self.power, 0.0, 1.0)
+        checks.leaf_between("mixing", self.mixing, 0.0, 1.0)
+        checks.positive_leaf("temperature", self.temperature)
+        checks.did_you_mean("objective", self.objective, OBJECTIVES)
+
+
+def three_cycle(advantage: float | Float[Array, ""]) -> Float[Array, "3 3"]:
+    """Rock, paper, scissors: each response beats the next with probability ``½ + c``, c in [0, ½]."""
+    turn = jnp.asarray([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
+    return 0.5 + checks.between("advantage", advantage, 0.0, 0.5) * turn
+
+
+def ipo_optimum(
+    log_ref: Float[Array, "*#batch n"],
+    preference: Float[Array, "*#batch n n"],
+    log_law: Float[Array, "*#batch n"],
+    tau: Float[Array, ""] | float,
+) -> Float[Array, "*#batch n"]:
+    """Population optimum of IPO on independent draws from ν: ``π_ref e^{Pν/τ}`` (neighbour E; S12)."""
+    wins = jnp.einsum("...ab,...b->...a", preference, jnp.exp(log_law))
+    return simplex.tilt(log_ref, wins, 1.0 / tau)
+
+
+def dpo_optimum(
+    log_ref: Float[Array, " n"],
+    preference: Float[Array, "n n"],
+    log_law: Float[Array, " n"],
+    beta: Float[Array, ""] | float,
+) -> Float[Array, " n"]:
+    """Population optimum of DPO on independent draws from ν with any labels: Newton's method on the margins (derived).
+
+    It solves ``Σ_b ν_b (P_ab - σ(u_a - u_b)) = 0`` for all a, and the policy is ``π_ref e^{u/β}``.  With Bradley-Terry
+    labels u is the reward whatever ν is; with others it depends on ν (S6).
+    """
+    mass = jnp.exp(log_law)
+
+    def newton(margin: Array, _: None) -> tuple[Array, None]:
+        gap = margin[:, None] - margin[None, :]
+        pull = mass * jnp.sum(mass * (preference - jax.nn.sigmoid(gap)), -1)
+        weight = mass[:, None] * mass * jax.nn.sigmoid(gap) * jax.nn.sigmoid(-gap) * (1.0 - jnp.eye(mass.size, dtype=mass.dtype))
+        step = _laplacian_solve(weight, pull)
+        # Shortening is for the way, not for the answer: derivatives need not see it.
+        longest = jax.lax.stop_gradient(jnp.max(jnp.abs(step)))
+        return margin + step * (LONGEST / jnp.maximum(longest, LONGEST)), None
+
+    margin, _ = jax.lax.scan(newton, jnp.zeros_like(log_law), None, NEWTON_STEPS)
+    return simplex.tilt(log_ref, margin, 1.0 / beta)
+
+
+def next_policy(iteration: Iteration, log_policy: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Policy after one more round: the exact optimum at ``π_t^a π_0^{1-a}`` with pairs from ``λ π_t + (1-λ) π_0`` (S12)."""
+    anchor = iteration.log_anchor.astype(log_policy.dtype)
+    log_ref = simplex.geodesic(anchor, log_policy, iteration.power)
+    log_law = jnp.log(iteration.mixing * jnp.exp(log_policy) + (1.0 - iteration.mixing) * jnp.exp(anchor))
+    optimum = ipo_optimum if iteration.objective == "ipo" else dpo_optimum
+    return optimum(log_ref, iteration.preference.astype(log_policy.dtype), log_law, iteration.temperature)
+
+
+def iterate(iteration: Iteration, log_first: Float[Array, " n"], rounds: int) -> Float[Array, "times n"]:
+    """Log-policies of all rounds, the first the given one.
+
+    Args:
+        iteration: the map.
+        log_first: policy to start from, full support.
+        rounds: how many rounds, >= 1.
+
+    Returns:
+        Path of shape (rounds + 1, n).
+
+    Raises:
+        ArgumentError: a number of rounds below one, or responses that do not match.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from didsim import iterated
+        >>> flat = jnp.log(jnp.full(3, 1 / 3))
+        >>> turning = iterated.Iteration(iterated.three_cycle(0.4), flat, power=0.9, mixing=1.0, temperature=0.25)
+        >>> path = iterated.iterate(turning, jnp.log(jnp.array([0.4, 0.3, 0.3])), rounds=500)
+        >>> iterated.Fate(int(iterated.ending(path).fate)).name
+        'CYCLE'
+    """
+    checks.whole("rounds", rounds, least=1)
+    checks.same_responses(preference=iteration.preference, log_anchor=iteration.log_anchor, log_first=log_first)
+
+    def body(log_policy: Array, _: None) -> tuple[Array, Array]:
+        new = next_policy(iteration, log_policy)
+        return new, new
+
+    _, path = jax.lax.scan(body, log_first, None, rounds)
+    return jnp.concatenate([log_first[None], path])
+
+
+def _laplacian_solve(weight: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Zero-sum-scaled solution of ``Lap(w) x = right``, the matrix scaled to unit diagonal and its null direction filled in."""
+    degree = weight.sum(-1)
+    scale = jax.lax.rsqrt(jnp.maximum(degree, jnp.finfo(degree.dtype).tiny))
+    null = 1.0 / scale / jnp.linalg.norm(1.0 / scale)
+    scaled = jnp.eye(degree.size, dtype=degree.dtype) - weight * scale[:, None] * scale + null[:, None] * null
+    return simplex.clr(scale * matrices.small_solve(scaled, scale * right))

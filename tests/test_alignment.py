@@ -1,0 +1,244 @@
+"""The linear alignment model against NumPy pair loops, autodiff and the theorems about its routes."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+from contracts import assert_close, assert_round_trip
+from tolerance import tolerance
+
+from didsim import alignment, simplex
+from didsim.alignment import LinearModel, LinearReward
+from didsim.checks import ArgumentError
+from didsim.dynamics import Sgd, train
+from didsim.objectives import Dpo, comparisons_for, loss
+from didsim.policies import LogLinear
+from didsim.preferences import BradleyTerry
+from didsim.samplers import Joint, OnPolicy, Uniform
+from didsim.solvers import Status, solve
+from didsim.worlds import problem
+
+P, N, D, BETA = 2, 5, 3, 0.7
+RNG = np.random.default_rng(91)
+PHI = RNG.standard_normal((P, N, D))
+SHOWN = RNG.dirichlet(np.ones(N * N), P).reshape(P, N, N)
+CHANCE = oracles.bradley_terry(RNG.standard_normal((P, N)))
+SHARES = np.array([0.7, 0.3])
+THETA = RNG.standard_normal(D)
+MODEL = LinearModel(jnp.asarray(PHI), jnp.asarray(SHOWN), jnp.asarray(CHANCE), jnp.log(jnp.asarray(SHARES)), jnp.asarray(BETA))
+LOG_REF = oracles.normalize(0.5 * RNG.standard_normal((P, N)))
+WORLD = problem(LOG_REF, reward=RNG.standard_normal((P, N)), beta=BETA, log_prompts=np.log(SHARES))
+POLICY = LogLinear(jnp.asarray(PHI))
+
+
+def by_pairs(theta):
+    """Loss, gradient and Hessian, pair by pair."""
+    value, slope, bend = 0.0, np.zeros(D), np.zeros((D, D))
+    for x in range(P):
+        for a in range(N):
+            for b in range(N):
+                weight, wins = SHARES[x] * SHOWN[x, a, b], CHANCE[x, a, b]
+                step = BETA * (PHI[x, a] - PHI[x, b])
+                chance = 1 / (1 + np.exp(-step @ theta))
+                value -= weight * (wins * np.log(chance) + (1 - wins) * np.log(1 - chance))
+                slope -= weight * (wins - chance) * step
+                bend += weight * chance * (1 - chance) * np.outer(step, step)
+    return value, slope, bend
+
+
+def test_loss_gradient_and_hessian_by_pairs():
+    value, slope, bend = by_pairs(THETA)
+    theta = jnp.asarray(THETA)
+    assert_close(np.asarray(MODEL.loss(theta)), np.asarray(value), atol=1e-12)
+    assert_close(np.asarray(MODEL.gradient(theta)), slope)
+    assert_close(np.asarray(MODEL.hessian(theta)), bend)
+    assert_close(jax.grad(MODEL.loss)(theta), MODEL.gradient(theta))
+    assert_close(jax.hessian(MODEL.loss)(theta), MODEL.hessian(theta))
+
+
+def test_the_model_is_dpo_of_a_log_linear_policy():
+    model = alignment.linear_model(WORLD, POLICY, Joint(jnp.log(jnp.asarray(SHOWN))), BradleyTerry(), BETA)
+    log_policy = POLICY.log_probs(jnp.asarray(THETA), WORLD.log_ref)
+    sampler = Joint(jnp.log(jnp.asarray(SHOWN)))
+    pairs = comparisons_for(Dpo(BETA), WORLD, sampler, BradleyTerry(), log_policy)
+    assert_close(model.loss(jnp.asarray(THETA)), loss(Dpo(BETA), WORLD, log_policy, pairs), atol=1e-12)
+
+
+def test_direct_is_where_training_ends():
+    best = alignment.direct(alignment.linear_model(WORLD, POLICY, Uniform(), BradleyTerry(), BETA))
+    assert best.status == Status.CONVERGED
+    run = train(WORLD, Dpo(BETA), Uniform(), BradleyTerry(), policy=POLICY, optimiser=Sgd(4.0), steps=1500, records=2)
+    assert_close(np.asarray(run.params), np.asarray(best.theta), atol=1e-8)
+    assert np.abs(np.asarray(best.theta)).max() > 0.1
+
+
+def test_one_hot_features_are_a_table():
+    policy = LogLinear(jnp.eye(N))
+    world = problem(LOG_REF[0], reward=RNG.standard_normal(N), beta=BETA)
+    best = alignment.direct(alignment.linear_model(world, policy, Uniform(), BradleyTerry(), BETA))
+    assert best.status == Status.NOT_UNIQUE
+    assert best.undetermined == 1  # the common constant
+    found = policy.log_probs(best.theta, world.log_ref)
+    assert_close(np.asarray(found), np.asarray(solve(world, Dpo(BETA), Uniform(), BradleyTerry()).log_policy), atol=1e-8)
+
+
+def sparse_model():
+    """Pairs of the first prompt's first three responses only, features of four responses in a plane that they span."""
+    phi = np.zeros((1, 5, 4))
+    phi[0, :, :2] = [[0, 0], [1, 0], [0, 1], [2, 3], [1, 1]]
+    phi[0, 4, 2] = 1.0  # the last response has a feature of its own
+    shown = np.zeros((1, 5, 5))
+    shown[0, 0, 1] = shown[0, 1, 2] = 0.5
+    wins = oracles.bradley_terry((phi @ np.array([1.0, -0.5, 0.3, 0.0])) * BETA)
+    return LinearModel(jnp.asarray(phi), jnp.asarray(shown), jnp.asarray(wins), jnp.zeros(1), jnp.asarray(BETA))
+
+
+def test_what_sampled_features_leave_open():
+    """L2: an unseen response is learned iff its differences lie in the span of the sampled ones."""
+    model = sparse_model()
+    projector = alignment.open_directions(alignment.feature_covariance(model))
+    assert_close(np.asarray(projector), np.diag([0.0, 0.0, 1.0, 1.0]), atol=1e-12)
+    parts = np.asarray(alignment.open_parts(model))[0]
+    assert_close(parts[:4, :4], np.zeros((4, 4)), atol=1e-12)
+    assert_close(parts[4, :4], np.ones(4), atol=1e-12)
+    best = alignment.direct(model, jnp.asarray([0.1, 0.2, 0.7, -0.4]))
+    assert best.status == Status.NOT_UNIQUE
+    # determined directions are learned, open ones stay where they started
+    assert_close(np.asarray(best.theta), np.array([1.0, -0.5, 0.7, -0.4]), atol=1e-9)
+
+
+def test_feature_covariance_by_pairs():
+    wanted = sum(
+        SHARES[x] * SHOWN[x, a, b] * np.outer(PHI[x, a] - PHI[x, b], PHI[x, a] - PHI[x, b])
+        for x in range(P) for a in range(N) for b in range(N)
+    )  # fmt: skip
+    assert_close(np.asarray(alignment.feature_covariance(MODEL)), wanted)
+
+
+def test_curvature_bounds_hold_and_gradient_descent_keeps_the_rate():
+    radius = 5.0
+    bounds = alignment.curvature_bounds(MODEL, radius)
+    for scale in np.linspace(0.0, 1.0, 9):
+        direction = RNG.standard_normal(D)
+        theta = scale * radius * direction / np.linalg.norm(direction)
+        values = np.linalg.eigvalsh(by_pairs(theta)[2])
+        assert bounds.convexity <= values[0] + 1e-15
+        assert values[-1] <= bounds.smoothness + 1e-15
+    assert np.linalg.eigvalsh(by_pairs(np.zeros(D))[2])[-1] > 0.99 * bounds.smoothness
+    best = alignment.direct(MODEL)
+    assert np.linalg.norm(best.theta) < radius / 2
+    theta, gap = np.zeros(D), []
+    for _ in range(60):
+        value, slope, _ = by_pairs(theta)
+        gap.append(value - float(best.value))
+        theta = theta - slope / float(bounds.smoothness)
+        assert np.linalg.norm(theta) < radius
+    gap = np.array(gap)
+    alive = gap[:-1] > 1e-12
+    assert np.all((gap[1:] / np.where(alive, gap[:-1], 1.0))[alive] <= float(bounds.rate) + 1e-9)
+
+
+def test_value_expansion_is_autodiff():
+    def worth(theta):
+        return alignment.value(WORLD, POLICY.log_probs(theta, WORLD.log_ref))
+
+    theta = jnp.asarray(THETA)
+    value, slope, bend = alignment.value_expansion(WORLD, jnp.asarray(PHI), theta)
+    assert_close(value, worth(theta), atol=1e-12)
+    assert_close(slope, jax.grad(worth)(theta))
+    assert_close(bend, jax.hessian(worth)(theta))
+
+
+def test_best_in_class_is_the_best_of_many():
+    starts = jnp.asarray(RNG.standard_normal((4, D)))
+    best = alignment.best_in_class(WORLD, POLICY, starts)
+    tries = jnp.asarray(best.theta) + jnp.asarray(RNG.standard_normal((500, D)) * np.geomspace(1e-3, 3, 500)[:, None])
+    worth = jax.vmap(lambda theta: alignment.value(WORLD, POLICY.log_probs(theta, WORLD.log_ref)))(tries)
+    assert best.status == Status.CONVERGED
+    assert float(worth.max()) <= -float(best.value) + 1e-12
+
+
+def test_two_stages_meet_dpo_where_the_classes_are_alike():
+    model = alignment.linear_model(WORLD, POLICY, Uniform(), BradleyTerry(), BETA)
+    starts = jnp.asarray(RNG.standard_normal((2, D)))
+    route = alignment.two_stage(WORLD, POLICY, model, jnp.asarray(PHI), starts)
+    assert_close(np.asarray(route.policy.theta), np.asarray(alignment.direct(model).theta), atol=1e-7)
+    assert_close(np.asarray(route.reward.theta), BETA * np.asarray(alignment.direct(model).theta), atol=1e-8)
+    unlike = alignment.two_stage(WORLD, POLICY, model, jnp.asarray(PHI).at[..., 0].set(0.0), starts)
+    assert np.abs(np.asarray(unlike.policy.theta - route.policy.theta)).max() > 1e-3
+
+
+def test_online_rests_where_training_on_its_own_pairs_ends():
+    def model_at(theta):
+        return alignment.linear_model(WORLD, POLICY, OnPolicy(), BradleyTerry(), BETA, POLICY.log_probs(theta, WORLD.log_ref))
+
+    rest = alignment.online(model_at, jnp.zeros(D))
+    assert rest.status == Status.CONVERGED
+    run = train(WORLD, Dpo(BETA), OnPolicy(), BradleyTerry(), policy=POLICY, optimiser=Sgd(4.0), steps=3000, records=2)
+    assert_close(np.asarray(run.params), np.asarray(rest.theta), atol=1e-7)
+    offline = alignment.direct(alignment.linear_model(WORLD, POLICY, Uniform(), BradleyTerry(), BETA))
+    assert np.abs(np.asarray(offline.theta - rest.theta)).max() > 1e-3
+    assert alignment.online(model_at, jnp.zeros(D), steps=1).status == Status.STALLED
+
+
+def test_value_weights_climb_the_value():
+    log_policy = POLICY.log_probs(jnp.asarray(THETA), WORLD.log_ref)
+    weights = alignment.value_weights(WORLD, log_policy, BETA)
+    wins = BradleyTerry().matrix(WORLD.reward)
+    pull = LinearModel(jnp.asarray(PHI), weights, wins, WORLD.log_prompts, BETA).gradient(jnp.asarray(THETA))
+    _, climb, _ = alignment.value_expansion(WORLD, jnp.asarray(PHI), jnp.asarray(THETA))
+    assert_close(np.asarray(-pull), 2 * BETA * np.asarray(climb), atol=1e-12)
+    at_target = alignment.value_weights(WORLD, WORLD.log_target, BETA)  # Δr = m: the ratio is 1/σ'
+    gap = np.asarray(WORLD.reward)[:, :, None] - np.asarray(WORLD.reward)[:, None]
+    mass = np.exp(np.asarray(WORLD.log_target))
+    assert_close(np.asarray(at_target), mass[:, :, None] * mass[:, None] * (2 + 2 * np.cosh(gap)), atol=1e-9)
+
+
+def test_feature_worlds():
+    """A realisable world's reward is in the span; a misfit is outside it; entries have variance one over many draws."""
+    features = alignment.draw_features(jax.random.key(3), 3, 6, 4)
+    centred = np.asarray(simplex.clr(jnp.swapaxes(features, 1, 2))).swapaxes(1, 2).reshape(18, 4)
+
+    def left_over(misfit):
+        world = LinearReward(features, BETA, misfit=misfit).draw(jax.random.key(1))
+        reward = np.asarray(simplex.clr(world.reward)).ravel()
+        return np.linalg.norm(reward - centred @ np.linalg.lstsq(centred, reward, rcond=None)[0]), world
+
+    assert left_over(0.0)[0] < tolerance(condition=100)
+    size, world = left_over(0.5)
+    assert size > 0.5
+    wanted = oracles.normalize(np.asarray(world.log_ref + world.reward / BETA))
+    assert_close(np.asarray(world.log_target), wanted, atol=1e-12)
+    many = np.asarray(alignment.draw_features(jax.random.key(4), 500, 20, 20))
+    assert abs(many.var() - 1.0) < 0.1
+    # half of the variance is a response's own, whatever the prompt
+    assert abs((many[::2] * many[1::2]).mean() - 0.5) < 0.1
+
+
+def test_contracts():
+    assert_round_trip(MODEL)
+    assert_round_trip(LinearReward(jnp.asarray(PHI)))
+    assert_round_trip(alignment.direct(MODEL))
+    ends = jax.vmap(lambda beta: alignment.direct(replace(MODEL, beta=beta)).theta)(jnp.asarray([0.5, 1.0]))
+    assert_close(np.asarray(ends[0]), 2.0 * np.asarray(ends[1]), atol=1e-8)
+
+
+ERRORS = {
+    "n": (lambda: alignment.draw_features(jax.random.key(0), 1, 1, 2), "`n` must"),
+    "d": (lambda: alignment.draw_features(jax.random.key(0), 1, 3, 0), "`d` must"),
+    "prompts": (lambda: alignment.draw_features(jax.random.key(0), 0, 3, 2), "`prompts` must"),
+    "context": (lambda: alignment.draw_features(jax.random.key(0), 1, 3, 2, context=0), "`context` must"),
+    "beta": (lambda: LinearReward(jnp.asarray(PHI), beta=0.0), "`beta` must"),
+    "misfit": (lambda: LinearReward(jnp.asarray(PHI), misfit=-1.0), "`misfit` must"),
+    "features": (lambda: LinearReward(jnp.asarray(PHI).at[0, 0, 0].set(jnp.nan)), "`features` must"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_bad_arguments_are_named(case):
+    make, message = ERRORS[case]
+    with pytest.raises(ArgumentError, match=message):
+        make()
