@@ -24,7 +24,10 @@ SMALL = {
     "B2": {"n": "4", "cases": "2000", "grid": "5"},
     "B3": {"n": "12", "seeds": "4", "grid": "7", "best_of": "1,4,16"},
     "B4": {"n": "8", "seeds": "8", "steps": "1500"},
+    "B5": {"n": "10", "seeds": "4", "steps": "60", "small": "8", "sets": "192"},
     "B6": {"n": "20", "seeds": "8", "pairs": "64", "sampled_steps": "800"},
+    "B7": {"n": "6", "worlds": "24"},
+    "B8": {"n": "4", "grid": "9", "matrices": "8"},
     "C1": {"n": "6", "seeds": "2", "betas": "0.5,1,2", "steps": "3000", "records": "50"},
     "C2": {"n": "8", "repeats": "40"},
 }
