@@ -285,6 +285,18 @@ def test_the_prefix_table_is_trained_as_any_policy():
     assert float(end.sel(context="unigram")) > 1e-4
 
 
+@pytest.mark.parametrize(("name", "falls"), [("prefix table", False), ("bigram", True)])
+def test_a_single_pair_displaces_only_where_contexts_are_shared(name, falls):
+    """L4: the chosen response's first slope is ``‖g_w‖² - ⟨g_w, g_l⟩``, over all pairs of responses."""
+    policy = POLICIES[name]
+    theta = params(policy, 12)[:1]
+    jacobian = jax.jit(jax.jacobian(lambda theta: policy.log_probs(theta, jnp.asarray(REF[:1]))[0]))(theta)
+    gram = np.asarray(jacobian).reshape(SPACE.n, -1) @ np.asarray(jacobian).reshape(SPACE.n, -1).T
+    slopes = (np.diag(gram)[:, None] - gram)[~np.eye(SPACE.n, dtype=bool)]
+    assert (slopes.min() < -1e-3) == falls
+    assert (slopes.min() > 1e-6) == (not falls)
+
+
 def test_ches_is_its_formula():
     rng = np.random.default_rng(9)
     states, lengths = rng.standard_normal((2, 5, 3, 4)), rng.integers(1, 4, (2, 5))

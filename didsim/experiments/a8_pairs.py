@@ -55,7 +55,7 @@ def pair_displacement(settings: Any) -> xr.Dataset:
 
 def _rank(score: np.ndarray, fall: np.ndarray, kept: np.ndarray) -> float:
     """Spearman's correlation of a score with the fall of the chosen response, over the pairs that are kept."""
-    return float(stats.spearmanr(score[kept], fall[kept]).statistic)
+    return float(np.asarray(stats.spearmanr(score[kept], fall[kept]))[0])
 
 
 def _pairs(policy: Autoregressive, params: Params, key: Array, settings: Any) -> dict[str, Array]:
