@@ -63,7 +63,7 @@ class Train:
     """Train one policy as a TOML file says and print how it ended."""
 
     config: tyro.conf.Positional[Path]
-    """TOML file with tables world, objective, sampler, labels, optimiser."""
+    """TOML file with tables world, objective, sampler, labels, policy, optimiser, rule."""
     out: Path | None = None
     """File for the recorded metrics (.nc)."""
     seed: int = 0
