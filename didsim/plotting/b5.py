@@ -81,7 +81,7 @@ def _levels(ax: Axes, data: xr.Dataset) -> None:
     ax.set_ylim(-reach, reach)
     ax.annotate("predicted: ½", (0.51, -0.93 * reach), fontsize=7)
     ax.annotate("two-sided ahead", (0.14, -0.75 * reach), fontsize=7, color=RED)
-    ax.annotate("one-sided ahead", (0.62, 0.8 * reach), fontsize=7, color=BLUE, ha="right")
+    ax.annotate("one-sided ahead", (0.52, 0.85 * reach), fontsize=7, color=BLUE)
     ax.set_xlabel("share of good responses on the improved side")
     ax.set_ylabel("log(gap two-sided ÷ one-sided)")
     ax.set_title(f"c  two reward levels, π_ref with {data.attrs['base_share']:.0%} good")

@@ -55,7 +55,7 @@ def _name_regions(ax: Axes, data: xr.Dataset) -> None:
         if share > 0.12:
             height = mixing[here].mean()
             narrow = np.ptp(power[here]) < 0.35
-            note = f"{name}\n(entropy < 0.05 log 3)" if name == "collapses" else name
+            note = f"{name}\n(entropy\n< 0.05 log 3)" if name == "collapses" else name
             ax.annotate(note, (power[here].mean(), height), ha="center", va="center", fontsize=7, rotation=90 if narrow else 0)
         elif here.any():
             x, y = power[here].mean(), mixing[here].mean()
