@@ -1,0 +1,5 @@
+"""The project's own claims, by the part of the theory they come from; importing a family registers its claims."""
+
+from didsim.claims.families import evidence, learning
+
+__all__ = ["evidence", "learning"]
