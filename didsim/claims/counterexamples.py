@@ -21,7 +21,7 @@ from didsim.claims.trials import batch_size, judge_many, mask
 from didsim.claims.variables import complexity, from_round, round_values
 
 Round = dict[str, np.ndarray]
-LEVELS = (1, 2, 3, 4)
+LEVELS = (1, 2, 3, 5, 9)
 TRIED = 150
 FAILS = 1e-3
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

@@ -1,6 +1,7 @@
 """Which hypotheses and which measures of agreement do several claims share?"""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -54,6 +55,8 @@ BEST_REJECTED = sets(
     rejected=lambda m, v: v["chosen"] + v["beta"] * (v["ref"] - v["target"]),
 )
 BRADLEY_TERRY = sets("labels are Bradley-Terry", odds=lambda m, v: gaps(v["reward"]) + v["odds"] * 0)
+
+ANY_LABELS = replace(BRADLEY_TERRY, needed=False)
 
 
 def odds_of(table: Number) -> Number:
