@@ -155,7 +155,8 @@ register(
     Claim(
         id="D10.path",
         source="derived, D10; paper A v2 has the ends",
-        statement="At the target chosen and rejected log-likelihoods have changed by the cumulant function's slope at their places.",
+        statement="At the target chosen and rejected log-likelihoods have changed by the cumulant function's slope at "
+        "their places.",
         formula="chosen Λ'(a), rejected Λ'(a-β)",
         variables=PATH | {"chosen": law(), "rejected": law(), "place": between(-1.0, 2.0), "beta": between(0.05, 3.0)},
         hypotheses=(ON_PATH, BEST_REJECTED),
@@ -183,7 +184,8 @@ register(
     Claim(
         id="D10.gap",
         source="derived, D10",
-        statement="At DPO's optimum the chosen change exceeds the rejected one by the Jeffreys divergence over β, for any reference.",
+        statement="At DPO's optimum the chosen change exceeds the rejected one by the Jeffreys divergence over β, for "
+        "any reference.",
         formula="E_{π_w} log(π_θ/π_ref) - E_{π_l} log(π_θ/π_ref) = J(π_w, π_l)/β",
         variables=DATA | {"policy": law(), "other": law()},
         hypotheses=(
@@ -209,7 +211,8 @@ register(
     Claim(
         id="D10.never-rises",
         source="derived, D10",
-        statement="With chosen responses from the reference their mean log-likelihood never rises, at any moment of any training.",
+        statement="With chosen responses from the reference their mean log-likelihood never rises, at any moment of "
+        "any training.",
         formula="E_{π_ref} log(π_θ/π_ref) = -KL(π_ref‖π_θ) ≤ 0",
         variables={"ref": law(), "chosen": law(), "policy": law()},
         hypotheses=(same("chosen responses come from the reference", "chosen", "ref"),),
@@ -289,7 +292,8 @@ register(
     Claim(
         id="D10.chosen-rises",
         source="derived, D10",
-        statement="With rejected responses from the reference and β of at least one, the chosen likelihood rises by KL(π*‖π_ref) or more.",
+        statement="With rejected responses from the reference and β of at least one, the chosen likelihood rises by "
+        "KL(π*‖π_ref) or more.",
         formula="π_ref = π_l, β ≥ 1  ⇒  Λ'(β) ≥ KL(π*‖π_ref)",
         variables=PATH | {"beta": between(0.1, 4.0)},
         hypotheses=(floored("β is at least one", "beta", 1.0),),

@@ -109,7 +109,8 @@ register(
     Claim(
         id="D12.third-order",
         source="derived, D12",
-        statement="The entropy of the differential information is log N less two cumulants, to fourth order with a stated constant.",
+        statement="The entropy of the differential information is log N less two cumulants, to fourth order with a "
+        "stated constant.",
         formula="|H(q) - (log N - ε²κ₂/2 - ε³κ₃/3)| ≤ (3/128) (ε·range s)⁴",
         variables={"way": real(), "amount": between(0.01, 1.0), "weights": law()},
         hypotheses=(zero("cumulants are taken under the uniform law", "weights"),),

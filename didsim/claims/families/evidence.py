@@ -198,7 +198,8 @@ register(
     Claim(
         id="D3.bradley-terry",
         source="paper A, D3",
-        statement="Independent chosen and rejected draws are labelled by Bradley-Terry with the differential information as reward.",
+        statement="Independent chosen and rejected draws are labelled by Bradley-Terry with the differential "
+        "information as reward.",
         formula="Pr(a chosen | {a,b}) = σ(log q(a) - log q(b)), q = q_{π_w/π_l}",
         variables={"chosen": law(), "rejected": law(), "odd": real("n", "n"), "even": real("n", "n")},
         hypotheses=(
@@ -224,7 +225,8 @@ register(
     Claim(
         id="D4.encoding",
         source="paper A, D4",
-        statement="Under the power law the labels are Bradley-Terry with the differential information of target against reference.",
+        statement="Under the power law the labels are Bradley-Terry with the differential information of target "
+        "against reference.",
         formula="P_ab = σ(β log q(a) - β log q(b)), q = q_{π*/π_ref}",
         variables={
             "ref": law(),

@@ -80,7 +80,8 @@ register(
     Claim(
         id="D5.any-data",
         source="derived, D5",
-        statement="Without the power law the minimiser is known too: the reference tilted by the data's differential information.",
+        statement="Without the power law the minimiser is known too: the reference tilted by the data's differential "
+        "information.",
         formula="∇L = 0 at π ∝ π_ref (π_w/π_l)^{1/β}",
         variables={"ref": law(), "chosen": law(), "rejected": law(), "beta": between(0.05, 5.0), "odd": real("n", "n")},
         hypotheses=(zero("chosen and rejected draws are independent", "odd"),),
@@ -163,7 +164,8 @@ register(
     Claim(
         id="D6.log-ratio",
         source="paper A, D6",
-        statement="The implicit reward must be the log-ratio: with part of the reference left out, fit no longer means the target.",
+        statement="The implicit reward must be the log-ratio: with part of the reference left out, fit no longer means "
+        "the target.",
         formula="r_θ = β log(π_θ/π_ref) + C  ⇒  ∇L(π*) = 0",
         variables=LAWS | {"free": between(0.2, 1.0)},
         hypotheses=(POWER_LAW, zero("the reward is the log-ratio", "free")),
@@ -282,7 +284,8 @@ register(
     Claim(
         id="D14.projected",
         source="derived, D14",
-        statement="A projected-gradient step on one pair raises the chosen likelihood by at least the pull times its score squared.",
+        statement="A projected-gradient step on one pair raises the chosen likelihood by at least the pull times its "
+        "score squared.",
         formula="d log π(y_w) ≥ βσ(-m) ‖g_w‖²",
         variables={"ref": law(), "policy": law(), "beta": between(0.05, 5.0), "plain": between(0.3, 1.0)},
         hypotheses=(zero("the rejected score is projected", "plain"),),
