@@ -154,10 +154,37 @@ class Bench:
 
 
 @dataclass(frozen=True)
+class Verify:
+    """Put the claims of the theory to the test: random instances, and each hypothesis left out in turn.
+
+    Without a CLAIM all are judged.  Exit code 0: each holds and fails without what it needs, 1: one does not, 2: bad usage.
+    """
+
+    claims: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Claims by id (D7.best-rejected) or group (D7)."""
+    instances: int = 10_000
+    """Random instances per claim."""
+    attack: bool = False
+    """Climb every residual on purpose, and try other numbers of responses."""
+    certify: bool = False
+    """Enclose the worst instances in ball arithmetic; needs python-flint."""
+    seed: int = 0
+    """Seed of the instances, 0 to 2^32-1."""
+    dtype: str = "float64"
+    """Precision, float64 or float32."""
+    json: Path | None = None
+    """File for the findings."""
+    counterexamples: Path | None = None
+    """File for the smallest instance on which each control fails; they are printed as well."""
+
+
+@dataclass(frozen=True)
 class Program:
     """The exact laboratory for preference-optimisation theory."""
 
-    command: Annotated[Reproduce | List | Objectives | Info | Train | Sweep | Sampler | Bench, tyro.conf.arg(name="")] = field()
+    command: Annotated[
+        Reproduce | List | Objectives | Info | Train | Sweep | Sampler | Bench | Verify, tyro.conf.arg(name="")
+    ] = field()
 
 
 def main(words: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from didsim import __version__, checks, sampler_command, sweep_command
+from didsim import __version__, checks, sampler_command, sweep_command, verify_command
 from didsim.bench.command import bench
 from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
@@ -25,7 +25,13 @@ def run(command: Any) -> int:
     """Runs one parsed command; errors of the user's become one line and exit code 2."""
     jax.config.update("jax_enable_x64", getattr(command, "x64", True))
     plain = {"Reproduce": reproduce, "List": list_figures, "Objectives": list_objectives, "Info": info, "Train": train}
-    doers = {**plain, "Sweep": sweep_command.sweep, "Bench": bench, "Sampler": sampler_command.sampler}
+    doers = {
+        **plain,
+        "Sweep": sweep_command.sweep,
+        "Bench": bench,
+        "Sampler": sampler_command.sampler,
+        "Verify": verify_command.verify,
+    }
     try:
         return doers[type(command).__name__](command)
     except checks.ArgumentError as error:

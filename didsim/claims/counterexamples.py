@@ -59,7 +59,13 @@ class Counterexample:
     def table(self) -> Table:
         """The instance, one column per response; laws as probabilities."""
         title = f"{self.claim} without “{self.dropped}”" if self.dropped else f"{self.claim} refuted"
-        made = Table(title=f"{title}: off by {self.residual:.3g}", title_justify="left", box=None, header_style="bold")
+        made = Table(
+            title=f"{title}: off by {self.residual:.3g}",
+            title_justify="left",
+            box=None,
+            header_style="bold",
+            min_width=len(title) + 20,
+        )
         made.add_column("")
         for letter in LETTERS[: self.n]:
             made.add_column(letter, justify="right")
