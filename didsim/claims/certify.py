@@ -5,6 +5,7 @@ that certainly contains it; precision rises until the interval lies within ±1e-
 on the side that the claim says.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 
 from didsim.claims.arithmetic import balls
 from didsim.claims.claim import Claim
-from didsim.claims.variables import Instance
 
 PRECISIONS = (128, 256, 512, 1024)
 SMALL = 1e-30
@@ -45,7 +45,7 @@ class Certificate:
         return f"{said} ({self.bits} bits)"
 
 
-def certify(claim: Claim, raw: Instance, *, dropped: int | None = None) -> Certificate | None:
+def certify(claim: Claim, raw: Mapping[str, Any], *, dropped: int | None = None) -> Certificate | None:
     """Encloses the exact residual of one instance at rising precision; None where the claim has no exact form.
 
     Raises:

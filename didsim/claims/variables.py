@@ -56,12 +56,12 @@ def real(*shape: Size) -> Variable:
 
 def between(low: float, high: float, *shape: Size) -> Variable:
     """Numbers in ``[low, high]``, a scalar if no shape is given; spread evenly in the logarithm where the ends are far apart."""
-    return Variable("between", shape, low, high)
+    return Variable("between", shape, float(low), float(high))
 
 
 def whole(low: int, high: int, *shape: Size) -> Variable:
     """Integers in ``[low, high]``, held as floats; a scalar if no shape is given."""
-    return Variable("whole", shape, low, high)
+    return Variable("whole", shape, float(low), float(high))
 
 
 def draw(key: Key[Array, ""], variable: Variable, n: int) -> Float[Array, "..."]:

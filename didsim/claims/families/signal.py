@@ -209,7 +209,7 @@ register(
         variables={"base": law(), "reward": real(), "ties": whole(0, 1), "k": whole(1, 5)},
         hypotheses=(
             sets("as many draws are listed", k=lambda m, v: v["k"] * 0 + 3),
-            sets("no two rewards are equal", needed=False, reward=lambda m, v: _untied(v["reward"])),
+            sets("no two rewards are equal", needed=False, reward=lambda m, v: _untied(m, v["reward"])),
         ),
         residual=_listed,
         share=0.2,
@@ -218,9 +218,9 @@ register(
 )
 
 
-def _untied(reward):
-    """Ties are broken by tiny steps in the order of the responses."""
-    return reward + np.arange(reward.shape[-1]) * 0.01
+def _untied(m, reward):
+    """Rewards on whole numbers, ties broken by tiny steps in the order of the responses."""
+    return _rounded(m, reward) + np.arange(reward.shape[-1]) * 0.01
 
 
 def _best_divergence(v):

@@ -1,0 +1,352 @@
+"""The watchman's watchman: faults put into the library on purpose, one at a time; the ledger must notice each.
+
+Every mutant replaces one function by a subtly wrong one and names the claims that must catch it.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from didsim import allpairs, did, explain, landscape, objectives, policies, preferences, samplers, sequences, simplex
+from didsim.claims import LEDGER
+from didsim.claims.ledger import _judged
+from didsim.claims.trials import judge_many
+from didsim.did import path as did_path
+from didsim.dynamics import ProjectedGradient
+from didsim.objectives import comparisons
+from didsim.samplers import behaviours, curvature
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: where it is put, the wrong function, and which claims must catch it."""
+
+    name: str
+    home: object
+    attribute: str
+    wrong: object
+    claims: tuple[str, ...]
+
+
+def _weaken(function, change):
+    """A function whose result is changed."""
+    return lambda *args, **kwargs: change(function(*args, **kwargs))
+
+
+def _with_beta(function, change):
+    """A function of laws and β that is given another β."""
+    return lambda *args: function(*args[:-1], change(args[-1]))
+
+
+def _swapped(function, one=0, other=1):
+    """A function with two of its arguments exchanged."""
+
+    def wrong(*args):
+        args = list(args)
+        args[one], args[other] = args[other], args[one]
+        return function(*args)
+
+    return wrong
+
+
+def _leaky(self, problem, log_policy):
+    """On-policy pairs with the reference on one side."""
+    return samplers.product_law(log_policy, problem.log_ref)
+
+
+def _plain_rule(self, problem, objective, policy, params, compare):
+    """Projected gradients that project nothing."""
+    from didsim.dynamics.rules import Plain
+
+    return Plain().gradient(problem, objective, policy, params, compare)
+
+
+def _two_of_three(score):
+    """Mix-R that forgets the uniform component."""
+    law = curvature_law(score)
+    return type(law)(law.weights[:, 1:] / law.weights[:, 1:].sum(-1, keepdims=True), law.log_first[:, 1:], law.log_second[:, 1:])
+
+
+curvature_law = curvature.inverse_slope_law
+best_of = behaviours.log_best_of
+factor = landscape.off_support_factor
+population = objectives.population
+
+MUTANTS = [
+    Mutant("DID not normalised", did, "log_did", lambda p, r: p - r, ("D1.unique",)),
+    Mutant("DID upside down", did, "log_did", _swapped(did.log_did), ("D1.posterior", "D2.chain")),
+    Mutant("likelihood of the evidence exceeds one", did, "evidence_likelihood", lambda p, r: p - r, ("D1.event",)),
+    Mutant("chain of evidence subtracts", did, "compose", lambda a, b: simplex.normalize(a - b), ("D2.chain", "D2.reverse")),
+    Mutant("path parameter squared", did, "path_law", lambda r, t, s: did_path.path_law(r, t, s**2), ("D2.power",)),
+    Mutant("learned policy with β squared", did, "learned_policy", _with_beta(did.learned_policy, jnp.square), ("D5.any-data",)),
+    Mutant(
+        "learned policy without the reference",
+        did,
+        "learned_policy",
+        lambda w, lost, r, b: simplex.normalize((w - lost) / b),
+        ("D5.any-data", "D7.best-rejected"),
+    ),
+    Mutant(
+        "best rejected law with 1/β",
+        did,
+        "optimal_rejected",
+        _with_beta(did.optimal_rejected, lambda b: 1 / b),
+        ("D7.best-rejected",),
+    ),
+    Mutant(
+        "best rejected law from the reference", did, "optimal_rejected", _swapped(did.optimal_rejected), ("D7.best-rejected",)
+    ),
+    Mutant(
+        "reference-free limit without 1/β",
+        did,
+        "reference_free_limit",
+        lambda w, lost, b: simplex.normalize(w - lost),
+        ("D6.ends-at-did",),
+    ),
+    Mutant("margin slope upside down", did, "margin_order", _swapped(did.margin_order), ("D8.power-law",)),
+    Mutant(
+        "half the Jeffreys divergence",
+        did,
+        "learned_margin",
+        lambda w, lost, b: simplex.kl(w, lost) / b,
+        ("D8.mean-margin", "D10.gap"),
+    ),
+    Mutant("path slope of the other end", did, "path_slope", lambda r, t, s: did_path.path_slope(t, r, s), ("D9.slope",)),
+    Mutant(
+        "path cumulant without its second term",
+        did,
+        "path_cumulant",
+        lambda r, t, s: (s - 1.0) * simplex.path_divergences(r, t, s)[0],
+        ("D9.ends",),
+    ),
+    Mutant(
+        "displacement formula drops a term",
+        did,
+        "displacement_from_chosen",
+        lambda w, lost, b: did.Displacement(simplex.kl(w, lost) / b, -simplex.kl(lost, w) / b),
+        ("D10.renyi-chosen",),
+    ),
+    Mutant("Rényi order off by one", did, "displacement_from_rejected", did.displacement_from_chosen, ("D10.renyi-rejected",)),
+    Mutant(
+        "rejected law β too early on the path",
+        did,
+        "path_displacement",
+        lambda r, t, a, b: did.Displacement(did_path.path_slope(r, t, a), did_path.path_slope(r, t, a - 2 * b)),
+        ("D10.path",),
+    ),
+    Mutant("critical β without its root", did, "critical_beta", lambda r, t: jnp.full(r.shape[:-1], 0.5), ("D10.critical",)),
+    Mutant(
+        "entropy slope with the wrong sign",
+        did,
+        "entropy_slope",
+        _weaken(did.entropy_slope, jnp.negative),
+        ("D11.rate", "D11.reinforcement"),
+    ),
+    Mutant(
+        "third cumulant with factor 1/6",
+        did,
+        "third_order_did_entropy",
+        lambda s, e: (
+            jnp.log(float(s.shape[-1])) - e**2 * did.uniform_cumulants(s)[1] / 2 - e**3 * did.uniform_cumulants(s)[2] / 6
+        ),
+        ("D12.third-order",),
+    ),
+    Mutant(
+        "temperature gap upside down",
+        did,
+        "temperature_gap",
+        _weaken(did.temperature_gap, jnp.negative),
+        ("D12.sign", "D12.temperature-gap"),
+    ),
+    Mutant("DID entropy in bits", did, "did_entropy", _weaken(did.did_entropy, lambda h: h / jnp.log(2.0)), ("D13.weights",)),
+    Mutant(
+        "effective sample size not normalised",
+        did,
+        "effective_sample_size",
+        lambda w: jnp.exp(-jax.nn.logsumexp(2 * w, -1)),
+        ("D13.effective-size",),
+    ),
+    Mutant("KL of the arguments exchanged", simplex, "kl", _swapped(simplex.kl), ("D10.never-rises", "D8.mean-margin")),
+    Mutant("projection does nothing", ProjectedGradient, "gradient", _plain_rule, ("D14.projected",)),
+    Mutant(
+        "DPO forgets the reference",
+        objectives.Dpo,
+        "chosen_reward",
+        lambda self, seen: self.beta * seen.log_policy,
+        ("D5.target", "S8.signal"),
+    ),
+    Mutant(
+        "DPO with β squared",
+        objectives.Dpo,
+        "chosen_reward",
+        lambda self, seen: self.beta**2 * seen.log_ratio,
+        ("D5.target", "S6.sampler-free"),
+    ),
+    Mutant(
+        "IPO's target margin doubled", objectives.IpoSum, "link", lambda self, m: jnp.square(m - 1.0 / self.beta), ("S12.ipo",)
+    ),
+    Mutant(
+        "population counts each pair one way",
+        objectives,
+        "population",
+        lambda *a: type(population(*a))(jnp.triu(population(*a).ordered)),
+        ("S8.signal", "S6.sampler-free"),
+    ),
+    Mutant(
+        "labels exchanged in the population",
+        preferences.PreferenceMatrix,
+        "matrix",
+        lambda self, r: jnp.broadcast_to(1.0 - self.table, (*r.shape, r.shape[-1])),
+        ("S8.signal", "S2.limit"),
+    ),
+    Mutant(
+        "Laplacian without β squared",
+        landscape,
+        "hessian_at_optimum",
+        lambda m, r, b: landscape.laplacian(landscape.laplacian_weights(m, r)),
+        ("S4.laplacian", "S4.rate"),
+    ),
+    Mutant(
+        "Laplacian weights of one order only",
+        landscape,
+        "laplacian_weights",
+        lambda m, r: m * jax.nn.sigmoid(r[:, None] - r) * jax.nn.sigmoid(r - r[:, None]) * (1 - jnp.eye(len(r))),
+        ("S5.mix-r",),
+    ),
+    Mutant(
+        "limit with π_ref's mean instead of the plain one",
+        landscape,
+        "descent_limit",
+        lambda p, r, c, b: simplex.normalize(p + (r - jnp.sum(jnp.exp(p) * r) * (c == c[0])) / b),
+        ("S2.limit",),
+    ),
+    Mutant(
+        "off-support factor upside down",
+        landscape,
+        "off_support_factor",
+        _weaken(factor, lambda k: 1.0 / k),
+        ("S3.uniform", "S3.weak", "S3.leak"),
+    ),
+    Mutant(
+        "best step a tenth too long",
+        landscape,
+        "descent_rate",
+        _weaken(landscape.descent_rate, lambda f: (f[0], f[1], 1.1 * f[2])),
+        ("S4.rate",),
+    ),
+    Mutant(
+        "null space misses one",
+        landscape,
+        "null_space_dimension",
+        _weaken(landscape.null_space_dimension, lambda k: k - 1),
+        ("S1.null-space",),
+    ),
+    Mutant("Mix-R without its uniform part", curvature, "inverse_slope_law", _two_of_three, ("S5.mix-r", "S5.quadratic-mix-r")),
+    Mutant("best of K - 1", behaviours, "log_best_of", lambda standing, k: best_of(standing, k - 1.0), ("S10.best-of-k",)),
+    Mutant("sampler that is biased to the reference", samplers.OnPolicy, "pair_law", _leaky, ("S11.own-draws",)),
+    Mutant(
+        "stop-gradient missing",
+        samplers.Product,
+        "pair_law",
+        lambda self, p, x: samplers.product_law(x, x),
+        ("S12.ipo", "S9.one-sided"),
+    ),
+    Mutant(
+        "rates with the features not centred",
+        explain,
+        "log_linear_rates",
+        lambda f, p, w: jnp.einsum("nd,d->n", f, jnp.einsum("ab,ad->d", w, f) - jnp.einsum("ab,bd->d", w, f)),
+        ("L4.rates",),
+    ),
+    Mutant(
+        "single pair the wrong way round",
+        explain,
+        "single_pair_rates",
+        lambda f, p, a, b: -explain.log_linear_rates(f, p, jnp.zeros((len(f),) * 2).at[a, b].set(1.0)),
+        ("L5.ches",),
+    ),
+    Mutant(
+        "alignment model without the reference",
+        policies.LogLinear,
+        "log_probs",
+        lambda self, x, r: simplex.normalize(jnp.einsum("nd,d->n", self.features, x)[None]),
+        ("L1.gradient", "L4.rates"),
+    ),
+    Mutant(
+        "chain rule with a token left out",
+        sequences.SequenceSpace,
+        "next_log_probs",
+        lambda self, p: jnp.full((*p.shape[:-1], self.prefixes, 2), -jnp.log(2.0)),
+        ("L6.chain-rule",),
+    ),
+    Mutant(
+        "kernel sum without its weights",
+        allpairs,
+        "kernel_sum",
+        lambda k, u, v, w, **_: jax.nn.sigmoid(u[:, None] - v[None]).mean(-1),
+        ("K1.kernel-sum",),
+    ),
+    Mutant(
+        "product population keeps first wins only",
+        comparisons.ProductPopulation,
+        "mean_link",
+        lambda self, link, a, b, s=None: self.written_out().mean_link(link, a, b) * 1.01,
+        ("K1.products",),
+    ),
+    Mutant(
+        "Bradley-Terry at twice the temperature",
+        preferences.BradleyTerry,
+        "matrix",
+        lambda self, r: jax.nn.sigmoid(0.5 * preferences.reward_gaps(r)),
+        ("D3.bradley-terry", "K2.quotient"),
+    ),
+]
+SAMPLE = {
+    "DID not normalised",
+    "best rejected law with 1/β",
+    "displacement formula drops a term",
+    "best of K - 1",
+    "DPO with β squared",
+}
+
+
+def catches(mutant: Mutant) -> list[str]:
+    """Which of the claims that a mutant names notice it."""
+    judge_many.cache_clear()
+    jax.clear_caches()
+    caught = []
+    for id in mutant.claims:
+        found = _judged(LEDGER[id], 300, 0)
+        if not found.holds:
+            caught.append(id)
+    return caught
+
+
+@pytest.fixture
+def fresh():
+    """No compiled program of the faulty library outlives its test."""
+    yield
+    judge_many.cache_clear()
+    jax.clear_caches()
+
+
+def test_there_are_thirty():
+    assert len(MUTANTS) >= 30
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+    assert {mutant.name for mutant in MUTANTS} >= SAMPLE
+
+
+def _marks(mutant):
+    return [] if mutant.name in SAMPLE else [pytest.mark.slow]
+
+
+@pytest.mark.parametrize("mutant", [pytest.param(m, id=m.name, marks=_marks(m)) for m in MUTANTS])
+def test_mutant_is_caught(mutant, monkeypatch, fresh):
+    before = getattr(mutant.home, mutant.attribute)
+    monkeypatch.setattr(mutant.home, mutant.attribute, mutant.wrong)
+    assert getattr(mutant.home, mutant.attribute) is not before
+    caught = catches(mutant)
+    print(f"{mutant.name}: caught by {', '.join(caught) or 'nobody'}")
+    assert caught == list(mutant.claims)
