@@ -81,10 +81,10 @@ def _search(claim: Claim, dtype: Any, steps: int) -> Callable:
 def _direction(claim: Claim, height: Callable, raw: Instance, key: Key[Array, ""]) -> Instance:
     """The gradient and noise of the same length, of unit size per number; integers stay."""
     keys = jax.random.split(key, len(raw))
-    noise = {name: jax.random.normal(own, raw[name].shape, jnp.float32) for own, name in zip(keys, raw, strict=True)}
+    noise = {name: jax.random.normal(own, raw[name].shape, raw[name].dtype) for own, name in zip(keys, raw, strict=True)}
     slope = jax.grad(height)(raw) if claim.smooth else jax.tree.map(jnp.zeros_like, raw)
     slope = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0.0), slope)
     length = jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(slope)) / sum(g.size for g in jax.tree.leaves(slope)))
     unit = jax.tree.map(lambda g: g / jnp.where(length > 0, length, 1.0), slope)
     free = {name: float(claim.variables[name].kind != "whole") for name in raw}
-    return {name: free[name] * (unit[name] + 0.5 * noise[name].astype(raw[name].dtype)) for name in raw}
+    return {name: free[name] * (unit[name] + 0.5 * noise[name]) for name in raw}

@@ -95,7 +95,7 @@ def smallest(claim: Claim, dropped: str | None = None, *, seed: int = 0, largest
     """
     place = claim.place(dropped)
     rng = np.random.default_rng(seed)
-    for n in sorted({min(size, claim.n) for size in range(2, largest + 1)}) if len(claim.sizes) > 1 else (claim.n,):
+    for n in _sizes(claim, largest):
         for candidates in _candidates(claim, rng, n):
             off = residuals(claim, candidates, n, place)
             failing = np.flatnonzero(off > FAILS)
@@ -141,6 +141,13 @@ def _candidates(claim: Claim, rng: np.random.Generator, n: int) -> Iterator[list
         yield sorted(drawn, key=_total)
 
 
+def _sizes(claim: Claim, largest: int) -> range:
+    """Numbers of responses to look at, from the fewest that the claim is about."""
+    if len(claim.sizes) == 1:
+        return range(claim.n, claim.n + 1)
+    return range(min(claim.sizes), max(largest, min(claim.sizes)) + 1)
+
+
 def _total(values: Round) -> int:
     return sum(complexity(entry) for value in values.values() for entry in np.ravel(value))
 
@@ -152,7 +159,9 @@ def _simplified(claim: Claim, dropped: str | None, place: int | None, n: int, va
         simplest = {"law": [Fraction(1), Fraction(2)], "whole": []}.get(variable.kind, [Fraction(0), Fraction(1), Fraction(1, 2)])
         allowed = [one for one in simplest if variable.kind == "law" or variable.low <= one <= variable.high]
         for at in np.ndindex(value.shape):
-            tried = [_replaced(values, name, at, one) for one in allowed if complexity(one) < complexity(values[name][at])]
+            tried = [
+                _replaced(values, name, at, one) for one in allowed if complexity(one) < complexity(Fraction(str(value[at])))
+            ]
             off = residuals(claim, tried, n, place) if tried else np.zeros(0)
             good = np.flatnonzero(off > FAILS)
             values = tried[good[0]] if len(good) else values

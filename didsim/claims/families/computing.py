@@ -48,7 +48,7 @@ def _never_written_out(v):
         jax.grad(lambda x, one=one: objectives.loss(objectives.Dpo(v["beta"]), problem, x, one))(where)[0]
         for one, where in ((kept, place), (written, moved))
     ]
-    return off(*slopes, (1.0 + v["beta"]) * (1.0 + reach(v["reward"])))
+    return off(slopes[0], slopes[1], (1.0 + v["beta"]) * (1.0 + reach(v["reward"])))
 
 
 register(
@@ -98,11 +98,16 @@ register(
 )
 
 
+def _learned(v, beta):
+    chosen, rejected, ref = (simplex.normalize(v[name]) for name in ("chosen", "rejected", "ref"))
+    return did.learned_policy(chosen, rejected, ref, beta)
+
+
 def _solved(v):
     problem = world(v["ref"], v["beta"], target=v["ref"], log_chosen=v["chosen"], log_rejected=v["rejected"])
     sampler, labels = drawn_apart()
     end = newton(problem, objectives.Dpo(v["beta"]), sampler, labels, problem.log_ref, jnp.uint32(0), 1, 60)
-    closed = did.learned_policy(*(simplex.normalize(v[name]) for name in ("chosen", "rejected", "ref")), v["told"])
+    closed = _learned(v, v["told"])
     return off(jnp.exp(end.log_policy[0]), jnp.exp(closed), 1.0)
 
 

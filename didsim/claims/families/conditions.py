@@ -24,12 +24,12 @@ def sets(name: str, *, needed: bool = True, **rules: Callable[[Arithmetic, Value
 
 def zero(name: str, variable: str, *, needed: bool = True) -> Hypothesis:
     """Hypothesis that a variable vanishes."""
-    return sets(name, needed=needed, **{variable: lambda m, v: v[variable] * 0})
+    return Hypothesis(name, lambda m, v: v | {variable: v[variable] * 0}, needed)
 
 
 def same(name: str, variable: str, other: str, *, needed: bool = True) -> Hypothesis:
     """Hypothesis that one variable equals another."""
-    return sets(name, needed=needed, **{variable: lambda m, v: v[other] + v[variable] * 0})
+    return Hypothesis(name, lambda m, v: v | {variable: v[other] + v[variable] * 0}, needed)
 
 
 def capped(name: str, variable: str, most: Any) -> Hypothesis:
@@ -38,12 +38,12 @@ def capped(name: str, variable: str, most: Any) -> Hypothesis:
     def rule(m: Arithmetic, v: Values) -> Number:
         return m.smaller(v[variable], (most(m, v) if callable(most) else m.number(most)) + v[variable] * 0)
 
-    return sets(name, **{variable: rule})
+    return Hypothesis(name, lambda m, v: v | {variable: rule(m, v)})
 
 
 def floored(name: str, variable: str, least: float) -> Hypothesis:
     """Hypothesis that a variable is at least a number."""
-    return sets(name, **{variable: lambda m, v: m.larger(v[variable], m.number(least) + v[variable] * 0)})
+    return Hypothesis(name, lambda m, v: v | {variable: m.larger(v[variable], m.number(least) + v[variable] * 0)})
 
 
 POWER_LAW = sets(

@@ -61,9 +61,14 @@ register(
 )
 
 
+def _learned(v, beta):
+    chosen, rejected, ref = (simplex.normalize(v[name]) for name in ("chosen", "rejected", "ref"))
+    return did.learned_policy(chosen, rejected, ref, beta)
+
+
 def _anyway(v):
     table = simplex.normalize(v["chosen"])[:, None] + simplex.normalize(v["rejected"])[None, :] + v["odd"]
-    learned = did.learned_policy(*(simplex.normalize(v[name]) for name in ("chosen", "rejected", "ref")), v["beta"])
+    learned = _learned(v, v["beta"])
     found = slope(
         objectives.Dpo(v["beta"]), world(v["ref"], v["beta"], target=v["chosen"]), shown(table), preferences.AsShown(), learned
     )
@@ -126,7 +131,7 @@ register(
 
 
 def _other_beta(v):
-    learned = did.learned_policy(*(simplex.normalize(v[name]) for name in ("chosen", "rejected", "ref")), v["beta_trained"])
+    learned = _learned(v, v["beta_trained"])
     wanted = did.path_law(simplex.normalize(v["ref"]), simplex.normalize(v["target"]), v["beta"] / v["beta_trained"])
     scale = (reach(v["chosen"]) + (1.0 + v["beta"]) * reach(v["ref"], v["target"])) * (1.0 + 1.0 / v["beta_trained"])
     return off(jnp.exp(learned), jnp.exp(wanted), scale)

@@ -212,7 +212,7 @@ def _one_pair(v):
     n = v["policy"].shape[-1]
     pair = jnp.zeros((n, n)).at[0, 1].set(1.0) + v["crowd"] * jax.nn.softmax(v["joint"].reshape(-1)).reshape(n, n)
     rate = explain.log_linear_rates(v["features"], log_policy, pair)[0]
-    return above(0.0, rate, 1.0 + reach(v["features"]) ** 2 * (1.0 + v["crowd"]))
+    return above(jnp.zeros(()), rate, 1.0 + reach(v["features"]) ** 2 * (1.0 + v["crowd"]))
 
 
 def _one_pair_exact(m, v):
@@ -260,7 +260,7 @@ def _context(v):
     pull = jax.nn.sigmoid(-margin) * jnp.sum(v["context"] ** 2)
     wanted = pull * (1.0 - jnp.sum(mass * others) + mass[1])
     size = (1.0 + jnp.sum(v["context"] ** 2)) * (1.0 + reach(v["weights"])) * (1.0 + reach(v["ref"]))
-    return jnp.maximum(off(rate[0], wanted, size), above(0.0, rate[0], size))
+    return jnp.maximum(off(rate[0], wanted, size), above(jnp.zeros(()), rate[0], size))
 
 
 register(
