@@ -12,6 +12,7 @@ from didsim._version import __version__
 if TYPE_CHECKING:
     from didsim import (
         alignment,
+        claims,
         did,
         dynamics,
         explain,
@@ -46,6 +47,7 @@ __all__ = [
     "Trajectory",
     "__version__",
     "alignment",
+    "claims",
     "did",
     "dynamics",
     "explain",
@@ -74,6 +76,7 @@ __all__ = [
 
 _ROOMS = frozenset(
     {
+        "claims",
         "alignment",
         "did",
         "dynamics",
