@@ -244,4 +244,4 @@ def _direction(law: np.ndarray, chance: np.ndarray, margin: np.ndarray, settings
     share, vectors = (np.real(part) for part in np.linalg.eig(inverse @ score))
     seen = hessian @ vectors[:, np.argmax(share)]
     measured = settings.ratio_pairs * np.var((margin - margin.mean(-1, keepdims=True)) @ seen)
-    return measured / (seen @ inverse @ score @ inverse @ seen), measured / (seen @ inverse @ seen)
+    return float(measured / (seen @ inverse @ score @ inverse @ seen)), float(measured / (seen @ inverse @ seen))
