@@ -2,7 +2,8 @@
 
 A full prefix table is a free table in other coordinates: DPO takes it to π*, and likelihood moves as on the displacement
 map (L6, D5, D10).  A policy that can say less ends elsewhere, at a limit that an exact solver finds: k-grams always, a
-transformer until it is wide enough, and even then not from every start, for its loss has other stationary points.  And
+transformer where it is too narrow, and from some starts where it is not, for its loss has other stationary points (the
+narrowest have not settled when the solver's steps end: what is shown of them is an upper bound).  And
 where tokens share parameters, a pair's hidden states (CHES) say something of how far its chosen response will fall (L5).
 """
 

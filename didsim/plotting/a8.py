@@ -49,7 +49,7 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
 
 
 def _limits(ax: Axes, data: xr.Dataset) -> None:
-    """JSD of exact limits against parameters; dashed how many it takes to say every law."""
+    """JSD of the solver's ends against parameters; dashed how many it takes to say every law."""
     x, worlds = data["order_parameters"].values, np.maximum(data["order_jsd"].values, FLOOR)
     ax.fill_between(x, worlds.min(1), worlds.max(1), color=BLUE, alpha=0.13, linewidth=0)
     ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
@@ -101,7 +101,7 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.set_ylim(FLOOR / 10, 30)
     ax.set_xlim(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max()))
     ax.set_xlabel("parameters")
-    ax.set_ylabel("JSD(π*, exact limit)  [nats]")
+    ax.set_ylabel("JSD(π*, end of the solver)  [nats]")
     ax.set_title(f"b  N = {data.attrs['small_n']}: what cannot be said")
 
 
