@@ -76,7 +76,7 @@ population = objectives.population
 
 MUTANTS = [
     Mutant("DID not normalised", did, "log_did", lambda p, r: p - r, ("D1.unique",)),
-    Mutant("DID upside down", did, "log_did", _swapped(did.log_did), ("D1.posterior", "D2.chain")),
+    Mutant("DID upside down", did, "log_did", _swapped(did.log_did), ("D1.posterior",)),
     Mutant("likelihood of the evidence exceeds one", did, "evidence_likelihood", lambda p, r: p - r, ("D1.event",)),
     Mutant("chain of evidence subtracts", did, "compose", lambda a, b: simplex.normalize(a - b), ("D2.chain", "D2.reverse")),
     Mutant("path parameter squared", did, "path_law", lambda r, t, s: did_path.path_law(r, t, s**2), ("D2.power",)),
@@ -119,7 +119,7 @@ MUTANTS = [
         did,
         "path_cumulant",
         lambda r, t, s: (s - 1.0) * simplex.path_divergences(r, t, s)[0],
-        ("D9.ends",),
+        ("D9.slope",),
     ),
     Mutant(
         "displacement formula drops a term",
@@ -168,7 +168,7 @@ MUTANTS = [
         lambda w: jnp.exp(-jax.nn.logsumexp(2 * w, -1)),
         ("D13.effective-size",),
     ),
-    Mutant("KL of the arguments exchanged", simplex, "kl", _swapped(simplex.kl), ("D10.never-rises", "D8.mean-margin")),
+    Mutant("KL of the arguments exchanged", simplex, "kl", _swapped(simplex.kl), ("D10.never-rises", "D10.gap")),
     Mutant("projection does nothing", ProjectedGradient, "gradient", _plain_rule, ("D14.projected",)),
     Mutant(
         "DPO forgets the reference",
@@ -213,7 +213,7 @@ MUTANTS = [
         landscape,
         "laplacian_weights",
         lambda m, r: m * jax.nn.sigmoid(r[:, None] - r) * jax.nn.sigmoid(r - r[:, None]) * (1 - jnp.eye(len(r))),
-        ("S5.mix-r",),
+        ("S5.quadratic-mix-r",),
     ),
     Mutant(
         "limit with π_ref's mean instead of the plain one",

@@ -113,18 +113,18 @@ register(
 
 def _slope(v):
     ref, target = _laws(v, "ref", "target")
-    _, rate = jax.jvp(lambda t: simplex.log_partition(ref, target - ref, t), (v["place"],), (jnp.ones_like(v["place"]),))
+    value, rate = jax.jvp(lambda t: simplex.log_partition(ref, target - ref, t), (v["place"],), (jnp.ones_like(v["place"]),))
     mean = simplex.expectation(simplex.normalize(v["law"]), target - ref)
-    return jnp.maximum(
-        off(did.path_slope(ref, target, v["place"]), rate, reach(ref, target)), off(mean, rate, reach(ref, target))
-    )
+    scale = 3.0 * (1.0 + reach(ref, target))
+    found = did.path_cumulant(ref, target, v["place"]), did.path_slope(ref, target, v["place"]), mean
+    return jnp.maximum(off(found[0], value, scale), jnp.maximum(off(found[1], rate, scale), off(found[2], rate, scale)))
 
 
 register(
     Claim(
         id="D9.slope",
         source="derived, D9",
-        statement="The slope of the cumulant function is the mean log-ratio under the path's law.",
+        statement="The slope of the cumulant function log Σ π_ref^{1-t} π*^t is the mean log-ratio under the path's law.",
         formula="Λ'(t) = E_{π_t} log(π*/π_ref)",
         variables=PATH | {"place": between(-1.0, 2.0), "law": law()},
         hypotheses=(
@@ -200,11 +200,10 @@ register(
 
 def _falls(v):
     chosen, ref, policy = _laws(v, "chosen", "ref", "policy")
-    change = did.mean_change(chosen, policy, ref)
-    return jnp.maximum(
-        above(change, jnp.zeros(()), reach(chosen, ref, policy)),
-        off(change, -simplex.kl(ref, policy), reach(chosen, ref, policy)),
-    )
+    change, scale = did.mean_change(chosen, policy, ref), 1.0 + reach(chosen, ref, policy)
+    direct = simplex.expectation(ref, policy - ref)
+    apart = jnp.maximum(off(change, direct, scale), off(-simplex.kl(ref, policy), direct, scale))
+    return jnp.maximum(above(change, jnp.zeros(()), scale), apart)
 
 
 register(
