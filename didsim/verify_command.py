@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,6 +14,8 @@ from rich.table import Table
 from didsim import checks, claims
 from didsim.claims.counterexamples import Counterexample
 from didsim.claims.ledger import Control, Finding, chosen
+
+PROGRAMS_KEPT = 8  # claims
 
 
 def verify(command: Any) -> int:
@@ -38,6 +41,8 @@ def verify(command: Any) -> int:
         for finding in judged:
             found.append(finding)
             progress.advance(task)
+            if len(found) % PROGRAMS_KEPT == 0:
+                jax.clear_caches()  # a process can map only so many compiled programs
             if not finding.ok:
                 progress.console.print(f"[bold red]{escape(finding.claim.id)}: {escape(_complaint(finding))}[/]")
     _show(console, found, command)

@@ -55,7 +55,7 @@ def climb(claim: Claim, *, seed: int, first: int = 0, starts: int = STARTS, step
     return Climb(float(heights[best]), {name: ends[name][best] for name in ends}, starts, steps)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _search(claim: Claim, dtype: Any, steps: int) -> Callable:
     del dtype
 

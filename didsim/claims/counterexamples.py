@@ -81,7 +81,7 @@ def residuals(claim: Claim, instances: Sequence[Round], n: int, dropped: int | N
     if claim.exact is not None:
         return np.array([_exact(claim, values, dropped) for values in instances])
     raw = [{name: from_round(FLOATS, claim.variables[name], values[name]) for name in values} for values in instances]
-    raw = raw + raw[:1] * (batch_size(claim) - len(raw))  # always as many, so that one program serves all
+    raw = raw + raw[:1] * (batch_size(claim, n) - len(raw))  # always as many, so that one program serves all
     stacked = {name: jnp.asarray(np.stack([one[name] for one in raw]), jnp.zeros(()).dtype) for name in claim.variables}
     found, _ = judge_many(claim, n, jnp.zeros(()).dtype)(stacked, mask(claim, dropped))
     return np.nan_to_num(np.asarray(found, np.float64)[: len(instances)], nan=0.0)

@@ -19,6 +19,8 @@ from didsim.claims.claim import Claim, judge
 from didsim.claims.variables import Instance, Variable, draw
 
 BATCH = 2500
+USUAL = 8
+PROGRAMS = 8  # kept at once: a compiled program takes tens of megabytes
 # Most of the time goes into compilation, little of which is needed to be right.
 QUICK: Any = {"xla_backend_optimization_level": 0}
 
@@ -49,15 +51,15 @@ class Trial:
         return self.failures / max(self.violating, 1)
 
 
-def batch_size(claim: Claim) -> int:
-    """Instances judged at once, always as many, so that one program serves all."""
-    return max(1, round(BATCH * claim.share))
+def batch_size(claim: Claim, n: int) -> int:
+    """Instances judged at once, always as many, so that one program serves all; fewer where tables of pairs are large."""
+    return max(1, round(BATCH * claim.share * min(1.0, (USUAL / n) ** 2)))
 
 
 def instances_from(claim: Claim, seed: int, start: int, n: int) -> Instance:
     """A batch of random instances, from number ``start`` on; the number decides, not the batch."""
     base = jax.random.fold_in(jax.random.key(seed), zlib.crc32(claim.id.encode()) % 2**31)
-    dtype, size = jnp.zeros(()).dtype, batch_size(claim)
+    dtype, size = jnp.zeros(()).dtype, batch_size(claim, n)
     return {
         name: _drawer(variable, n, size, dtype)(jax.random.fold_in(base, zlib.crc32(name.encode()) % 2**31), np.int32(start))
         for name, variable in claim.variables.items()
@@ -66,8 +68,9 @@ def instances_from(claim: Claim, seed: int, start: int, n: int) -> Instance:
 
 def instance(claim: Claim, seed: int, index: int, n: int | None = None) -> Instance:
     """One random instance again, hypotheses not yet imposed."""
-    start = index - index % batch_size(claim)
-    made = instances_from(claim, seed, start, claim.n if n is None else n)
+    n = claim.n if n is None else n
+    start = index - index % batch_size(claim, n)
+    made = instances_from(claim, seed, start, n)
     return {name: values[index - start] for name, values in made.items()}
 
 
@@ -86,7 +89,7 @@ def _drawer(variable: Variable, n: int, size: int, dtype: Any) -> Callable:
     return jax.jit(many, compiler_options=QUICK)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=PROGRAMS)
 def judge_many(claim: Claim, n: int, dtype: Any) -> Callable:
     """Compiled judge of a batch of instances; ``n`` and ``dtype`` are part of the name alone."""
     del n, dtype
@@ -103,7 +106,7 @@ def run_trial(claim: Claim, *, instances: int, seed: int, dropped: int | None = 
     n = claim.n if n is None else n
     dtype = jnp.zeros(()).dtype
     judged = judge_many(claim, n, dtype)
-    starts = range(0, instances, batch_size(claim))
+    starts = range(0, instances, batch_size(claim, n))
     parts = [judged(instances_from(claim, seed, start, n), mask(claim, dropped)) for start in starts]
     residual = np.concatenate([np.asarray(part[0], np.float64) for part in parts])[:instances]
     violated = np.concatenate([np.asarray(part[1]) for part in parts])[:instances]
