@@ -118,6 +118,6 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     )
     ax.annotate("Λ'(a)", (at[1], predicted[1]), textcoords="offset points", xytext=(10, -12), fontsize=7)
     ax.text(0.97, 0.02, "bands: 95 % of worlds", transform=ax.transAxes, fontsize=6, color=GREY, ha="right")
-    ax.set_xlabel("chosen from π_a: π_ref (0), π* (1)")
+    ax.set_xlabel("a: chosen law on the path")
     ax.set_ylabel("change of log π(chosen)  [nats]")
     ax.set_title("f  D14: projection")
