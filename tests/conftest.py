@@ -1,6 +1,7 @@
 """Settings every test shares: double precision, and tolerances that follow from the dtype."""
 
 import os
+from pathlib import Path
 
 # Nearly all of the tests' time is compilation, and little of that is needed to be right.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -14,3 +15,15 @@ jax.config.update("jax_enable_x64", True)
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+MAPPINGS = Path("/proc/self/maps")
+MOST_MAPPINGS = 20_000  # Linux gives a process 65,530; every compiled program takes some, and beyond them XLA crashes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs():
+    """Lets go of compiled programs between files when there are very many."""
+    yield
+    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MOST_MAPPINGS:
+        jax.clear_caches()
