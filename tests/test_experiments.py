@@ -33,6 +33,10 @@ SMALL = {
 }
 
 
+QUICK = {"A3", "A4", "A5", "B1", "B3"}  # the others take ten seconds to a minute each to compile
+EACH = [pytest.param(id, marks=() if id in QUICK else pytest.mark.slow) for id in FIGURES]
+
+
 class Results(dict):
     """Config, dataset and verdicts of each figure, run small when first asked for."""
 
@@ -49,7 +53,7 @@ def results():
     return Results()
 
 
-@pytest.mark.parametrize("id", FIGURES)
+@pytest.mark.parametrize("id", EACH)
 def test_all_verdicts_hold_and_there_are_controls(results, id):
     _, _, verdicts = results[id]
     assert [v.name for v in verdicts if not v.ok] == []
@@ -57,7 +61,7 @@ def test_all_verdicts_hold_and_there_are_controls(results, id):
     assert all(np.isfinite(v.value) for v in verdicts)
 
 
-@pytest.mark.parametrize("id", FIGURES)
+@pytest.mark.parametrize("id", EACH)
 def test_pictures_come_from_the_dataset_alone(results, id, tmp_path):
     _, data, _ = results[id]
     figure = importlib.import_module(f"didsim.plotting.{id.lower()}").draw(data)
@@ -75,7 +79,7 @@ def test_pictures_are_reproducible(results, tmp_path):
     assert len((tmp_path / "one.svg").read_bytes()) == len((tmp_path / "two.svg").read_bytes())
 
 
-@pytest.mark.parametrize("id", FIGURES)
+@pytest.mark.parametrize("id", EACH)
 def test_configs_write_themselves(results, id):
     config, _, _ = results[id]
     text = to_toml(config)
@@ -95,6 +99,7 @@ def test_spoiled_data_fails_the_verdicts(results):
     assert len(failed) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("id", "module", "name", "spoil", "failures"),
     [
@@ -117,7 +122,12 @@ def test_spoiled_entropies_fail_the_verdicts(results, id, module, name, spoil, f
 
 @pytest.mark.parametrize(
     ("id", "variable", "shift", "failures"),
-    [("A2", "ratio_error", 1.0, 1), ("A4", "jsd", 1e-3, 1), ("A5", "chosen", 0.05, 4), ("B2", "realised", -5.0, 2)],
+    [
+        pytest.param("A2", "ratio_error", 1.0, 1, marks=pytest.mark.slow),
+        ("A4", "jsd", 1e-3, 1),
+        ("A5", "chosen", 0.05, 4),
+        pytest.param("B2", "realised", -5.0, 2, marks=pytest.mark.slow),
+    ],
 )
 def test_verdicts_see_a_shifted_variable(results, id, variable, shift, failures):
     _, data, _ = results[id]
