@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from didsim import cli, commands
+from didsim import cli
 from didsim.experiments import reproduce
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.verdicts import below
@@ -122,7 +122,7 @@ def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
 
 
 def test_a_failed_verdict_exits_1(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "make", lambda job, out: reproduce.Outcome(job.entry, [below("x", 2.0, 1.0)], 0.1))
+    monkeypatch.setattr(reproduce, "make", lambda job, out: reproduce.Outcome(job.entry, [below("x", 2.0, 1.0)], 0.1))
     assert cli.main(["reproduce", "B1", "--out", str(tmp_path)]) == 1
     assert "FAILED" in capsys.readouterr().out
 
@@ -133,8 +133,8 @@ def test_interruption_leaves_finished_figures_whole(tmp_path, monkeypatch, capsy
             raise KeyboardInterrupt
         return reproduce.Outcome(job.entry, [below("x", 0.0, 1.0)], 0.1)
 
-    monkeypatch.setattr(commands, "make", interrupted)
-    assert cli.main(["reproduce", "A1", "A3", "--out", str(tmp_path)]) == 130
+    monkeypatch.setattr(reproduce, "make", interrupted)
+    assert cli.main(["reproduce", "A1", "A3", "--out", str(tmp_path), "--jobs", "1"]) == 130
     assert [row["id"] for row in json.loads((tmp_path / "summary.json").read_text())] == ["A1"]
     assert "finished figures are whole" in capsys.readouterr().err
 
