@@ -194,17 +194,25 @@ def main(words: list[str] | None = None) -> int:
         return _version()
     config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
     command = tyro.cli(Program, args=words, prog="didsim", config=config).command
-    _fuse_small_loops()
+    _tell_the_compiler(quick=getattr(command, "fast", False))
     from didsim import commands  # after parsing: importing JAX takes a second, help should not
 
     return commands.run(command)
 
 
-def _fuse_small_loops() -> None:
-    """Lets XLA's CPU compiler make one function of a training loop up to 16 KiB: a third less time a step for few responses."""
+def _tell_the_compiler(*, quick: bool) -> None:
+    """Options of XLA's CPU compiler, left alone where the user has set them.
+
+    A training loop of up to 16 KiB becomes one function: a third less time a step for few responses.  Quick looks are
+    compiled without optimisation: their time is compilation.
+    """
     flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_backend_extra_options" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=16384".strip()
+    wanted = {"xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=16384"}
+    if quick:
+        wanted["xla_backend_optimization_level"] = "0"
+    os.environ["XLA_FLAGS"] = " ".join(
+        [flags, *(f"--{name}={value}" for name, value in wanted.items() if name not in flags)]
+    ).strip()
 
 
 def _version() -> int:

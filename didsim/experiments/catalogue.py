@@ -13,6 +13,7 @@ class Entry:
     source: str
     theory: str
     module: str
+    heavy: bool = False  # takes longest: started first
 
     @property
     def stem(self) -> str:
@@ -30,6 +31,7 @@ FIGURES: dict[str, Entry] = {
             "paper A (arXiv 2505.23761)",
             "D5, D6",
             "a1_log_ratio",
+            heavy=True,
         ),
         Entry(
             "A2",
@@ -86,6 +88,7 @@ FIGURES: dict[str, Entry] = {
             "paper A (arXiv 2505.23761) on sequences; CHES from neighbour F (arXiv 2410.08847)",
             "L5, L6, D5, D10",
             "a8_sequences",
+            heavy=True,
         ),
         Entry(
             "B1",
@@ -134,6 +137,7 @@ FIGURES: dict[str, Entry] = {
             "neighbour C (arXiv 2409.19605); rates derived",
             "S4, S5",
             "b6_samplers",
+            heavy=True,
         ),
         Entry(
             "B7",

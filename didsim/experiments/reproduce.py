@@ -126,7 +126,8 @@ def make_all(jobs: Sequence[Job], out: Path, side_by_side: int | None) -> Iterat
     settings = bool(jax.config.read("jax_enable_x64")), sys.argv
     pool = ProcessPoolExecutor(min(wanted, len(jobs)), mp_context=get_context("spawn"), initializer=_settle, initargs=settings)
     try:
-        for done in as_completed([pool.submit(_make_named, job.entry.id, job.config, out) for job in jobs]):
+        queue = sorted(jobs, key=lambda job: not job.entry.heavy)
+        for done in as_completed([pool.submit(_make_named, job.entry.id, job.config, out) for job in queue]):
             yield done.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
