@@ -265,6 +265,7 @@ def test_gradients_equal_brute_force(kernel, method):
         np.testing.assert_allclose(dw, brute(lambda d: ORACLE[kernel](-d), y, x, g), atol=1e-12 * size, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "method"), [("log_sigmoid", "fast"), ("co_sigmoid", "dense"), ("square", "fast")])
 def test_second_derivatives_in_both_orders(kernel, method):
     rng = np.random.default_rng(5)

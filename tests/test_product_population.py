@@ -125,7 +125,13 @@ def test_very_many_soft_pairs_leave_accuracy_out(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "objective", [objectives.Dpo(0.5), objectives.IpoSum(0.7), objectives.Cpo(0.5, 0.2)], ids=lambda o: o.name
+    "objective",
+    [
+        objectives.Dpo(0.5),
+        pytest.param(objectives.IpoSum(0.7), marks=pytest.mark.slow),
+        pytest.param(objectives.Cpo(0.5, 0.2), marks=pytest.mark.slow),
+    ],
+    ids=lambda o: o.name,
 )
 @pytest.mark.parametrize("label", LABELS)
 def test_newton_cg_finds_newtons_minimum(objective, label, monkeypatch):
@@ -144,6 +150,7 @@ def test_large_problems_that_cannot_be_solved_say_so():
         didsim.solve(big, objectives.Hinge(0.5))
 
 
+@pytest.mark.slow
 def test_ten_thousand_responses_reach_the_target():
     big = worlds.RandomTarget(n=10_000, beta=0.5).draw(jax.random.key(0))
     best = didsim.solve(big, objectives.Dpo(0.5))
