@@ -39,7 +39,7 @@ lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@$(INSTALL) --group lock
 	@echo "# Pins for every supported Python, without the accelerator extras. Renewed by: make lock" > constraints.tmp
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
-	    --extra certify --extra dask --extra notebook --group dev --group lock pyproject.toml >> constraints.tmp
+	    --extra certify --extra dask --extra notebook --extra parquet --group dev --group docs --group lock pyproject.toml >> constraints.tmp
 	@mv constraints.tmp constraints.txt
 
 clean:  ## remove .venv, caches and build results
