@@ -152,7 +152,9 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     if "kto" in names:
         found.append(below("kto: mass left where π_w < π_l", data["losing_mass"].sel(objective="kto"), by_dtype(1e-5, 1e-4)))
     found += [
-        below("simpo γ=0 ends at JSD(π*, q): |difference|", abs(free - data["jsd_did"]), near),
+        # Linear in the error of log π, where the other distances are quadratic: gradients rounded to ε leave ε/λ₂, which
+        # on the worst of the 16 worlds moves this JSD by 5e-7 in float32 (one standard deviation).
+        below("simpo γ=0 ends at JSD(π*, q): |difference|", abs(free - data["jsd_did"]), by_dtype(1e-10, 1e-5)),
         below("simpo γ=0 fits the preferences: misfit", data["preference_misfit"].sel(objective="simpo γ=0")[:, -1], near),
         *(
             above(f"{name} misses π*: JSD", data["limit_jsd_target"].sel(objective=name), 1e-3)
