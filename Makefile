@@ -11,10 +11,10 @@ PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all lint bench lock clean
+.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint bench lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.dev-ready  ## make .venv with didsim, editable, and the test and lint tools
 
@@ -26,6 +26,12 @@ test: $(VENV)/.dev-ready  ## run the quick tests
 
 test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 	@$(PYTEST) -m "slow or not slow" $(ARGS)
+
+notebooks: $(VENV)/.dev-ready  ## execute all notebooks from a clean kernel, each within a minute
+	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 60 --timeout 60 notebooks $(ARGS)
+
+notebooks-refresh: $(VENV)/.dev-ready  ## execute notebooks in place and tidy what is committed of them
+	@$(BIN)/python notebooks/refresh.py $(ARGS)
 
 lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/ruff check .

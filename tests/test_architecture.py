@@ -18,7 +18,7 @@ STEPS = {
     5: "dynamics",
     6: "sweeps",
     7: "claims configs",
-    8: "experiments bench sweep_command sampler_command verify_command",
+    8: "experiments exercises bench sweep_command sampler_command verify_command",
     8.5: "commands",
     9: "report cli",
 }
