@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint bench lock clean
+.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint bench docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lint: $(VENV)/.dev-ready  ## check style, formatting and types
 bench: $(VENV)/.run-ready  ## measure the speed
 	@$(BIN)/didsim bench $(ARGS)
 
+docs: $(VENV)/.docs-ready  ## build the pages into build/docs, warnings are errors
+	@$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs . build/docs $(ARGS)
+
 lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@$(INSTALL) --group lock
 	@echo "# Pins for every supported Python, without the accelerator extras. Renewed by: make lock" > constraints.tmp
@@ -49,7 +52,7 @@ lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@mv constraints.tmp constraints.txt
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist docs/api
 	find didsim tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps below are newer than both files exactly when .venv agrees with them.
@@ -64,4 +67,8 @@ $(VENV)/.run-ready: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready
 	@$(INSTALL) --group dev
+	@touch $@
+
+$(VENV)/.docs-ready: $(VENV)/.run-ready
+	@$(INSTALL) --group docs
 	@touch $@

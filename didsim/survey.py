@@ -80,13 +80,13 @@ class Survey:
 def survey(problem: Problem, sampler: Sampler, *, beta: ArrayLike | None = None, accuracy: ArrayLike = 0.01) -> Survey:
     """Survey of a sampler on a problem, for DPO on a table with Bradley-Terry labels.
 
-    Up to 2,048 responses with all pairs written out; beyond, for mixtures of products, in O(N) and without `pairs`.
+    Up to 2,048 responses with all pairs written out; beyond, for mixtures of products, in O(N) and without ``pairs``.
 
     Args:
         problem: the preference world.
         sampler: which pairs are shown.
         beta: inverse temperature of the implicit reward, > 0; the problem's if missing.
-        accuracy: factor of the error that `steps` are for, and error in nats that `pairs` are for, in (0, 1).
+        accuracy: factor of the error that ``steps`` are for, and error in nats that ``pairs`` are for, in (0, 1).
 
     Returns:
         The `Survey`, an entry per prompt.

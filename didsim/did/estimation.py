@@ -36,7 +36,7 @@ class EntropyEstimate:
         jackknife_error: standard error by the jackknife.
         effective: effective sample size of the weights, 1 … K.
         pareto_shape: tail shape k̂ of the weights; NaN where too few draws exceed for a fit.
-        samples: K.
+        samples: the number K of draws.
         level: nominal coverage of the intervals.
     """
 
@@ -123,7 +123,7 @@ def estimate_length_normalised_did_entropy(
     Args:
         log_p: log π(y_k) of the draws, summed over tokens, shape (..., k), nats, k >= 2.
         log_ref: log π_ref(y_k), same shape.
-        lengths: tokens |y_k| of the draws, >= 1, same shape.
+        lengths: tokens ``|y_k|`` of the draws, >= 1, same shape.
         log_proposal: log g(y_k) of the normalised law that the draws come from; π if missing.
         level: nominal coverage of the intervals, in [0, 1).
         resamples: bootstrap resamples, >= 10.

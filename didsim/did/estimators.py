@@ -127,7 +127,7 @@ def asymptotic_moments(
 ) -> tuple[Float[Array, "*#batch"], Float[Array, "*#batch"]]:
     """Exact leading coefficients ``b`` and ``v``: the estimator has bias ``b/K`` and variance ``v/K`` for large K.
 
-    By enumeration, with ``w = q/g``, ``m = E_q s`` and ψ as in `delta_error`: ``b = -(E_g w² - 1)/2 + E_g w²(s - m)`` and
+    By enumeration, with ``w = q/g``, ``m = E_q s`` and ψ as in ``delta_error``: ``b = -(E_g w² - 1)/2 + E_g w²(s - m)`` and
     ``v = E_g ψ²``.  Source: derived (second-order delta method); theory D13.
 
     Args:

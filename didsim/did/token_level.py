@@ -28,7 +28,7 @@ class TokenEntropyEstimate:
         value: mean over positions.
         error: standard error by the delta method, responses being the independent draws.
         interval: ``value ± z·error``, shape (..., 2).
-        samples: K.
+        samples: the number K of draws.
         level: nominal coverage of the interval.
     """
 

@@ -34,7 +34,7 @@ def tail_size(samples: int) -> int:
 def pareto_shape(log_weights: Float[Array, "*batch k"]) -> Float[Array, "*batch"]:
     """Shape k̂ of the generalised Pareto law fitted to the largest weights, as in Pareto-smoothed importance sampling.
 
-    Exceedances of the `tail_size` largest weights over the next one are fitted by Zhang and Stephens' (2009) quasi-Bayes
+    Exceedances of the ``tail_size`` largest weights over the next one are fitted by Zhang and Stephens' (2009) quasi-Bayes
     rule, shrunk towards ½ with the weight of ten observations (Vehtari et al. 2024).  Weights equal to the threshold,
     as laws on few responses produce, are no exceedances.
 

@@ -175,7 +175,7 @@ def comparisons_for(
 ) -> Population | ProductPopulation:
     """Exact law of (chosen, rejected), never written out where the objective and the law allow it and N is large.
 
-    From `WRITTEN_OUT` responses on, a mixture of products with labels "as shown" or soft Bradley-Terry is kept as it is.
+    From ``WRITTEN_OUT`` responses on, a mixture of products with labels "as shown" or soft Bradley-Terry is kept as it is.
     """
     n = problem.log_ref.shape[-1]
     if n < WRITTEN_OUT or not can_stay_product(objective, labels):
@@ -237,7 +237,7 @@ def view(objective: Objective, problem: Problem, log_policy: Float[Array, "promp
 
 
 def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparisons) -> Float[Array, " prompts"]:
-    """Loss of every prompt, ``E_ν ℓ + E f_w + E f_l + Σ h`` (see `didsim.objectives.parts`)."""
+    """Loss of every prompt, ``E_ν ℓ + E f_w + E f_l + Σ h`` (see `Objective`)."""
     total = comparisons.mean_chosen(objective.chosen_term(seen)) + comparisons.mean_rejected(objective.rejected_term(seen))
     total = total + objective.policy_term(seen).sum(-1)
     if objective.paired:

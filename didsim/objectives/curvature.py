@@ -1,6 +1,6 @@
 """How does a population loss bend, to second order, in a table's logits?
 
-Every objective is elementwise in the responses (see `didsim.objectives.parts`), so its gradient and Hessian over the
+Every objective is elementwise in the responses (see ``didsim.objectives.parts``), so its gradient and Hessian over the
 N log-probabilities need one N×N array of link derivatives and nothing else; the chain rule through
 ``log π = θ - log Σ e^θ`` adds rank-two terms.  For DPO the result is β² times a graph Laplacian (S4).
 """

@@ -12,7 +12,7 @@ from didsim.records import record, static
 @final
 @record
 class Term:
-    """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in `didsim.allpairs.KERNELS`."""
+    """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in ``didsim.allpairs.KERNELS``."""
 
     kernel: str = static()
     scale: float | Float[Array, "..."] = 1.0

@@ -1,0 +1,113 @@
+"""How are the pages made?  From the README, the Markdown files, the notebooks as committed, and the docstrings of each room.
+
+The source folder is the repository itself, so that links and pictures are the same here and where the files are read raw.
+"""
+
+import inspect
+import sys
+from pathlib import Path
+
+from sphinx.util.nodes import make_refnode
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import didsim  # noqa: E402
+
+project, author, release = "didsim", "The didsim founders", didsim.__version__
+copyright = author
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+root_doc = "README"
+include_patterns = ["*.md", "docs/*.md", "docs/api/*.rst", "notebooks/*.ipynb"]
+exclude_patterns = [".*", "build", "dist", "tests", "didsim"]
+
+html_theme = "furo"
+html_title = f"didsim {release}"
+html_show_sourcelink = False
+
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # outputs are committed, and continuous integration executes every notebook
+nb_ipywidgets_js = {}  # sliders need a kernel; the picture below each does not, and nothing is loaded from elsewhere
+
+default_role = "py:obj"
+napoleon_attr_annotations = False  # an annotation such as Float[Array, "*batch"] is no reStructuredText
+napoleon_use_ivar = True
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
+nitpick_ignore_regex = [("py:class", ".*")]  # annotations name the axes of arrays, which are no classes
+nitpick_ignore = [("py:exc", "BrokenExecutor")]
+
+CONTENTS = """
+```{{toctree}}
+:hidden:
+
+{pages}
+```
+
+```{{toctree}}
+:hidden:
+:caption: Notebooks
+
+{notebooks}
+```
+"""
+PAGES = ("docs/api/index", "docs/extending", "CONTRIBUTING", "CHANGELOG")
+
+
+def write_reference() -> None:
+    """One page for every public room and one for the package, made of docstrings; read off the package, so none is forgotten."""
+    rooms = sorted(name for name in didsim.__all__ if inspect.ismodule(getattr(didsim, name)))
+    names = ["didsim", *(f"didsim.{room}" for room in rooms)]
+    pages = {
+        name: f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n" for name in names
+    }
+    objects = {name: getattr(didsim, name) for name in didsim.__all__}
+    told = [name for name, one in objects.items() if inspect.isclass(one) and one.__module__.split(".")[1] in rooms]
+    pages["didsim"] += f"   :exclude-members: {', '.join(told)}\n"  # their rooms describe them
+    pages["index"] = "Reference\n=========\n\n.. toctree::\n   :maxdepth: 1\n\n   " + "\n   ".join(names) + "\n"
+    folder = ROOT / "docs" / "api"
+    folder.mkdir(exist_ok=True)
+    for name, text in pages.items():
+        path = folder / f"{name}.rst"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def add_contents(app, docname: str, source: list[str]) -> None:
+    """The list of pages, which has no place in a README that is read by itself."""
+    if docname == app.config.root_doc:
+        notebooks = sorted(f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("*.ipynb"))
+        source[0] += CONTENTS.format(pages="\n".join(PAGES), notebooks="\n".join(notebooks))
+
+
+def find_by_last_name(app, env, node, content):
+    """The object that a docstring calls by its last name only, if just one has it."""
+    if node.get("refdomain") != "py":
+        return None
+    objects = env.get_domain("py").objects
+    found = [name for name in objects if name.endswith("." + node["reftarget"])]
+    homes = {objects[name].node_id: name for name in sorted(found, key=len, reverse=True)}
+    if not homes or len({name.rpartition(".")[2] for name in homes.values()}) > 1:
+        return None
+    name = min(homes.values(), key=len)
+    return make_refnode(app.builder, node["refdoc"], objects[name].docname, objects[name].node_id, [content], name)
+
+
+def shorten_signature(app, what, name, obj, options, signature, returned):
+    """Arrays under the name that the sources use."""
+    return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returned))
+
+
+def point_to_front(app, error) -> None:
+    """An index.html, which servers look for, that leads to the front page."""
+    if error is None and app.builder.format == "html":
+        (Path(app.outdir) / "index.html").write_text(f'<meta http-equiv="refresh" content="0; url={app.config.root_doc}.html">\n')
+
+
+def setup(app) -> None:
+    write_reference()
+    app.connect("source-read", add_contents)
+    app.connect("missing-reference", find_by_last_name)
+    app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("build-finished", point_to_front)
