@@ -44,6 +44,17 @@ def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
     raise ArgumentError(f"Argument `{name}` must be one of {', '.join(choices)}, but is {word!r}.{hint}")
 
 
+def own_name(name: str, word: str, taken: Iterable[str]) -> str:
+    """The word itself, if nothing else is called so.
+
+    Raises:
+        ArgumentError: ``word`` is among ``taken``.
+    """
+    if word in taken:
+        raise ArgumentError(f"Argument `{name}` must be a name of its own, but {word!r} is taken.")
+    return word
+
+
 def finite(name: str, value: T) -> T:
     """The value, if every entry is a finite number.
 

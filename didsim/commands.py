@@ -17,7 +17,7 @@ from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.reproduce import Outcome, make_all, plan, prepare_folder, write_summary
-from didsim.objectives import KINDS, Objective
+from didsim.objectives import OBJECTIVES, Objective
 from didsim.solvers import Status
 
 
@@ -99,7 +99,7 @@ def list_figures(command: Any) -> int:
 
 def list_objectives(command: Any) -> int:
     """Prints every objective with its parts and the class of its minimiser; writes the rows as JSON if asked."""
-    rows = [objective_row(kind) for kind in KINDS]
+    rows = [objective_row(kind) for kind in OBJECTIVES.values()]
     if command.json is not None:
         _check_file(command.json, command.overwrite, "--json")
         command.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

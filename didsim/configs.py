@@ -22,23 +22,23 @@ from didsim.policies import POLICIES
 from didsim.sequences import SequenceSpace
 from didsim.sweeps.grid import Axes
 
-PARTS: dict[str, dict[str, Any]] = {
+PARTS: Mapping[str, Mapping[str, Any]] = {
     "world": {
         "random_target": worlds.RandomTarget,
         "random_reward": worlds.RandomReward,
         "random_sequences": worlds.RandomSequences,
         "given": worlds.problem,
     },
-    "objective": dict(OBJECTIVES),
-    "sampler": dict(samplers.SAMPLERS),
-    "labels": dict(preferences.LABELS),
-    "policy": dict(POLICIES),
-    "optimiser": dict(OPTIMISERS),
-    "rule": dict(RULES),
+    "objective": OBJECTIVES,
+    "sampler": samplers.SAMPLERS,
+    "labels": preferences.LABELS,
+    "policy": POLICIES,
+    "optimiser": OPTIMISERS,
+    "rule": RULES,
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
 TEXTS = ("decay", "start", "by")
-INSIDE = {"behaviour": dict(samplers.BEHAVIOURS)}
+INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": samplers.BEHAVIOURS}
 KINDS = {"sampler": samplers.Sampler, "behaviour": samplers.Behaviour, "labels": preferences.Labels}
 
 

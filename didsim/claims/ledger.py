@@ -121,9 +121,7 @@ def register(claim: Claim) -> Claim:
     Raises:
         ArgumentError: the id is taken.
     """
-    if claim.id in LEDGER:
-        raise checks.ArgumentError(f"Argument `claim` must have an id of its own, but {claim.id!r} is taken.")
-    LEDGER[claim.id] = claim
+    LEDGER[checks.own_name("id", claim.id, LEDGER)] = claim
     return claim
 
 

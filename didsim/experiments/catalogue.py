@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """One figure: how it is called, what it claims and for whom, and where its code is."""
+    """One figure: how it is called, what it claims and for whom, and where its code is.
+
+    The numbers come from ``module`` and the picture from a module called like the figure; of a figure registered from
+    ``outside`` both come from its module.
+    """
 
     id: str
     slug: str
@@ -14,11 +18,22 @@ class Entry:
     theory: str
     module: str
     heavy: bool = False  # takes longest: started first
+    outside: bool = False
 
     @property
     def stem(self) -> str:
         """Name of its files without an ending."""
         return f"{self.id}-{self.slug}"
+
+    @property
+    def numbers(self) -> str:
+        """Full name of the module with its ``Config``, ``run`` and ``verdicts``."""
+        return self.module if self.outside else f"didsim.experiments.{self.module}"
+
+    @property
+    def picture(self) -> str:
+        """Full name of the module with its ``draw``."""
+        return self.module if self.outside else f"didsim.plotting.{self.id.lower()}"
 
 
 FIGURES: dict[str, Entry] = {
@@ -173,3 +188,26 @@ FIGURES: dict[str, Entry] = {
         ),
     )
 }
+
+
+def register(id: str, slug: str, claim: str, source: str, theory: str, module: str) -> Entry:
+    """Adds a figure of one's own, which `didsim reproduce` then draws like the others.
+
+    Args:
+        id: short name in capitals, "X1".
+        slug: the words of its files' names.
+        claim: what it shows, one sentence.
+        source: whose claim that is.
+        theory: numbers of the statements it rests on.
+        module: full name of the module that holds its ``Config``, ``run``, ``verdicts`` and ``draw``; often ``__name__``.
+
+    Returns:
+        Its `Entry`.
+
+    Raises:
+        ValueError: the id is taken, or not in capitals.
+    """
+    if id in FIGURES or id != id.upper():
+        raise ValueError(f"Argument `id` must be in capitals and not be taken, but is {id!r}.")
+    FIGURES[id] = Entry(id, slug, claim, source, theory, module, outside=True)
+    return FIGURES[id]

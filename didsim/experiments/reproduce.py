@@ -55,7 +55,7 @@ def plan(ids: Sequence[str], *, fast: bool, settings: Sequence[str], seed: int |
         ArgumentError: an unknown figure or setting, or a value that a config does not allow.
     """
     chosen = [FIGURES[checks.did_you_mean("ID", one.upper(), FIGURES)] for one in ids] or list(FIGURES.values())
-    modules = {entry.id: importlib.import_module(f"didsim.experiments.{entry.module}") for entry in chosen}
+    modules = {entry.id: importlib.import_module(entry.numbers) for entry in chosen}
     parts = split_settings(settings)
     known = {id: field_names(module.Config) for id, module in modules.items()}
     for figure, name, _ in parts:
@@ -95,7 +95,7 @@ def make(job: Job, out: Path) -> Outcome:
     began = time.perf_counter()
     data: xr.Dataset = job.module.run(job.config)
     verdicts: list[Verdict] = job.module.verdicts(data)
-    picture = importlib.import_module(f"didsim.plotting.{job.entry.id.lower()}").draw(data)
+    picture = importlib.import_module(job.entry.picture).draw(data)
     seconds = time.perf_counter() - began
     text = to_toml(job.config)
     record = manifest(text, getattr(job.config, "seed", 0), seconds, [v.to_json() for v in verdicts])
@@ -141,7 +141,7 @@ def _settle(double: bool, words: list[str]) -> None:
 
 def _make_named(id: str, config: object, out: Path) -> Outcome:
     entry = FIGURES[id]
-    return make(Job(entry, importlib.import_module(f"didsim.experiments.{entry.module}"), config), out)
+    return make(Job(entry, importlib.import_module(entry.numbers), config), out)
 
 
 def _cores() -> int:
@@ -155,7 +155,7 @@ def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:
     rows.update({outcome.entry.id: outcome.to_json() for outcome in outcomes})
     handle, scratch = tempfile.mkstemp(dir=out, prefix=".summary-")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump([rows[id] for id in FIGURES if id in rows], file, indent=1)
+        json.dump([rows[id] for id in [*FIGURES, *sorted(rows.keys() - FIGURES)] if id in rows], file, indent=1)
         file.write("\n")
     os.chmod(scratch, 0o644)
     os.replace(scratch, path)

@@ -1,7 +1,6 @@
 """What is being minimised?  Objectives as reward × link × regulariser, averaged exactly or over samples."""
 
 from didsim.objectives.catalogue import (
-    KINDS,
     OBJECTIVES,
     AlphaDpo,
     AlphaPo,
@@ -44,6 +43,7 @@ from didsim.objectives.catalogue import (
     Slic,
     Sppo,
     SppoHard,
+    register,
 )
 from didsim.objectives.comparisons import (
     Population,
@@ -63,7 +63,6 @@ from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Card, Comparisons, Limit, Objective, Responses, responses
 
 __all__ = [
-    "KINDS",
     "OBJECTIVES",
     "AlphaDpo",
     "AlphaPo",
@@ -125,6 +124,7 @@ __all__ = [
     "population",
     "product_population",
     "prompt_losses",
+    "register",
     "responses",
     "view",
 ]

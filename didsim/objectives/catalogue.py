@@ -4,6 +4,9 @@ One class per function, in modules by family, with hyperparameters as pytree lea
 A name in brackets is a dialect: public code has functions of one name that differ, and here none do.
 """
 
+from typing import TypeVar
+
+from didsim import checks
 from didsim.objectives.divergences import AlphaDpo, ChiPo, ForwardKlDpo, JensenShannonDpo
 from didsim.objectives.likelihood import BestOfSft, Rlhf, Sft
 from didsim.objectives.parts import Objective
@@ -14,7 +17,7 @@ from didsim.objectives.squared import IpoMargin, IpoReferenceFree, IpoSum, IpoTo
 from didsim.objectives.transport import Aot, AotUnpaired
 from didsim.objectives.unpaired import ApoDown, ApoZero, BcoBatch, BcoNone, BcoRunning, Kto, NcaPair
 
-KINDS: tuple[type[Objective], ...] = (
+_KINDS: tuple[type[Objective], ...] = (
     *(Dpo, ConservativeDpo, RobustDpo, DpoNorm, LengthDpo, OffsetDpo),
     *(Hinge, Dpop, ExoPair, ExoPairClamped, DiscoPop),
     *(ForwardKlDpo, JensenShannonDpo, AlphaDpo, ChiPo),
@@ -24,4 +27,15 @@ KINDS: tuple[type[Objective], ...] = (
     *(Aot, AotUnpaired),
     *(Sft, BestOfSft, Rlhf),
 )
-OBJECTIVES: dict[str, type[Objective]] = {kind.name: kind for kind in KINDS}
+OBJECTIVES: dict[str, type[Objective]] = {kind.name: kind for kind in _KINDS}
+Kind = TypeVar("Kind", bound=type[Objective])
+
+
+def register(kind: Kind) -> Kind:
+    """Class decorator: makes an objective known under its ``name`` to configs, sweeps and the table of objectives.
+
+    Raises:
+        ArgumentError: another objective has that name.
+    """
+    OBJECTIVES[checks.own_name("kind", kind.name, OBJECTIVES)] = kind
+    return kind

@@ -5,9 +5,8 @@ parameters and the reference law to the whole law of every prompt.  Everything a
 a linear model and a sequence model are interchangeable.
 """
 
-from collections.abc import Callable
-
 from didsim.policies.autoregressive import Autoregressive
+from didsim.policies.catalogue import POLICIES, register
 from didsim.policies.ches import ches, normalised_ches
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
@@ -15,15 +14,6 @@ from didsim.policies.policy import STARTS, Params, Policy
 from didsim.policies.table import Table
 from didsim.policies.tokentable import TokenTable, k_gram, prefix_table
 from didsim.policies.transformer import Transformer
-
-POLICIES: dict[str, Callable[..., Policy]] = {
-    "table": Table,
-    "log_linear": LogLinear,
-    "context_linear": ContextLinear,
-    "prefix_table": prefix_table,
-    "k_gram": k_gram,
-    "transformer": Transformer,
-}
 
 __all__ = [
     "POLICIES",
@@ -40,4 +30,5 @@ __all__ = [
     "k_gram",
     "normalised_ches",
     "prefix_table",
+    "register",
 ]

@@ -23,7 +23,7 @@ from didsim.samplers.behaviours import (
     Tilt,
     TopP,
 )
-from didsim.samplers.catalogue import BEHAVIOURS, SAMPLERS
+from didsim.samplers.catalogue import BEHAVIOURS, SAMPLERS, register
 from didsim.samplers.combinators import Mix, Restrict
 from didsim.samplers.curvature import MixP, MixPStar, MixR, Pilaf
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture, product_law
@@ -102,4 +102,5 @@ __all__ = [
     "Uniform",
     "Xpo",
     "product_law",
+    "register",
 ]

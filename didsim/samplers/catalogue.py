@@ -1,5 +1,9 @@
 """Which samplers and behaviours can be asked for by name?"""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from didsim import checks
 from didsim.samplers import behaviours, combinators, curvature, offline, online, pairs, recipes
 from didsim.samplers.rule import Sampler
 
@@ -53,3 +57,19 @@ BEHAVIOURS: dict[str, type[behaviours.Behaviour]] = {
     "ranked": behaviours.Ranked,
     "rejection_sampled": behaviours.RejectionSampled,
 }
+Rule = TypeVar("Rule", bound=type[Sampler] | type[behaviours.Behaviour])
+
+
+def register(name: str) -> Callable[[Rule], Rule]:
+    """Class decorator: makes a sampler or behaviour known by name to configs, sweeps and the command line.
+
+    Raises:
+        ArgumentError: another sampler, or another behaviour, has that name.
+    """
+
+    def add(rule: Rule) -> Rule:
+        known: dict = SAMPLERS if issubclass(rule, Sampler) else BEHAVIOURS
+        known[checks.own_name("name", name, known)] = rule
+        return rule
+
+    return add
