@@ -18,6 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 SEED_LIMIT = 2**32
+LISTED = 60  # more names than this would hide the hint
 T = TypeVar("T")
 
 
@@ -41,7 +42,8 @@ def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
         return word
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ArgumentError(f"Argument `{name}` must be one of {', '.join(choices)}, but is {word!r}.{hint}")
+    listed = ", ".join(choices) if len(choices) <= LISTED else f"{len(choices)} names ({', '.join(choices[:4])}, …)"
+    raise ArgumentError(f"Argument `{name}` must be one of {listed}, but is {word!r}.{hint}")
 
 
 def own_name(name: str, word: str, taken: Iterable[str]) -> str:

@@ -1,51 +1,63 @@
 """What does a person type?  Commands as typed dataclasses; nothing heavy is imported before one runs."""
 
+import contextlib
+import difflib
 import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
 
 import tyro
 
 from didsim._version import __version__
 
 Words = tuple[tuple[str, ...], ...]
+T = TypeVar("T")
+WORDS = {Path | None: "PATH", int | None: "INT", float | None: "FLOAT", str | None: "STR"}
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
+def command(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass whose help shows no default where that is nothing, on or off."""
+    kinds = cls.__annotations__
+    for name, kind in kinds.items():
+        default: Any = getattr(cls, name, 0)
+        if (default is None or isinstance(default, bool)) and not hasattr(kind, "__metadata__"):
+            kinds[name] = Annotated[kind, tyro.conf.arg(metavar=WORDS.get(kind), help_behavior_hint="")]
+    return dataclass(frozen=True)(cls)
+
+
+@command
 class Reproduce:
-    """Draw figures of the papers' claims and check their verdicts.
+    """Draw figures of the papers' claims and check their verdicts."""
 
-    Without an ID all figures are drawn.  Exit code 0: all verdicts ok, 1: one failed, 2: bad usage.
-    """
-
-    ids: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Figures to draw, as `didsim list` names them."""
+    ids: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[ID ...]", help_behavior_hint="")] = ()
+    """Figures to draw, as `didsim list` names them; all if none is named."""
     fast: bool = False
-    """Small settings for a quick look."""
+    """Draw small, for a quick look."""
     out: Path = Path("figures")
     """Folder for pictures, data, configs and manifests."""
     set: Annotated[tyro.conf.UseAppendAction[Words], tyro.conf.arg(metavar="[ID.]NAME=VALUE")] = ()
     """Change numbers of the configs; lists as 1,2,3."""
     seed: int | None = None
-    """Seed of every figure, 0 to 2^32-1."""
+    """Seed of every figure, 0 to 2^32-1; each has its own if missing."""
     x64: bool = True
-    """Double precision, or single with --no-x64."""
+    """Single precision; double is the default."""
     overwrite: bool = False
     """Replace figures that are there already."""
     jobs: int | None = None
     """Figures drawn side by side, each in a process of its own; as many as there are cores."""
 
 
-@dataclass(frozen=True)
+@command
 class List:
-    """List the figures: what each claims, where from, and how to draw it."""
+    """List the figures: what each claims, and where from."""
 
 
-@dataclass(frozen=True)
+@command
 class Objectives:
-    """List the objectives: reward, link, whether convex, and where each population loss is least."""
+    """List the objectives: reward, link, and where each population loss is least."""
 
     json: Path | None = None
     """File for the rows."""
@@ -53,12 +65,12 @@ class Objectives:
     """Replace the file if it is there."""
 
 
-@dataclass(frozen=True)
+@command
 class Info:
     """Print versions, devices and precision."""
 
 
-@dataclass(frozen=True)
+@command
 class Train:
     """Train one policy as a TOML file says and print how it ended."""
 
@@ -69,26 +81,22 @@ class Train:
     seed: int = 0
     """Seed of the world and the drawn pairs, 0 to 2^32-1."""
     x64: bool = True
-    """Double precision, or single with --no-x64."""
+    """Single precision; double is the default."""
     overwrite: bool = False
     """Replace the output file."""
 
 
-@dataclass(frozen=True)
+@command
 class Sweep:
-    """Train over every combination of axes and seeds that a TOML file names.
-
-    With --out the results go to disk block by block; starting again goes on where the last start ended.  Exit code 0: all
-    computed, 1: a block failed or workers died, 2: bad usage.
-    """
+    """Train over every combination of axes and seeds that a TOML file names."""
 
     config: tyro.conf.Positional[Path]
     """TOML file as for train, with a table axes and a number or list seeds."""
     out: Path | None = None
-    """Folder for the results (a Zarr store); without it a short table is printed."""
+    """Folder for the results (a Zarr store), which the same command completes if stopped; a short table if missing."""
     resume: bool = True
-    """Go on with what the folder already holds, or refuse with --no-resume."""
-    redo: tuple[int, ...] = ()
+    """Refuse a folder that holds results already, instead of going on with it."""
+    redo: Annotated[tuple[int, ...], tyro.conf.arg(metavar="BLOCK ...", help_behavior_hint="")] = ()
     """Blocks to compute again."""
     width: int | None = None
     """Runs per block; chosen from the sweep, or as the folder has it."""
@@ -101,23 +109,19 @@ class Sweep:
     process_id: int | None = None
     """Which of them this is, from 0."""
     x64: bool = True
-    """Double precision, or single with --no-x64."""
+    """Single precision; double is the default."""
     overwrite: bool = False
     """Delete the sweep that the folder holds and start anew."""
 
 
-@dataclass(frozen=True)
+@command
 class Sampler:
-    """Say what a sampler can and cannot teach, how fast, and from how many pairs.
+    """Say what a sampler teaches DPO, how fast, and from how many pairs."""
 
-    For DPO on a table with Bradley-Terry labels.  One sampler is reported in words, several as a table.  Files are .npy, or
-    text with commas.
-    """
-
-    sampler: tuple[str, ...] = ()
-    """Names, with numbers as best_of_base:k=8; a choice of them if neither this nor --pairs is given."""
+    sampler: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint="")] = ()
+    """Samplers, with numbers as best_of_base:k=8; a choice of them if neither a name nor --pairs is given."""
     pairs: Path | None = None
-    """Your own law of pairs: probabilities, n × n, first response on the row."""
+    """Your own law of pairs: probabilities, n × n, first response on the row; .npy, or text with commas, as all files here."""
     reward: Path | None = None
     """Your own rewards, n numbers; standard normal if missing."""
     reference: Path | None = None
@@ -133,17 +137,14 @@ class Sampler:
     json: Path | None = None
     """File for all numbers."""
     x64: bool = True
-    """Double precision, or single with --no-x64."""
+    """Single precision; double is the default."""
     overwrite: bool = False
     """Replace the file of numbers."""
 
 
-@dataclass(frozen=True)
+@command
 class Bench:
-    """Measure the speed against C, NumPy, plain XLA and PyTorch, in one run on this machine.
-
-    Rivals that are not installed are left out, with a note.
-    """
+    """Measure the speed against C, NumPy, plain XLA and PyTorch, as far as they are installed."""
 
     quick: bool = False
     """Fewer and smaller sizes, under a minute."""
@@ -153,15 +154,12 @@ class Bench:
     """Folder for rows, manifest and picture."""
 
 
-@dataclass(frozen=True)
+@command
 class Verify:
-    """Put the claims of the theory to the test: random instances, and each hypothesis left out in turn.
+    """Put the theory's claims to the test, and leave out each hypothesis in turn."""
 
-    Without a CLAIM all are judged.  Exit code 0: each holds and fails without what it needs, 1: one does not, 2: bad usage.
-    """
-
-    claims: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Claims by id (D7.best-rejected) or group (D7)."""
+    claims: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[CLAIM ...]", help_behavior_hint="")] = ()
+    """Claims by id (D7.best-rejected) or group (D7); all if none is named."""
     instances: int = 10_000
     """Random instances per claim."""
     attack: bool = False
@@ -178,13 +176,19 @@ class Verify:
     """File for the smallest instance on which each control fails; they are printed as well."""
 
 
+Command = Reproduce | List | Verify | Objectives | Sampler | Train | Sweep | Bench | Info
+COMMANDS: tuple[type, ...] = get_args(Command)
+
+
 @dataclass(frozen=True)
 class Program:
-    """The exact laboratory for preference-optimisation theory."""
+    """The exact laboratory for preference-optimisation theory.
 
-    command: Annotated[
-        Reproduce | List | Objectives | Info | Train | Sweep | Sampler | Bench | Verify, tyro.conf.arg(name="")
-    ] = field()
+    Try `didsim list`, `didsim reproduce A5 --fast` or `didsim verify D7`.  Exit code 0: all is well, 1: a check failed,
+    2: bad usage.
+    """
+
+    command: Annotated[Command, tyro.conf.arg(name="")] = field()
 
 
 def main(words: list[str] | None = None) -> int:
@@ -192,12 +196,29 @@ def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if words and words[0] in ("--version", "-V"):
         return _version()
-    config = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes)
-    command = tyro.cli(Program, args=words, prog="didsim", config=config).command
+    _refuse_unknown(words)
+    command = tyro.cli(Program, args=words, prog="didsim", config=CONFIG).command
     _tell_the_compiler(quick=getattr(command, "fast", False))
     from didsim import commands  # after parsing: importing JAX takes a second, help should not
 
     return commands.run(command)
+
+
+CONFIG = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+def _refuse_unknown(words: list[str]) -> None:
+    """Help for no command at all; one line for one that there is not, with the nearest that there is."""
+    if not words:
+        with contextlib.suppress(SystemExit):
+            tyro.cli(Program, args=["--help"], prog="didsim", config=CONFIG)
+        sys.exit(2)
+    known = [kind.__name__.lower() for kind in COMMANDS]
+    if not words[0].startswith("-") and words[0] not in known:
+        near = difflib.get_close_matches(words[0], known, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        print(f"error: Argument `command` must be one of {', '.join(known)}, but is {words[0]!r}.{hint}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _tell_the_compiler(*, quick: bool) -> None:

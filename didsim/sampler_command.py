@@ -196,7 +196,7 @@ def _named(text: str) -> Sampler:
         except ValueError:
             equals = ""
         if not equals:
-            raise checks.ArgumentError(f"Argument `--sampler` must be name or name:field=number, but is {text!r}.")
+            raise checks.ArgumentError(f"Argument `sampler` must be name or name:field=number, but is {text!r}.")
     return build("sampler", fields)
 
 

@@ -44,6 +44,7 @@ def test_help_is_quick_and_does_not_import_jax():
         (("reproduce", "A1", "--set", "B1.n=30"), "`--set` must be one of A1"),
         (("reproduce", "A1", "--seed", "-1"), "Argument `seed` must be an integer of at least 0"),
         (("reproduce", "A1", "--seed", "4294967296"), "below 4294967296"),
+        (("verify", "D99"), "names (D1, D1.event, D1.posterior, D1.unique, …), but is 'D99'. Did you mean"),
         (("train", "none.toml"), "must be a readable file, but none.toml is not"),
     ],
 )
@@ -60,6 +61,30 @@ def test_unknown_commands_and_flags_exit_2(capsys):
             cli.main(words)
         assert stop.value.code == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_mistyped_command_gets_the_nearest_and_none_gets_the_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["reprodce"])
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "Did you mean 'reproduce'?" in error
+    with pytest.raises(SystemExit):
+        cli.main([])
+    assert "Try `didsim list`" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [kind.__name__.lower() for kind in cli.COMMANDS])
+def test_every_help_page_opens_with_one_line_and_shows_no_empty_default(capsys, name):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([name, "--help"])
+    assert stop.value.code == 0
+    page = capsys.readouterr().out
+    summary = next(kind.__doc__ for kind in cli.COMMANDS if kind.__name__.lower() == name)
+    assert len(summary.splitlines()) == 1 and len(summary) <= 90  # noqa: PT018
+    assert "None" not in page
+    assert "default: True" not in page
+    assert "default: False" not in page
 
 
 def test_unwritable_out_is_refused(tmp_path, capsys):

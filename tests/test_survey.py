@@ -250,7 +250,7 @@ def test_ones_own_pairs_are_reported_in_words_and_numbers(files, capsys):
 
 
 def test_several_samplers_are_a_table(files, capsys):
-    assert cli.main(words(files, "--sampler", "uniform", "best_of_base:k=2.5", reward="reward.csv")) == 0
+    assert cli.main(words(files, "uniform", "best_of_base:k=2.5", reward="reward.csv")) == 0
     printed = capsys.readouterr().out
     assert "best_of_base:k=2.5" in printed
     assert "undetermined" in printed
@@ -285,9 +285,9 @@ def test_bad_files_are_one_line(files, capsys, option, array, message):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--sampler", "unifrom"), "Did you mean 'uniform'"),
-        (("--sampler", "best_of_base:k"), "must be name or name:field=number, but is 'best_of_base:k'"),
-        (("--sampler", "best_of_base:kk=3"), "Did you mean 'k'"),
+        (("unifrom"), "Did you mean 'uniform'"),
+        (("best_of_base:k"), "must be name or name:field=number, but is 'best_of_base:k'"),
+        (("best_of_base:kk=3"), "Did you mean 'k'"),
         (("--reward", "none.npy"), "`--reward` must be a readable .npy or CSV file, but none.npy is not"),
         (("--accuracy", "2"), "`accuracy` must be in [0, 1), but is 2"),
     ],
