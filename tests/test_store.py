@@ -17,6 +17,7 @@ import didsim
 from didsim import cli, metrics, objectives, preferences, samplers, worlds
 from didsim.configs import sweep_from
 from didsim.dynamics import Run, Sgd
+from didsim.solvers import Status
 from didsim.sweeps import blocks, grid, open_sweep, replace_path, stream, sweep
 from didsim.sweeps.identity import config_hash, describe, first_difference
 from didsim.sweeps.store import DONE, FAILED, TO_DO, open_store
@@ -82,6 +83,17 @@ def test_the_dataset_is_that_of_memory(out, memory):
     assert all(data[name].attrs == memory[name].attrs for name in memory)
     assert {name: data.attrs[name] for name in ("didsim", "jax", "dtype", "device")}.items() <= memory.attrs.items()
     assert (data.attrs["blocks"], data.attrs["blocks_done"], data.attrs["width"]) == (10, 10, 4)
+
+
+def test_a_block_of_runs_that_all_diverged_is_data(tmp_path):
+    """All its numbers are the store's fill value, and still it is done, whole and resumable."""
+    run = replace_path(RUN, "objective", objectives.IpoSum(0.5))
+    case = {"run": replace_path(run, "optimiser.learning_rate", 1e200), "seeds": 2, "width": 1}
+    written, kept = sweep(**case, out=tmp_path / "store"), sweep(**case)
+    assert np.isnan(kept["log_policy"]).all()
+    assert (written["status"] == Status.NOT_FINITE).all()
+    assert_same_numbers(written, kept)
+    assert_same_numbers(sweep(**case, out=tmp_path / "store"), kept)
 
 
 @pytest.mark.parametrize(

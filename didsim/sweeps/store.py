@@ -181,7 +181,10 @@ def open_store(path: Path) -> Store:
     for name in RESERVED:
         _array(group, name, path)
     header = Header(**{name: attrs[name] for name in Header.__dataclass_fields__})
-    return Store(path, header, group, {name: _array(group, name, path) for name in header.variables})
+    # Whether chunks of nothing but fill values are written is no part of the metadata; a block of runs that all diverged is one.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        variables = {name: _array(group, name, path) for name in header.variables}
+    return Store(path, header, group, variables)
 
 
 def _array(group: zarr.Group, name: str, path: Path) -> zarr.Array:
