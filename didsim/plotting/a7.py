@@ -35,6 +35,19 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
+def intervals(ax: Axes, ends: np.ndarray, truth: float, *, colour: str = BLACK, missed: str = MEANING["heavy"]) -> Axes:
+    """One horizontal line per interval, ends of shape (count, 2), the truth dashed; those that miss it are marked."""
+    for row, (low, high) in enumerate(ends):
+        inside = low <= truth <= high
+        ax.plot([low, high], [row, row], color=colour if inside else missed, linewidth=0.9 if inside else 1.6)
+        if not inside:
+            ax.plot(0.5 * (low + high), row, "x", color=missed, markersize=3.5)
+    ax.axvline(truth, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
 def _k_axis(ax: Axes, data: xr.Dataset) -> None:
     k = data["k"].values
     ax.set_xscale("log", base=2)

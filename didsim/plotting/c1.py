@@ -1,5 +1,7 @@
 """Picture of C1: distance from the reference against step for every β and learning-rate rule, and who overtakes when."""
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 import xarray as xr
@@ -22,26 +24,35 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def _colours(data: xr.Dataset) -> list[str]:
-    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, data.sizes["beta"]))]
+def curves_by_beta(
+    ax: Axes, steps: np.ndarray, values: np.ndarray, betas: Sequence[float], *, ylabel: str = "KL(π‖π_ref)  [nats]"
+) -> Axes:
+    """Positive values, of shape (betas, seeds, records), against the step, both logarithmic: one labelled colour per β.
+
+    The median over seeds with the central 95 %; the record at step 0 is left out.
+    """
+    shown = steps >= 1
+    ends = []
+    for place, (beta, colour) in enumerate(zip(betas, _colours(len(betas)), strict=True)):
+        band(ax, steps[shown], values[place][:, shown], colour, linewidth=1.1)
+        outer = place in (0, len(betas) - 1)
+        ends.append((float(np.median(values[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_ylim(max(values[..., 1].min() * 0.5, 1e-9), values.max() * 2.5)
+    end_labels(ax, float(steps[-1]), ends)
+    ax.set_xlabel("step")
+    ax.set_ylabel(ylabel)
+    return ax
+
+
+def _colours(count: int) -> list[str]:
+    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))]
 
 
 def _paths(ax: Axes, data: xr.Dataset, rule: str, title: str) -> None:
     one = data["kl_ref"].sel(rule=rule).transpose("beta", "seed", "record").values
-    steps = data["step"].values
-    shown = steps >= 1
-    ends = []
-    for place, (beta, colour) in enumerate(zip(data["beta"].values, _colours(data), strict=True)):
-        band(ax, steps[shown], one[place][:, shown], colour, linewidth=1.1)
-        outer = place in (0, data.sizes["beta"] - 1)
-        ends.append((float(np.median(one[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(max(one[..., 1].min() * 0.5, 1e-9), one.max() * 2.5)
-    end_labels(ax, float(steps[-1]), ends)
-    ax.set_xlabel("step")
-    ax.set_ylabel("KL(π‖π_ref)  [nats]")
-    ax.set_title(title)
+    curves_by_beta(ax, data["step"].values, one, data["beta"].values).set_title(title)
 
 
 def _predicted(ax: Axes, data: xr.Dataset) -> None:
@@ -59,7 +70,7 @@ def _crossings(ax: Axes, data: xr.Dataset) -> None:
     middle = data["pair"].values
     trained, predicted = (data[name].transpose("pair", "seed").values for name in ("crossing", "crossing_predicted"))
     ax.plot(middle, np.median(predicted, axis=1), color=BLACK, linestyle="--", linewidth=0.9)
-    colours = _colours(data)
+    colours = _colours(data.sizes["beta"])
     for place, one in enumerate(trained):
         ax.plot(np.full(one.shape, middle[place]), one, "o", color=colours[place], markersize=3, alpha=0.6, markeredgewidth=0)
     slope = np.median(predicted, axis=1)[0] * (middle / middle[0]) ** -2.0
