@@ -14,9 +14,78 @@ def law(weights):
     return np.asarray(weights) / np.sum(weights)
 
 
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x)))
+
+
+def kl(p, q):
+    return np.sum(p * np.log(p / q))
+
+
+def margins(beta, rate, steps=40):
+    """Implicit rewards while DPO descends on uniform pairs of three responses, by loops over pairs."""
+    reward, theta, seen = np.array([0.0, 0.3, 0.6]), np.zeros(3), []
+    for _ in range(steps):
+        slope = np.zeros(3)
+        for a in range(3):
+            for b in range(3):
+                pull = beta * (sigmoid(reward[a] - reward[b]) - sigmoid(beta * (theta[a] - theta[b]))) / 9
+                slope[a], slope[b] = slope[a] + pull, slope[b] - pull
+        theta = theta + rate * slope
+        seen.append(beta * (theta - theta.mean()))
+    return np.array(seen)
+
+
+def same_margins():
+    """Learning rate at β = 0.5 that follows β = 0.1 at 1.5 closest, of a fine grid."""
+    wanted, rates = margins(0.1, 1.5), np.linspace(0.01, 0.3, 291)
+    return rates[np.argmin([np.abs(margins(0.5, rate) - wanted).max() for rate in rates])]
+
+
+def ends_from_reference(beta=0.5):
+    ref = np.array([0.6, 0.3, 0.1])
+    return kl(law(ref * np.exp(np.array([0.0, 0.3, 0.6]) / beta)), ref)
+
+
+def entropy(p):
+    return -np.sum(p * np.log(p))
+
+
+def lower_did_entropy():
+    ref = np.array([0.32, 0.32, 0.32, 0.04])
+    sharp, flat = (entropy(law(ref**power)) for power in (0.25, -0.25))
+    return "sharpening" if sharp < flat else "flattening"
+
+
+def draws_for_a_hundred():
+    p, ref = np.array([0.4, 0.3, 0.3]), np.array([0.1, 0.3, 0.6])
+    return 100 * np.sum(law(p / ref) ** 2 / p)
+
+
+def chosen_change(beta):
+    ref, target = np.array([0.25, 0.75]), np.array([0.5, 0.5])
+    chosen = law(ref * (target / ref) ** beta)
+    return np.sum(chosen * np.log(target / ref))
+
+
+def first_divergence():
+    """2/λ of IPO's curvature on the chain a-b-c, the second differences of the loss itself."""
+    hessian = 2 * 0.5 * (np.outer([1, -1, 0], [1, -1, 0]) + np.outer([0, 1, -1], [0, 1, -1]))
+    return 2 / np.linalg.eigvalsh(hessian)[-1]
+
+
 # One entry per exercise, by formulas that import nothing of didsim.
 KEY = {
     "01.a": lambda: law(REF * (REF / TARGET) ** 0.5),
+    "06.a": same_margins,
+    "06.b": ends_from_reference,
+    "07.a": lower_did_entropy,
+    "07.b": lambda: 46**2 / (4 + 16 + 64 + 256 + 256),
+    "07.c": draws_for_a_hundred,
+    "08.a": lambda: chosen_change(0.25),
+    "08.b": lambda: 1 + np.log(np.log(1.5) / np.log(2)) / np.log(3),
+    "09.a": lambda: 9,
+    "09.b": first_divergence,
 }
 
 # Answers that people give, and a word that what they are told must hold.
@@ -28,6 +97,21 @@ WRONG = [
     ("01.a", -law(REF * (REF / TARGET) ** 0.5), "sign"),
     ("01.a", np.log(law(REF * (REF / TARGET) ** 0.5)), "logarithms"),
     ("01.a", REF * (REF / TARGET) ** 0.5, "sums to one"),
+    ("06.a", 1.5 * 0.2, "clock"),
+    ("06.a", 1.5 * 25, "upside down"),
+    ("06.b", ends_from_reference(1.0), "β = 1"),
+    ("06.b", ends_from_reference(2.0), "divided"),
+    ("07.a", "sharpening", "skewed"),
+    ("07.b", 1 / (0.25 + 0.0625 + 0.015625 + 2 * 0.00390625), "one over"),
+    ("07.b", 5, "number of draws"),
+    ("07.c", 100, "less than one"),
+    ("08.a", chosen_change(0.0), "averaged over π_ref"),
+    ("08.a", -chosen_change(0.25), "sign"),
+    ("08.b", 1, "start earlier"),
+    ("09.a", 8, "two programs"),
+    ("09.a", 960, "Those are the runs"),
+    ("09.b", 2 * first_divergence(), "second derivative"),
+    ("09.b", first_divergence() / 2, "one step"),
 ]
 
 

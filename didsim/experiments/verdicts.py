@@ -29,6 +29,10 @@ class Verdict:
         """Whether the number meets the bound; NaN never does."""
         return bool(self.value <= self.bound if self.sense == "<=" else self.value >= self.bound)
 
+    def __str__(self) -> str:
+        sense = {"<=": "≤", ">=": "≥"}[self.sense]
+        return f"{'ok    ' if self.ok else 'FAILED'}  {self.name}: {self.value:.3g} {sense} {self.bound:.3g}"
+
     def to_json(self) -> dict:
         """Fields and outcome as plain values."""
         return {

@@ -25,7 +25,13 @@ def draw(data: xr.Dataset) -> Figure:
 
 
 def curves_by_beta(
-    ax: Axes, steps: np.ndarray, values: np.ndarray, betas: Sequence[float], *, ylabel: str = "KL(π‖π_ref)  [nats]"
+    ax: Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    betas: Sequence[float] | np.ndarray,
+    *,
+    ylim: tuple[float, float] | None = None,
+    ylabel: str = "KL(π‖π_ref)  [nats]",
 ) -> Axes:
     """Positive values, of shape (betas, seeds, records), against the step, both logarithmic: one labelled colour per β.
 
@@ -39,7 +45,7 @@ def curves_by_beta(
         ends.append((float(np.median(values[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set_ylim(max(values[..., 1].min() * 0.5, 1e-9), values.max() * 2.5)
+    ax.set_ylim(ylim or (max(values[..., 1].min() * 0.5, 1e-9), values.max() * 2.5))
     end_labels(ax, float(steps[-1]), ends)
     ax.set_xlabel("step")
     ax.set_ylabel(ylabel)
