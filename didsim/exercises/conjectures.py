@@ -34,7 +34,7 @@ EXERCISES = (
     Exercise(
         id="08.b",
         question=(
-            "For the same two laws: from which β on do chosen responses gain likelihood, if the rejected ones come from the reference? "
+            "For the same two laws: from which β on do chosen responses gain likelihood, if rejected ones come from π_ref? "
             "To three decimals."
         ),
         answer=lambda: did.critical_beta(*_laws()),

@@ -51,7 +51,7 @@ EXERCISES = (
     Exercise(
         id="07.c",
         question=(
-            "π = (0.4, 0.3, 0.3), π_ref = (0.1, 0.3, 0.6), draws from π. How many draws K give an effective sample size of 100, when "
+            "π = (0.4, 0.3, 0.3), π_ref = (0.1, 0.3, 0.6), draws from π. Which K gives an effective sample size of 100, when "
             "K is large? To the nearest whole number."
         ),
         answer=_draws,
