@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint bench docs lock clean
+.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint report bench docs lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
+
+report: $(VENV)/.run-ready  ## judge the claims and put all results of figures/ on one page, report.html
+	@$(BIN)/didsim verify --json figures/ledger.json --counterexamples figures/counterexamples.json
+	@$(BIN)/didsim report --figures figures --overwrite $(ARGS)
 
 bench: $(VENV)/.run-ready  ## measure the speed
 	@$(BIN)/didsim bench $(ARGS)

@@ -17,13 +17,11 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from didsim.refusal import ArgumentError
+
 SEED_LIMIT = 2**32
 LISTED = 60  # more names than this would hide the hint
 T = TypeVar("T")
-
-
-class ArgumentError(ValueError):
-    """An argument is not allowed; the message names it, shows it and says what is allowed."""
 
 
 def is_traced(*values: object) -> bool:

@@ -176,7 +176,21 @@ class Verify:
     """File for the smallest instance on which each control fails; they are printed as well."""
 
 
-Command = Reproduce | List | Verify | Objectives | Sampler | Train | Sweep | Bench | Info
+@dataclass(frozen=True)
+class Report:
+    """Put all results on one page: figures with verdicts and data, ledger, speed, origin."""
+
+    figures: Path = Path("figures")
+    """Folder with the results of `didsim reproduce`, and of `didsim bench --out` if it was run."""
+    ledger: Path | None = None
+    """File of `didsim verify --json`; ledger.json in that folder if there is one."""
+    out: Path = Path("report.html")
+    """File for the page."""
+    overwrite: bool = False
+    """Replace the page if it is there."""
+
+
+Command = Reproduce | List | Verify | Report | Objectives | Sampler | Train | Sweep | Bench | Info
 COMMANDS: tuple[type, ...] = get_args(Command)
 
 
@@ -198,6 +212,10 @@ def main(words: list[str] | None = None) -> int:
         return _version()
     _refuse_unknown(words)
     command = tyro.cli(Program, args=words, prog="didsim", config=CONFIG).command
+    if isinstance(command, Report):
+        from didsim.report import report  # reads files alone: no JAX
+
+        return report(command)
     _tell_the_compiler(quick=getattr(command, "fast", False))
     from didsim import commands  # after parsing: importing JAX takes a second, help should not
 

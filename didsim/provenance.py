@@ -3,8 +3,11 @@
 import datetime
 import os
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from didsim._version import __version__
 
 
 def finished() -> str:
@@ -25,3 +28,8 @@ def git_state() -> dict[str, Any]:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
         return {}
+
+
+def origin() -> dict[str, Any]:
+    """Versions of didsim and JAX, git state and time: what any file of results should say."""
+    return {"didsim": __version__, "git": git_state(), "jax": metadata.version("jax"), "finished": finished()}

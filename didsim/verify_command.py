@@ -1,6 +1,7 @@
 """What does `didsim verify` do?  Judges the ledger's claims, shows what came out, and says so in its exit code."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.table import Table
 from didsim import checks, claims
 from didsim.claims.counterexamples import Counterexample
 from didsim.claims.ledger import Control, Finding, chosen
+from didsim.provenance import origin
 
 PROGRAMS_KEPT = 8  # claims
 
@@ -46,8 +48,9 @@ def verify(command: Any) -> int:
             if not finding.ok:
                 progress.console.print(f"[bold red]{escape(finding.claim.id)}: {escape(_complaint(finding))}[/]")
     _show(console, found, command)
-    _write(command, found)
-    print(_summary(found, len(todo), time.perf_counter() - began))
+    seconds = time.perf_counter() - began
+    _write(command, found, seconds)
+    print(_summary(found, len(todo), seconds))
     return 0 if all(finding.ok for finding in found) else 1
 
 
@@ -122,10 +125,19 @@ def _summary(found: list[Finding], asked: int, seconds: float) -> str:
     )
 
 
-def _write(command: Any, found: list[Finding]) -> None:
+def _manifest(command: Any, seconds: float) -> dict[str, Any]:
+    """What the findings can be found again with."""
+    asked = {name: getattr(command, name) for name in ("instances", "attack", "certify", "seed", "dtype")}
+    devices = [device.device_kind for device in jax.devices()]
+    return {**origin(), **asked, "devices": devices, "command": ["didsim", *sys.argv[1:]], "seconds": round(seconds, 3)}
+
+
+def _write(command: Any, found: list[Finding], seconds: float) -> None:
     if command.json is not None:
         rows = [finding.to_json() for finding in found]
         command.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside = command.json.with_suffix(".manifest.json")
+        beside.write_text(json.dumps(_manifest(command, seconds), indent=1) + "\n", encoding="utf-8")
     if command.counterexamples is not None:
         claims.save(command.counterexamples, _examples(found))
 

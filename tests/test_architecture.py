@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "didsim"
 STEPS = {
+    -1: "refusal wording",
     0: "records simplex checks matrices provenance",
     0.5: "sequences",
     1: "did preferences policies worlds",
@@ -19,8 +20,8 @@ STEPS = {
     6: "sweeps",
     7: "claims configs",
     8: "experiments exercises bench sweep_command sampler_command verify_command",
-    8.5: "commands",
-    9: "report cli",
+    8.5: "commands report",
+    9: "cli",
 }
 STEP = {room: step for step, rooms in STEPS.items() for room in rooms.split()}
 SIDE = {"plotting"}  # draws data; knows none of the mathematics

@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from didsim import __version__, checks
+from didsim import checks
 from didsim.bench.suite import FULL, QUICK, Measured, machine, measure
 from didsim.bench.timing import Row
 from didsim.plotting import bench as picture
-from didsim.provenance import finished, git_state
+from didsim.provenance import origin
+from didsim.wording import duration
 
 
 def bench(command: Any) -> int:
@@ -34,7 +34,7 @@ def bench(command: Any) -> int:
     if command.json is not None:
         command.json.write_text(rows, encoding="utf-8")
     if command.out is not None:
-        write(command.out, measured, rows, {**_provenance(), "machine": here, "seconds": round(seconds, 1)})
+        write(command.out, measured, rows, {**origin(), "machine": here, "seconds": round(seconds, 1)})
         console.print(f"files in {command.out}/")
     return 0
 
@@ -50,15 +50,6 @@ def table(rows: list[Row]) -> Table:
         ratio = "" if row.ratio is None else f"{row.ratio:,.3g}" if row.ratio < 1000 else f"{row.ratio:,.0f}"
         shown.add_row(row.name, duration(row.ours_s), duration(row.rival_s), ratio, escape(row.note))
     return shown
-
-
-def duration(seconds: float | None) -> str:
-    """Three digits and a unit that suits."""
-    if seconds is None:
-        return ""
-    scale, unit = next((pair for pair in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")) if seconds >= pair[0]), (1e-9, "ns"))
-    value = seconds / scale
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 def write(out: Path, measured: Measured, rows: str, provenance: dict[str, Any]) -> None:
@@ -85,7 +76,3 @@ def _check(command: Any) -> None:
             raise checks.ArgumentError(f"Argument `--{name}` {problem}.") from None
     if command.json is not None and command.json.is_dir():
         raise checks.ArgumentError(f"Argument `--json` must name a file, but {command.json} is a folder.")
-
-
-def _provenance() -> dict[str, Any]:
-    return {"didsim": __version__, "git": git_state(), "jax": jax.__version__, "finished": finished()}

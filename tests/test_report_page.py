@@ -1,0 +1,238 @@
+"""The page of all results in a browser: nothing is fetched, tables sort and filter, phones and keyboards can use it."""
+
+import contextlib
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import sync_playwright
+
+from didsim import cli
+from didsim.report.figures import ENDINGS
+
+FIGURES = Path(__file__).parent.parent / "figures"
+STEMS = ("B1-support", "B8-iterated")  # the second goes in as PNG
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome found: the page is not looked at")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A page of two committed figures, the committed ledger and benchmarks."""
+    folder = tmp_path_factory.mktemp("figures")
+    for name in (*(stem + end for stem in STEMS for end in ENDINGS), *(one.name for one in FIGURES.glob("bench*"))):
+        shutil.copy(FIGURES / name, folder)
+    rows = json.loads((FIGURES / "summary.json").read_text())
+    kept = [row for row in rows if row["id"] in [stem[:2] for stem in STEMS]]
+    (folder / "summary.json").write_text(json.dumps(kept))
+    ledger, out = FIGURES / "ledger.json", folder / "report.html"
+    assert cli.main(["report", "--figures", str(folder), "--ledger", str(ledger), "--out", str(out)]) == 0
+    return out.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page in a window; checks at the end that nothing was fetched and nothing complained."""
+    with contextlib.ExitStack() as stack:
+        heard, fetched, meant = [], [], []
+
+        def opened(to=address, **window):
+            meant.append(to)
+            context = stack.enter_context(contextlib.closing(browser.new_context(**window)))
+            page = context.new_page()
+            page.on("console", lambda message: heard.append(message.text))
+            page.on("pageerror", lambda error: heard.append(str(error)))
+            page.on("request", lambda request: fetched.append(request.url))
+            page.goto(to)
+            return page
+
+        yield opened
+        assert heard == []
+        assert [url for url in fetched if not url.startswith(("data:", "file:"))] == []
+        assert {url.partition("#")[0] for url in fetched if url.startswith("file:")} <= set(meant)
+
+
+def column(page, table, place):
+    """What a column of the shown rows says."""
+    script = "([table, place]) => [...document.querySelector(table).tBodies[0].rows].filter(r => !r.hidden).map(r => %s)"
+    return page.evaluate(script % "r.cells[place].dataset.key ?? r.cells[place].textContent.trim()", [table, place])
+
+
+def head(page, table, name):
+    return page.locator(f"{table} > thead button", has_text=name)
+
+
+def test_numbers_sort_as_numbers(visit):
+    page = visit(viewport={"width": 1280, "height": 900})
+    before = column(page, "#bench", 3)
+    assert "" in before  # rows without a rival stay last, both ways
+    for direction in ("ascending", "descending"):
+        head(page, "#bench", "Ratio").click()
+        assert page.locator("#bench [aria-sort]").get_attribute("aria-sort") == direction
+        after = column(page, "#bench", 3)
+        numbers = [float(value) for value in after if value]
+        assert numbers == sorted(map(float, filter(None, before)), reverse=direction == "descending")
+        assert after[-before.count("") :] == [""] * before.count("")
+    head(page, "#claims", "Claim").click()
+    ids = column(page, "#claims", 0)
+    assert ids.index("D2.reverse") < ids.index("D10.path") < ids.index("S3.leak") < ids.index("S12.ipo")
+    assert page.locator("#claims [aria-sort]").count() == 1
+
+
+def test_claims_are_filtered(visit):
+    page = visit(viewport={"width": 1280, "height": 900})
+    total = len(column(page, "#claims", 0))
+    said = page.locator("#filters output")
+    page.get_by_label("Search").fill("mix-r")
+    assert all("mix-r" in id for id in column(page, "#claims", 0))
+    assert said.text_content() == f"2 of {total} claims"
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_label("Source").select_option("paper B")
+    assert 0 < len(column(page, "#claims", 1)) < total
+    assert all("paper B" in source for source in column(page, "#claims", 1))
+    page.get_by_label("Source").select_option("")
+    page.get_by_label("Outcome").select_option("spare")
+    assert {"D3.bradley-terry", "S12.ipo"} < set(column(page, "#claims", 0))
+    page.get_by_label("Search").fill("labels s12")  # both words, anywhere in the claim
+    assert column(page, "#claims", 0) == ["S12.ipo"]
+    page.get_by_label("Outcome").select_option("failed")
+    assert column(page, "#claims", 0) == []
+    page.evaluate("location.hash = '#claim-S1.solutions'")  # a link into the table shows its row
+    page.wait_for_function(f"document.querySelector('output').textContent === '{total} of {total} claims'")
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_a_phone_scrolls_one_way(visit, width):
+    page = visit(viewport={"width": width, "height": 800})
+    assert page.evaluate(WIDE) == 0
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert page.evaluate(WIDE) == 0
+    assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 16
+
+
+def violations(page, part="html"):
+    found = Axe().run(page, context=part, options=RULES).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing(visit, scheme, width):
+    page = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    few = "#claims > tbody > tr:nth-child(n + 9), #bench > tbody > tr:nth-child(n + 9)"  # rows are alike, axe is slow
+    page.evaluate("few => document.querySelectorAll(few).forEach(row => row.remove())", few)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert violations(page) == []
+    page.evaluate("document.querySelector('#main').append(document.createElement('select'))")
+    assert [id for id, _ in violations(page, "#main > select")] == ["select-name"]  # a control without a name is seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_the_page_of_all_committed_results(visit, tmp_path, scheme):
+    out = tmp_path / "all.html"
+    assert cli.main(["report", "--figures", str(FIGURES), "--out", str(out)]) == 0
+    for width in (1280, 320):
+        page = visit(out.as_uri(), viewport={"width": width, "height": 800}, color_scheme=scheme)
+        assert page.evaluate(WIDE) == 0
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert page.evaluate(WIDE) == 0
+        assert violations(page) == []
+
+
+def test_every_picture_has_a_name_and_a_white_ground(visit):
+    page = visit(viewport={"width": 1280, "height": 900}, color_scheme="dark")
+    pictures = page.get_by_role("img")
+    assert pictures.count() == len(STEMS) + 1
+    for picture in pictures.all():
+        assert picture.get_attribute("alt") or page.evaluate(
+            "picture => picture.getAttribute('aria-labelledby').split(' ').every(id => document.getElementById(id).textContent)",
+            picture.element_handle(),
+        )
+        ground = "picture => getComputedStyle(picture.closest('.card')).backgroundColor"
+        assert page.evaluate(ground, picture.element_handle()) == "rgb(255, 255, 255)"
+    assert page.locator("#B8 img").get_attribute("alt").startswith("Figure B8: iterated.")
+    assert page.evaluate("document.querySelector('#B8 img').naturalWidth") > 0
+
+
+def test_the_theme_is_chosen_and_kept(visit):
+    page = visit(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(ground)
+    page.get_by_role("button", name="Dark theme").click()
+    dark = page.evaluate(ground)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(ground) == dark
+    page.get_by_role("button", name="Light theme").click()
+    assert page.evaluate(ground) == light
+
+
+def test_the_keyboard_is_enough(visit):
+    page = visit(viewport={"width": 1280, "height": 900})
+    focused = "document.activeElement.textContent.trim()"
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Skip to the results"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().top") >= 0  # it comes into view
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Figure"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Space")
+    assert page.locator(".overview [aria-sort]").get_attribute("aria-sort") == "descending"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.locator("#B1 summary").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#B1 details").first.get_attribute("open") is not None
+
+
+def test_the_data_are_saved_as_they_were_plotted(visit, tmp_path):
+    page = visit(viewport={"width": 1280, "height": 900})
+    page.locator("#B1 summary", has_text="Data").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Save B1-support.nc.gz").click()
+    assert waiting.value.suggested_filename == "B1-support.nc.gz"
+    saved = tmp_path / "B1-support.nc.gz"
+    waiting.value.save_as(saved)
+    assert gzip.decompress(saved.read_bytes()) == (FIGURES / "B1-support.nc").read_bytes()
+    with xr.open_dataset(saved, engine="scipy") as data:
+        assert data.sizes["seed"] == 16
+
+
+def test_without_scripts_all_can_be_read(visit):
+    page = visit(viewport={"width": 390, "height": 800}, java_script_enabled=False)
+    assert page.locator("#claims > tbody > tr").first.is_visible()
+    assert page.locator("#claims > tbody > tr").count() > 50
+    assert not page.locator("#filters").is_visible()
+    assert not page.locator("#theme").is_visible()
+    assert page.locator("thead button").count() == 0
+    page.locator("#B1 summary").first.click()
+    assert page.locator("#B1 pre").is_visible()
+
+
+def test_print_unfolds_and_hides_the_controls(visit):
+    page = visit(viewport={"width": 1000, "height": 900}, color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("nav").is_visible()
+    assert not page.locator("#filters").is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#B1 pre").is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details[open]").count() == 0
