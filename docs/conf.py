@@ -52,7 +52,7 @@ CONTENTS = """
 {notebooks}
 ```
 """
-PAGES = ("docs/api/index", "docs/extending", "CONTRIBUTING", "CHANGELOG")
+PAGES = ("docs/ledger", "docs/sweeps", "docs/extending", "docs/api/index", "CONTRIBUTING", "CHANGELOG")
 
 
 def write_reference() -> None:

@@ -1,15 +1,18 @@
-"""The README does what it says: its Python runs and prints what the comments promise, its sweep file builds."""
+"""The README and its pages do what they say: the Python prints what the comments promise, files build, names exist."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import numpy as np
+from test_online_sweep import TEXT
 
-from didsim import configs
+from didsim import cli, configs
+from didsim.claims import LEDGER
 from didsim.experiments.catalogue import FIGURES
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SWEEPS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
 
 def _blocks(language):
@@ -26,16 +29,35 @@ def test_the_python_prints_what_it_says(capsys):
     for line, promise in zip(printed, promised, strict=True):
         one, other = (np.array(re.findall(r"[\d.]+", text), float) for text in (line, promise))
         np.testing.assert_allclose(one, other, atol=2e-3)
-    assert dict(names["data"]["loss"].sizes)["seed"] == 64
+    assert dict(names["data"]["loss"].sizes)["seed"] == 16
 
 
-def test_the_sweep_file_builds():
+def test_the_sweep_file_is_the_tested_one():
     (text,) = _blocks("toml")
-    table = tomllib.loads(text)
-    axes = configs.axes_from(table.pop("axes"))
-    assert table.pop("seeds") == 64
-    assert configs.run_from(table).steps == 1000
-    assert list(axes["sampler"]) == ["uniform", "reference", "on_policy"]
+    assert text.removeprefix("# sweep.toml\n").strip() == TEXT.strip()
+
+
+def _names(row):
+    """Names in the second column of a row of the table of parts."""
+    (cell,) = re.findall(rf"^\| {re.escape(row)}.*? \| (.*) \|$", SWEEPS, flags=re.M)
+    return re.findall(r"`([a-z_]+)`", cell)
+
+
+def test_the_page_on_sweeps_names_every_part():
+    for part in ("world", "sampler", "labels", "policy", "optimiser", "rule"):
+        assert _names(f"`[{part}]`") == list(configs.PARTS[part])
+    assert _names("`base`") == list(configs.INSIDE["behaviour"])
+
+
+def test_every_command_is_named_and_exists():
+    known = {kind.__name__.lower() for kind in cli.COMMANDS}
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    assert set(re.findall(r"(?:`|bin/)didsim ([a-z]+)", pages)) == known
+
+
+def test_the_number_of_claims_is_that_of_the_ledger():
+    (count,) = re.findall(r"executable claim: (\d+) of them", README)
+    assert int(count) == len(LEDGER)
 
 
 def test_every_figure_is_named():
