@@ -25,6 +25,7 @@ html_theme = "furo"
 html_title = f"didsim {release}"
 html_show_sourcelink = False
 
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # outputs are committed, and continuous integration executes every notebook
 nb_ipywidgets_js = {}  # sliders need a kernel; the picture below each does not, and nothing is loaded from elsewhere
