@@ -176,7 +176,7 @@ class Verify:
     """File for the smallest instance on which each control fails; they are printed as well."""
 
 
-@dataclass(frozen=True)
+@command
 class Report:
     """Put all results on one page: figures with verdicts and data, ledger, speed, origin."""
 
