@@ -24,6 +24,8 @@ exclude_patterns = [".*", "build", "dist", "tests", "didsim"]
 html_theme = "furo"
 html_title = f"didsim {release}"
 html_show_sourcelink = False
+html_static_path = ["pages.css"]
+html_css_files = ["pages.css"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

@@ -64,3 +64,8 @@ def test_every_figure_is_named():
     for id, entry in FIGURES.items():
         assert f"{id} {entry.slug}" in README
         assert f"didsim reproduce {id}" in README
+
+
+def test_every_notebook_is_named():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"(notebooks/{path.name})" in README
