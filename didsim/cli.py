@@ -190,7 +190,52 @@ class Report:
     """Replace the page if it is there."""
 
 
-Command = Reproduce | List | Verify | Report | Objectives | Sampler | Train | Sweep | Bench | Info
+@command
+class Diagnose:
+    """Say what the preference logs of a real DPO run show, and which known faults.
+
+    The log holds log-probabilities of chosen and rejected responses, summed over tokens, under policy and reference, one
+    pair a row, at two steps or more, as JSON lines, JSON, CSV or Parquet.  TRL's column names are understood, and its
+    trainer_state.json, which answers less.  Exit code 1: a fault was seen.
+    """
+
+    logs: tyro.conf.Positional[Path]
+    """File with the logs."""
+    beta: float | None = None
+    """Inverse temperature of the run; from the log, where it says."""
+    drawn: str = "unknown"
+    """Responses known to be draws from the reference: chosen, rejected, both or unknown."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    step: str | None = None
+    """Column of the training step."""
+    example: str | None = None
+    """Column that names the pair."""
+    chosen: str | None = None
+    """Column of log π of the chosen response; the following likewise."""
+    rejected: str | None = None
+    """... of the rejected one."""
+    ref_chosen: str | None = None
+    """... of the chosen one under the reference."""
+    ref_rejected: str | None = None
+    """... of the rejected one under the reference."""
+    chosen_length: str | None = None
+    """Column of the tokens of the chosen response."""
+    rejected_length: str | None = None
+    """... of the rejected one."""
+    score_chosen: str | None = None
+    """Column of the true reward of the chosen response, where there is one."""
+    score_rejected: str | None = None
+    """... of the rejected one."""
+    json: Path | None = None
+    """File for all numbers."""
+    html: Path | None = None
+    """File for a page with pictures."""
+    overwrite: bool = False
+    """Replace the files if they are there."""
+
+
+Command = Reproduce | List | Verify | Report | Diagnose | Objectives | Sampler | Train | Sweep | Bench | Info
 COMMANDS: tuple[type, ...] = get_args(Command)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from didsim import __version__, checks, sampler_command, sweep_command, verify_command
 from didsim.bench.command import bench
 from didsim.configs import read_toml, run_from
+from didsim.diagnose import command as diagnose_command
 from didsim.dynamics import execute, run_key
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.reproduce import Outcome, make_all, plan, prepare_folder, write_summary
@@ -31,6 +32,7 @@ def run(command: Any) -> int:
         "Bench": bench,
         "Sampler": sampler_command.sampler,
         "Verify": verify_command.verify,
+        "Diagnose": diagnose_command.run,
     }
     try:
         return doers[type(command).__name__](command)

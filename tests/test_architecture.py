@@ -19,7 +19,7 @@ STEPS = {
     5: "dynamics",
     6: "sweeps",
     7: "claims configs",
-    8: "experiments exercises bench sweep_command sampler_command verify_command",
+    8: "experiments exercises bench diagnose sweep_command sampler_command verify_command",
     8.5: "commands report",
     9: "cli",
 }

@@ -1,0 +1,131 @@
+"""What is the state of this run?  All findings and signatures of a log, and one word for the whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from didsim import checks
+from didsim._version import __version__
+from didsim.diagnose import entropy, likelihood, margins, means
+from didsim.diagnose.findings import Finding, plain
+from didsim.diagnose.logs import MeanLog, PairLog, read_log
+from didsim.diagnose.signatures import Signature, signatures
+
+HEALTHY = "healthy"
+REFERENCE_FAULTS = ("identical", "constant reference", "moving reference", "wrong reference")
+CAUTION = "All answers below are relative to the logged reference; put that right first."
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A diagnosed log.
+
+    Attributes:
+        log: the checked log.
+        level: coverage of the intervals.
+        findings: the questions, answered as far as the log goes.
+        signatures: the faults, gravest first.
+    """
+
+    log: PairLog | MeanLog
+    level: float
+    findings: list[Finding]
+    signatures: list[Signature]
+
+    @property
+    def faults(self) -> list[Signature]:
+        """Faults that were found, gravest first."""
+        return [signature for signature in self.signatures if signature.fault and signature.found]
+
+    @property
+    def state(self) -> str:
+        """Name of the gravest fault, or healthy."""
+        return self.faults[0].name if self.faults else HEALTHY
+
+    @property
+    def caution(self) -> str:
+        """A warning where the reference is not to be trusted: every answer is relative to it."""
+        return CAUTION if self.state in REFERENCE_FAULTS else ""
+
+    @property
+    def summary(self) -> str:
+        """One sentence on the log itself."""
+        log = self.log
+        steps = log.steps if isinstance(log, PairLog) else log.step
+        span = f"{len(steps)} steps from {steps[0]:g} to {steps[-1]:g}"
+        beta = f"β = {log.beta:.4g} ({log.beta_from})" if log.beta else "β unknown"
+        if isinstance(log, PairLog):
+            return f"{len(log.step):,} pairs at {span}, {beta}."
+        return f"Batch means{' of evaluations' if log.evaluated else ''} at {span}, {beta}; single pairs would answer more."
+
+    @property
+    def dictionary(self) -> dict[str, Any]:
+        """Everything for JSON."""
+        return {
+            "didsim": __version__,
+            "log": self.log.path.name,
+            "summary": self.summary,
+            "state": self.state,
+            "faults": [signature.name for signature in self.faults],
+            "level": self.level,
+            "beta": self.log.beta,
+            "findings": {found.name: plain(vars(found)) for found in self.findings},
+            "signatures": {signature.name: plain(vars(signature)) for signature in self.signatures},
+        }
+
+
+def diagnose(
+    path: Path | str,
+    *,
+    beta: float | None = None,
+    names: Mapping[str, str | None] | None = None,
+    drawn: str = "unknown",
+    level: float = 0.95,
+) -> Diagnosis:
+    """Diagnoses the preference log of a DPO run.
+
+    The log holds log-probabilities, summed over tokens, of chosen and rejected responses under the policy and under the
+    reference, one pair a row, at two steps or more; TRL's batch means are understood too and answer less.
+
+    Args:
+        path: ``.jsonl``, ``.json``, ``.csv`` or ``.parquet`` file.
+        beta: inverse temperature of the run, > 0; from the log if missing, where it says.
+        names: column names by meaning (``chosen``, ``ref_chosen``, …) where they are not TRL's.
+        drawn: which responses are known to be draws from the reference: ``chosen``, ``rejected``, ``both`` or ``unknown``.
+        level: coverage of the intervals, in (0, 1).
+
+    Returns:
+        `Diagnosis`.
+
+    Raises:
+        LogError: the log cannot be read or is not allowed.
+        ArgumentError: another argument is not allowed.
+
+    Example:
+        >>> import json, math, pathlib, tempfile
+        >>> from didsim.diagnose import diagnose
+        >>> rows = [
+        ...     {"step": step, "chosen_logps": -9 - pair - step / 20, "rejected_logps": -9 - pair - step / 4,
+        ...      "ref_chosen_logps": -9 - pair, "ref_rejected_logps": -9 - pair}
+        ...     for step in (0, 10, 20) for pair in range(8)
+        ... ]
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "run.jsonl")
+        >>> _ = file.write_text("\\n".join(map(json.dumps, rows)))
+        >>> found = diagnose(file, beta=0.1)
+        >>> print(found.state, [fault.name for fault in found.faults])
+        displaced ['displaced']
+    """
+    checks.between("--level", level, 1e-9, 1.0 - 1e-9)
+    checks.did_you_mean("--drawn", drawn, entropy.DRAWN)
+    log = read_log(Path(path), beta=beta, names=names)
+    if isinstance(log, MeanLog):
+        return Diagnosis(log, level, means.answers(log, level), means.signatures(log, level))
+    findings = [
+        likelihood.displacement(log, level),
+        likelihood.accounting(log, level),
+        margins.collinearity(log, level),
+        margins.size(log, level),
+        entropy.entropy(log, level, drawn),
+    ]
+    return Diagnosis(log, level, findings, signatures(log, level))

@@ -1,0 +1,172 @@
+"""How sure is a number that comes from finitely many pairs?  Means, shares, slopes and a normaliser with their intervals."""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize, stats
+
+from didsim import did
+from didsim.did import estimators
+
+SURE = 3.3  # standard errors; a chance of one in a thousand to refute what is true
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the ends of its confidence interval; NaN ends where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "–"
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return f"{self.value:.4g}"
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+    def holds(self, number: float) -> bool:
+        """Whether the number lies in the interval."""
+        return self.low <= number <= self.high
+
+    @property
+    def dictionary(self) -> dict[str, Any]:
+        """For JSON, in which infinite and missing numbers are null."""
+        return {name: number if math.isfinite(number) else None for name, number in vars(self).items()}
+
+
+def mean(values: np.ndarray, level: float) -> Estimate:
+    """Mean with Student's interval over independent values.
+
+    Example:
+        >>> import numpy as np
+        >>> from didsim.diagnose.intervals import mean
+        >>> print(mean(np.array([1.0, 2.0, 3.0]), 0.95))
+        2 [-0.4841, 4.484]
+    """
+    middle = float(values.mean())
+    reach = float(stats.t.ppf(0.5 + 0.5 * level, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    return Estimate(middle, middle - reach, middle + reach)
+
+
+def share(hits: np.ndarray, level: float) -> Estimate:
+    """Share of hits with Wilson's interval."""
+    found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(level, method="wilson")
+    return Estimate(float(hits.mean()), float(found.low), float(found.high))
+
+
+def slope(x: np.ndarray, y: np.ndarray, level: float) -> Estimate:
+    """Least-squares ``b`` of ``y = bx`` with an interval that lets the scatter depend on x (standard; White's errors)."""
+    power = float(x @ x)
+    if power == 0.0:
+        return Estimate(math.nan, math.nan, math.nan)
+    found = float(x @ y) / power
+    error = float(np.sqrt(np.sum((x * (y - found * x)) ** 2) * len(x) / max(len(x) - 1, 1))) / power
+    reach = float(stats.t.ppf(0.5 + 0.5 * level, max(len(x) - 1, 1))) * error
+    return Estimate(found, found - reach, found + reach)
+
+
+def correlation(x: np.ndarray, y: np.ndarray, level: float) -> Estimate:
+    """Pearson's correlation with Fisher's interval."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0 or len(x) < 4:
+        return Estimate(math.nan, math.nan, math.nan)
+    found = float(np.clip(np.corrcoef(x, y)[0, 1], -1.0, 1.0))
+    if abs(found) == 1.0:
+        return Estimate(found, found, found)
+    reach = NormalDist().inv_cdf(0.5 + 0.5 * level) / math.sqrt(len(x) - 3)
+    return Estimate(found, math.tanh(math.atanh(found) - reach), math.tanh(math.atanh(found) + reach))
+
+
+def logistic_slope(margin: np.ndarray, level: float) -> Estimate:
+    """``b`` at which log-margins explain who won best: the maximum of ``Σ log σ(b·m)``, with its sandwich interval.
+
+    Under D4 the log-odds that a pair's chosen response beats its rejected one are ``β·m*``, ``m*`` the margin of π* against
+    π_ref, so at DPO's optimum b = β: scaling the policy's margins by one factor must not lower the loss (derived).
+
+    Returns:
+        The estimate; infinite where every margin is positive, zero or less where more evidence speaks against them.
+
+    Example:
+        >>> import numpy as np
+        >>> from didsim.diagnose.intervals import logistic_slope
+        >>> won = np.array([2.0] * 73 + [-2.0] * 27)  # won 73 times out of 100 at a margin of 2: log-odds 0.995
+        >>> print(round(logistic_slope(won, 0.95).value, 3))
+        0.497
+    """
+    if np.all(margin >= 0) or np.all(margin <= 0):
+        end = math.inf if np.any(margin > 0) else -math.inf if np.any(margin < 0) else math.nan
+        return Estimate(end, math.nan, math.nan)
+    scaled = margin / np.abs(margin).max()
+
+    def score(b: float) -> float:
+        return float(np.mean(scaled * _sigmoid(-b * scaled)))
+
+    reach = 1.0
+    while score(-reach) < 0 or score(reach) > 0:
+        reach *= 2.0
+    found = float(optimize.root_scalar(score, bracket=(-reach, reach), method="brentq", xtol=1e-12 * reach).root)
+    wrong = _sigmoid(-found * scaled)
+    bread = float(np.mean(scaled**2 * wrong * (1.0 - wrong)))
+    error = math.sqrt(float(np.mean((scaled * wrong) ** 2)) / len(margin)) / bread
+    z = NormalDist().inv_cdf(0.5 + 0.5 * level)
+    unit = float(np.abs(margin).max())
+    return Estimate(found / unit, (found - z * error) / unit, (found + z * error) / unit)
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Mean of ``π_θ/π_ref`` over responses, which is 1 if they are draws from the reference.
+
+    Attributes:
+        log_mean: its logarithm, with the delta method's interval.
+        error: standard error of that.
+        effective: effective number of draws.
+        shape: tail shape k̂ of the ratios; from its limit on the mean cannot be trusted.
+        limit: largest k̂ that this number of draws allows.
+    """
+
+    log_mean: Estimate
+    error: float
+    effective: float
+    shape: float
+    limit: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the ratios are even enough for their mean to be known."""
+        return self.shape <= self.limit
+
+    @property
+    def verdict(self) -> str:
+        """``one`` (or too near to tell), ``below``, ``above``, or ``untold`` where a few ratios decide."""
+        if not self.trusted:
+            return "untold"
+        return "one" if abs(self.log_mean.value) <= SURE * self.error else "below" if self.log_mean.value < 0 else "above"
+
+
+def normaliser(log_ratio: np.ndarray, level: float) -> Normaliser:
+    """``log mean e^c`` of log-ratios ``c`` of independent responses.
+
+    The influence of one draw on it is its weight less one, so that the standard error is ``√((K/ESS - 1)/(K - 1))``
+    (standard delta method; D13).
+    """
+    middle, effective, shape = (float(number) for number in _weighed(jnp.asarray(log_ratio)))
+    error = math.sqrt(max(len(log_ratio) / effective - 1.0, 0.0) / (len(log_ratio) - 1.0))
+    reach = float(stats.t.ppf(0.5 + 0.5 * level, len(log_ratio) - 1)) * error
+    found = Estimate(middle, middle - reach, middle + reach)
+    return Normaliser(found, error, effective, shape, did.pareto_shape_limit(len(log_ratio)))
+
+
+@jax.jit  # the tail's fit is a loop, which would be compiled anew at every call
+def _weighed(log_weights):
+    return estimators.log_normaliser(log_weights), did.effective_sample_size(log_weights), did.pareto_shape(log_weights)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0.0, -x))

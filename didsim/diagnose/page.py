@@ -1,0 +1,73 @@
+"""How is a diagnosis read?  As one HTML page that needs nothing from elsewhere, or as text in a terminal."""
+
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from didsim._version import __version__
+from didsim.diagnose.diagnosis import Diagnosis
+from didsim.diagnose.findings import Finding, shown
+from didsim.diagnose.pictures import pictures
+
+HERE = Path(__file__).parent
+SEEN = {True: "yes", False: "no", None: "?"}
+
+
+def html(found: Diagnosis) -> str:
+    """The page: state, faults, pictures, every finding with its numbers, the table of faults."""
+    environment = jinja2.Environment(
+        autoescape=True, loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    drawn = [{"title": picture.title, "svg": Markup(picture.svg)} for picture in pictures(found)]
+    style = Markup((HERE / "page.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html.jinja").render(
+        found=found, pictures=drawn, shown=shown, style=style, version=__version__
+    )
+
+
+def show(found: Diagnosis, console: Console) -> None:
+    """Prints the diagnosis for people."""
+    colour = "bold red" if found.faults else "bold green"
+    console.print(f"{escape(found.log.path.name)}: [{colour}]{found.state}[/]")
+    console.print(Text(found.summary))
+    if found.caution:
+        console.print(Text(found.caution, style="red"))
+    for finding in found.findings:
+        console.print()
+        console.print(_finding(finding))
+    console.print()
+    console.print(_signatures(found))
+
+
+def _finding(finding: Finding) -> Group:
+    numbers = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in finding.numbers.items():
+        if name not in finding.series:
+            numbers.add_row(Text(name, style="dim"), Text(shown(value)))
+    parts = [Text(finding.question, style="bold"), Text(finding.answer), Padding(numbers, (0, 0, 0, 2))]
+    if finding.series:
+        steps = Table(box=None, pad_edge=False, header_style="dim")
+        for name in finding.series:
+            steps.add_column(Text(name))
+        for row in finding.rows:
+            steps.add_row(*(Text(shown(value)) for value in row))
+        parts.append(Padding(steps, (0, 0, 0, 2)))
+    parts += [Text(finding.open, style="dim")] if finding.open else []
+    return Group(*parts, *([Text(f"→ {finding.advice}")] if finding.advice else []))
+
+
+def _signatures(found: Diagnosis) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("seen", "known fault", "evidence"):
+        table.add_column(name, overflow="fold")
+    for one in found.signatures:
+        style = "bold red" if one.found and one.fault else "" if one.found else "dim"
+        evidence = f"{one.evidence}. {one.cause} → {one.advice}" if one.found else one.evidence
+        table.add_row(*(Text(text, style=style) for text in (SEEN[one.found], one.title)), Text(evidence))
+    return table
