@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from didsim import (
         alignment,
         claims,
+        diagnose,
         did,
         dynamics,
         exercises,
@@ -49,6 +50,7 @@ __all__ = [
     "__version__",
     "alignment",
     "claims",
+    "diagnose",
     "did",
     "dynamics",
     "exercises",
@@ -80,6 +82,7 @@ _ROOMS = frozenset(
     {
         "claims",
         "alignment",
+        "diagnose",
         "did",
         "dynamics",
         "exercises",

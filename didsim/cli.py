@@ -192,15 +192,10 @@ class Report:
 
 @command
 class Diagnose:
-    """Say what the preference logs of a real DPO run show, and which known faults.
-
-    The log holds log-probabilities of chosen and rejected responses, summed over tokens, under policy and reference, one
-    pair a row, at two steps or more, as JSON lines, JSON, CSV or Parquet.  TRL's column names are understood, and its
-    trainer_state.json, which answers less.  Exit code 1: a fault was seen.
-    """
+    """Say what the preference logs of a real DPO run show, and which known faults."""
 
     logs: tyro.conf.Positional[Path]
-    """File with the logs."""
+    """One pair a row at two steps or more, .jsonl, .json, .csv or .parquet; or a trainer_state.json, which answers less."""
     beta: float | None = None
     """Inverse temperature of the run; from the log, where it says."""
     drawn: str = "unknown"
@@ -208,11 +203,11 @@ class Diagnose:
     level: float = 0.95
     """Coverage of the intervals."""
     step: str | None = None
-    """Column of the training step."""
+    """Column of the training step, where columns do not have TRL's names."""
     example: str | None = None
     """Column that names the pair."""
     chosen: str | None = None
-    """Column of log π of the chosen response; the following likewise."""
+    """Column of log π of the chosen response, summed over its tokens."""
     rejected: str | None = None
     """... of the rejected one."""
     ref_chosen: str | None = None

@@ -55,7 +55,7 @@ CONTENTS = """
 {notebooks}
 ```
 """
-PAGES = ("docs/ledger", "docs/sweeps", "docs/extending", "docs/api/index", "CONTRIBUTING", "CHANGELOG")
+PAGES = ("docs/ledger", "docs/sweeps", "docs/diagnose", "docs/extending", "docs/api/index", "CONTRIBUTING", "CHANGELOG")
 
 
 def write_reference() -> None:

@@ -8,7 +8,7 @@ log that the tests and the documentation use: ``python -m tests.preference_runs`
 import argparse
 import inspect
 import json
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -78,6 +78,12 @@ def language_model(passages, seed, steps):
     return jax.lax.fori_loop(0, steps, step, (start, optimiser.init(start)))[0]
 
 
+@cache
+def model_of_code(seed: int, steps: int):
+    """A language model of the code."""
+    return language_model(windows(np.random.default_rng(seed), code(), PASSAGES), seed, steps)
+
+
 @jax.jit
 def continued(params, passages, seed):
     """The passages with the continuation drawn from the model, character by character."""
@@ -123,7 +129,7 @@ def both(params, pairs):
     return log_probs(params, chosen, sizes[:, 0]), log_probs(params, rejected, sizes[:, 1])
 
 
-def run(kind: str, *, fit: int = 240, held: int = 100, checkpoints: int = 6, every: int = 8, seed: int = 0):
+def run(kind: str, *, fit: int = 200, held: int = 100, checkpoints: int = 6, every: int = 6, seed: int = 0):
     """Rows of one run's log.
 
     ``healthy``: a model of code learns to prefer prose to its own draws, so that rejected responses come from the
@@ -131,12 +137,12 @@ def run(kind: str, *, fit: int = 240, held: int = 100, checkpoints: int = 6, eve
     reference and must fall.  ``wrong reference``: as healthy, but the reference is a language model of other weights.
     """
     random = np.random.default_rng(seed)
-    model = language_model(windows(random, code(), PASSAGES), seed, 300)
+    model = model_of_code(seed, 240)
     passages, sizes = windows(random, code() if kind == "displaced" else prose(), fit + held), lengths(random, fit + held)
     drawn = np.asarray(continued(model, passages, seed))
     good, bad = (drawn, scrambled(random, drawn)) if kind == "displaced" else (passages, drawn)
     pairs, held_out = (good[:fit], bad[:fit], sizes[:fit]), (good[fit:], bad[fit:], sizes[fit:])
-    reference = language_model(windows(random, code(), PASSAGES), seed + 7, 100) if kind == "wrong reference" else model
+    reference = model_of_code(seed + 7, 80) if kind == "wrong reference" else model
     measure = jax.jit(both)
     logged = dpo(model, pairs, held_out, measure(reference, pairs), checkpoints=checkpoints, every=every)
     columns = {"chosen_logps": logged[0], "rejected_logps": logged[1]}

@@ -33,7 +33,7 @@ class Estimate:
 
     def holds(self, number: float) -> bool:
         """Whether the number lies in the interval."""
-        return self.low <= number <= self.high
+        return bool(self.low <= number <= self.high)
 
     @property
     def dictionary(self) -> dict[str, Any]:

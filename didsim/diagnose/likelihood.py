@@ -127,8 +127,8 @@ def _account(found: dict[str, Normaliser], change: Estimate, change_rejected: Es
         )
     if rejected.verdict == "one" and falls(change_rejected):
         answer += (
-            f" Rejected responses pass the same test: if they are reference draws, their fall is KL(π_ref‖π_θ) = "
-            f"{-change_rejected.value:.3g} nats."
+            f" Over rejected responses A is 1 as far as can be seen; if they are reference draws, their fall is "
+            f"KL(π_ref‖π_θ) = {-change_rejected.value:.3g} nats."
         )
     if both.verdict == "below":
         kept = float(np.exp(both.log_mean.value))
