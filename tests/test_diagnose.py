@@ -4,7 +4,9 @@ import csv
 import html.parser
 import json
 import math
+import re
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ from didsim.diagnose import intervals, page
 from didsim.diagnose.reading import read_rows
 from tests import preference_runs
 
+ROOT = Path(__file__).parent.parent
 W, L = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])  # laws of chosen and rejected responses, in hundredths of pairs
 PAIRS = [(a, b) for a in range(3) for b in range(3) for _ in range(round(100 * W[a] * L[b]))]
 BETA = 0.5
@@ -670,6 +673,23 @@ def test_files_are_written_and_kept(tmp_path, capsys):
 def test_healthy_is_exit_0(runs, capsys):
     assert cli.main(["diagnose", str(runs["healthy"]), "--beta", "1"]) == 0
     assert "healthy" in capsys.readouterr().out
+
+
+def test_the_page_of_the_documentation_is_right(tmp_path, monkeypatch, capsys):
+    """Every command it prints runs, and every flag for a column is one that exists."""
+    text = (ROOT / "docs" / "diagnose.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\.venv/bin/didsim (diagnose .*)$", text, flags=re.M)
+    assert len(commands) == 2
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    monkeypatch.chdir(tmp_path)
+    assert [cli.main(words.split()) for words in commands] == [1, 1]
+    assert (tmp_path / "diagnosis.html").exists()
+    assert {flag[2:].replace("-", "_") for flag in re.findall(r"`(--[a-z-]+)`", text)} <= set(cli.Diagnose.__dataclass_fields__)
+    found = diagnose.diagnose(preference_runs.SAMPLE, beta=1.0)
+    places = [
+        text.lower().index(one.name) for one in found.signatures if one.fault for text in [text[text.index("in this order") :]]
+    ]
+    assert places == sorted(places)
 
 
 def test_names_are_escaped(tmp_path, sample):
