@@ -290,12 +290,12 @@ def test_a_ledger_with_everything(folder):
     code, text = written(folder)
     assert code == 1
     flat = " ".join(text.split())
-    assert "2 hypotheses, 1 not needed" in flat
+    assert "2 hypotheses: 1 needed, 1 not needed</summary>" in flat
     assert "fails on over 99.9 % of 2,500 instances: <strong>needed</strong>" in flat
     assert "fails on 0 % of 2,500 instances: <strong>not needed</strong>" in flat
     assert flat.count("= 0 ± 1e-30 (128 bits)") == 1
-    assert "Smallest counterexample: off by 0.25" in flat
-    assert "Refuted: off by 0.25" in flat
+    assert "Counterexample, off by 0.25" in flat
+    assert "Refuted, off by 0.25" in flat
     assert "<option>other</option><option>paper A</option>" in flat
     assert '<a href="#claim-D7.best">D7</a>' in flat  # figure A4's theory
 

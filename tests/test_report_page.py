@@ -227,12 +227,13 @@ def test_without_scripts_all_can_be_read(visit):
 
 
 def test_print_unfolds_and_hides_the_controls(visit):
-    page = visit(viewport={"width": 1000, "height": 900}, color_scheme="dark")
+    page = visit(viewport={"width": 670, "height": 900}, color_scheme="dark")  # A4 within its margins
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert not page.locator("#filters").is_visible()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#B1 pre").is_visible()
+    assert page.evaluate(WIDE) == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details[open]").count() == 0
