@@ -686,9 +686,8 @@ def test_the_page_of_the_documentation_is_right(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "diagnosis.html").exists()
     assert {flag[2:].replace("-", "_") for flag in re.findall(r"`(--[a-z-]+)`", text)} <= set(cli.Diagnose.__dataclass_fields__)
     found = diagnose.diagnose(preference_runs.SAMPLE, beta=1.0)
-    places = [
-        text.lower().index(one.name) for one in found.signatures if one.fault for text in [text[text.index("in this order") :]]
-    ]
+    order = text[text.index("in this order") :]
+    places = [order.index(one.name) for one in found.signatures if one.fault]
     assert places == sorted(places)
 
 
