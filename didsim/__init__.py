@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         simplex,
         survey,
         sweeps,
+        triangle,
         worlds,
     )
     from didsim.checks import ArgumentError
@@ -75,6 +76,7 @@ __all__ = [
     "sweep",
     "sweeps",
     "train",
+    "triangle",
     "worlds",
 ]
 
@@ -99,6 +101,7 @@ _ROOMS = frozenset(
         "simplex",
         "survey",
         "sweeps",
+        "triangle",
         "worlds",
     }
 )

@@ -143,6 +143,30 @@ class Sampler:
 
 
 @command
+class Simplex:
+    """Draw losses over three responses, a triangle each: gradient, runs and minimisers; or one run, moving."""
+
+    out: Path
+    """File; .png and .svg show every objective under every sampler, .html and .gif one run as it goes."""
+    objective: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
+    """Names, with numbers as cdpo:smoothing=0.2; dpo, simpo, ipo[sum] and orpo if none is given."""
+    sampler: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="")] = ()
+    """Names, with numbers as blocks:block=0/0/-1 (the last is never shown); a choice of them if none is given."""
+    beta: float = 0.5
+    """Inverse temperature of the world, and of the objectives that have one and do not say theirs."""
+    reference: tuple[float, float, float] = (0.15, 0.7, 0.15)
+    """Reference law."""
+    reward: tuple[float, float, float] = (0.0, 0.4, 1.0)
+    """True rewards."""
+    divisions: int = 10
+    """Fineness of the field of arrows."""
+    x64: bool = True
+    """Single precision; double is the default."""
+    overwrite: bool = False
+    """Replace the file."""
+
+
+@command
 class Bench:
     """Measure the speed against C, NumPy, plain XLA and PyTorch, as far as they are installed."""
 
@@ -230,7 +254,7 @@ class Diagnose:
     """Replace the files if they are there."""
 
 
-Command = Reproduce | List | Verify | Report | Diagnose | Objectives | Sampler | Train | Sweep | Bench | Info
+Command = Reproduce | List | Verify | Report | Diagnose | Objectives | Sampler | Simplex | Train | Sweep | Bench | Info
 COMMANDS: tuple[type, ...] = get_args(Command)
 
 

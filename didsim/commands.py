@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from didsim import __version__, checks, sampler_command, sweep_command, verify_command
+from didsim import __version__, checks, sampler_command, simplex_command, sweep_command, verify_command
 from didsim.bench.command import bench
 from didsim.configs import read_toml, run_from
 from didsim.diagnose import command as diagnose_command
@@ -31,6 +31,7 @@ def run(command: Any) -> int:
         "Sweep": sweep_command.sweep,
         "Bench": bench,
         "Sampler": sampler_command.sampler,
+        "Simplex": simplex_command.simplex,
         "Verify": verify_command.verify,
         "Diagnose": diagnose_command.run,
     }

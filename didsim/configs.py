@@ -137,6 +137,32 @@ def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
     )
 
 
+def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
+    """One part from ``name`` or ``name:field=number,field=number``; ``0/0/1`` is a list of numbers.
+
+    Args:
+        part: kind of part.
+        text: what a person typed.
+        option: where, for the message.
+        defaults: values of fields that the text does not give, for those parts that have them.
+
+    Raises:
+        ArgumentError: the text has another form, or as `build`.
+    """
+    name, _, rest = text.partition(":")
+    known = _parameters(PARTS[part][name]) if name in PARTS[part] else {}
+    fields: dict[str, Any] = {field: value for field, value in defaults.items() if field in known}
+    for word in filter(None, rest.split(",")):
+        field, equals, value = word.partition("=")
+        try:
+            fields[field] = [_number(one) for one in value.split("/")] if "/" in value else _number(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {text!r}.")
+    return build(part, {**fields, "name": name})
+
+
 def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
     """Sweep axes from a config's ``axes`` table: a list of numbers for a dotted path, a list of parts for a part.
 
@@ -158,6 +184,10 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
             kinds = tuple if together else np.asarray
             axes[paths if together else path] = [kinds(value) if isinstance(value, list) else value for value in values]
     return axes
+
+
+def _number(text: str) -> float | int:
+    return float(text) if set(text) & set(".einf") else int(text)
 
 
 def _part_label(value: Any, place: int, values: list) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from didsim import checks
-from didsim.configs import build
+from didsim.configs import build_named
 from didsim.samplers import Joint, Sampler
 from didsim.survey import Survey, survey
 from didsim.worlds import Problem, problem
@@ -173,7 +173,7 @@ def _world(command: Any) -> Problem:
 
 def _samplers(command: Any, world: Problem) -> dict[str, Sampler]:
     names = command.sampler or (() if command.pairs is not None else DEFAULT)
-    found = {name: _named(name) for name in names}
+    found = {name: build_named("sampler", name, "sampler") for name in names}
     if command.pairs is not None:
         law = read_law("--pairs", command.pairs, axes=2)
         n = world.log_ref.shape[-1]
@@ -183,21 +183,6 @@ def _samplers(command: Any, world: Problem) -> dict[str, Sampler]:
             )
         found[command.pairs.name] = Joint(jnp.log(jnp.asarray(law)))
     return found
-
-
-def _named(text: str) -> Sampler:
-    """Sampler from ``name`` or ``name:field=number,field=number``."""
-    name, _, rest = text.partition(":")
-    fields: dict[str, Any] = {"name": name}
-    for part in filter(None, rest.split(",")):
-        field, equals, value = part.partition("=")
-        try:
-            fields[field] = float(value) if set(value) & set(".einf") else int(value)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise checks.ArgumentError(f"Argument `sampler` must be name or name:field=number, but is {text!r}.")
-    return build("sampler", fields)
 
 
 def _world_line(world: Problem, command: Any) -> str:

@@ -17,9 +17,10 @@ STEPS = {
     4: "landscape signal solvers explain iterated",
     4.5: "survey alignment",
     5: "dynamics",
+    5.5: "triangle",
     6: "sweeps",
     7: "claims configs",
-    8: "experiments exercises bench diagnose sweep_command sampler_command verify_command",
+    8: "experiments exercises bench diagnose sweep_command sampler_command simplex_command verify_command",
     8.5: "commands report",
     9: "cli",
 }

@@ -27,6 +27,7 @@ MEANING = {
     "exo_pair": PINK,
     "kto": BLACK,
     "rlhf": GREY,
+    "simpo": RED,
     "simpo γ=0": RED,
     "simpo γ>0": ORANGE,
     "cpo": GREEN,
@@ -96,7 +97,7 @@ def new_figure(height: float, widths: Sequence[float], *, rows: int = 1) -> tupl
 def styled(draw):
     """Decorator: run a drawing function in the house style, whatever the caller's settings are."""
 
-    def inside(*args: Any, **kwargs: Any) -> Figure:
+    def inside(*args: Any, **kwargs: Any) -> Any:
         with matplotlib.rc_context(fname=STYLE):
             return draw(*args, **kwargs)
 

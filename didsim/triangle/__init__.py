@@ -1,0 +1,24 @@
+"""What does a loss do to every policy over three responses at once?
+
+With three responses all policies are the points of a triangle, so that a loss can be seen whole: where its exact gradient
+moves a policy from anywhere, along which path a run goes, and at which policies, a point, a line or all of them, it is least.
+"""
+
+from didsim.triangle.motion import inner_points, motion
+from didsim.triangle.portrait import default_labels, gallery, portrait, three_responses
+from didsim.triangle.runs import StartedAt, follow
+from didsim.triangle.solutions import SolutionSet, distance, solution_set
+
+__all__ = [
+    "SolutionSet",
+    "StartedAt",
+    "default_labels",
+    "distance",
+    "follow",
+    "gallery",
+    "inner_points",
+    "motion",
+    "portrait",
+    "solution_set",
+    "three_responses",
+]
