@@ -144,7 +144,7 @@ class Sampler:
 
 @command
 class Simplex:
-    """Draw losses over three responses, a triangle each: gradient, runs and minimisers; or one run, moving."""
+    """Draw losses over three responses on a triangle: gradient, runs and all minimisers."""
 
     out: Path
     """File; .png and .svg show every objective under every sampler, .html and .gif one run as it goes."""
