@@ -1,6 +1,7 @@
 """What does each command do once it is understood?  The heavy half of the command line."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,9 @@ def run(command: Any) -> int:
     except KeyboardInterrupt:
         print("interrupted; finished figures are whole", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python must not say so again as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def reproduce(command: Any) -> int:

@@ -185,3 +185,11 @@ def test_figures_side_by_side_are_the_figures_one_by_one(tmp_path):
 def test_at_least_one_job(tmp_path, capsys):
     assert cli.main(["reproduce", "B1", "--fast", "--out", str(tmp_path), "--jobs", "0"]) == 2
     assert "Argument `--jobs` must be an integer of at least 1, but is 0." in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    answer = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m didsim list | head -1"], capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 0
+    assert answer.stderr == ""
