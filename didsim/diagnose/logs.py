@@ -115,7 +115,7 @@ def read_log(path: Path, *, beta: float | None = None, names: Mapping[str, str |
     """The checked log in a file; with reference log-probabilities of single pairs a `PairLog`, else a `MeanLog`.
 
     Args:
-        path: file that `read_rows` understands.
+        path: file that ``read_rows`` understands.
         beta: inverse temperature of the run, > 0; from the log if missing, where it says.
         names: column names by meaning (``chosen``, ``ref_chosen``, …) where they are not TRL's.
 
