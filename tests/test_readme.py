@@ -1,5 +1,6 @@
 """The README and its pages do what they say: the Python prints what the comments promise, files build, names exist."""
 
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from didsim.experiments.catalogue import FIGURES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+NUMBERS = {11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen"}
 SWEEPS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
 
 
@@ -69,3 +71,20 @@ def test_every_figure_is_named():
 def test_every_notebook_is_named():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"(notebooks/{path.name})" in README
+
+
+def test_the_diagnosis_reads_as_printed(tmp_path, monkeypatch, capsys):
+    (words,) = re.findall(r"bin/didsim (diagnose .*)", README)
+    monkeypatch.chdir(ROOT)
+    assert cli.main([*words.split(), "--json", str(tmp_path / "found.json")]) == 1
+    found = json.loads((tmp_path / "found.json").read_text())
+    fall = found["findings"]["displacement"]["numbers"]
+    change, start = fall["chosen change (nats)"], fall["chosen falls from step"]
+    line = found["findings"]["collinear"]["numbers"]["share of the increments' squares on one line"]
+    prose = " ".join(README.split())
+    assert f"It says *{found['state']}*: chosen responses have lost {-change['value']:.3f} nats" in prose
+    assert f"(95 % interval {-change['high']:.3f} to {-change['low']:.3f}), surely from step {start:.0f} on" in prose
+    assert f"{100 * line:.0f} % of what the log-margins did lies on one line" in prose
+    assert found["findings"]["entropy"]["numbers"]["trusted"] is False
+    assert "entropy estimate is not to be trusted" in prose
+    assert f"{NUMBERS[len(found['signatures'])]} known faults" in prose
