@@ -1,10 +1,12 @@
 """What is an exercise?  A question, the computation of its answer, and what to say to typical wrong answers."""
 
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from jax.typing import ArrayLike
 
+WIDTH = 100
 Answer = ArrayLike | tuple[float, ...] | str
 
 
@@ -55,4 +57,4 @@ class Verdict:
         return self.ok
 
     def __repr__(self) -> str:
-        return self.message
+        return textwrap.fill(self.message, WIDTH)

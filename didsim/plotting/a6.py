@@ -61,7 +61,7 @@ def temperature_path(
     ax.plot(change, third, color=colour, linestyle="--", linewidth=0.9)
     ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
     place = int(np.argmin(change))
-    end = {"xytext": (0, -3), "textcoords": "offset points", "ha": "center", "va": "top"}
+    end = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
     ax.annotate(label, (change[place], entropy[place]), fontsize=7, color=colour, **end)
     ax.set_xlabel("H(π) − H(π_ref)  [nats]")
     return ax
