@@ -315,6 +315,40 @@ def test_the_other_side_of_a_fault_is_not_seen(tmp_path, sample):
     assert [name for name, hit in found.items() if hit] == ["displaced"]
 
 
+def test_batches_of_other_pairs_are_taken_together(tmp_path, sample):
+    """A training log: every pair once, a few a step.  One pair a batch is enough."""
+    steps = sorted({row["step"] for row in sample})
+    for batch in (1, 2, 5):
+        rows = [
+            {**{k: v for k, v in row.items() if k != "example_id"}, "step": row["step"] * 100 + row["example_id"] // batch}
+            for step in steps
+            for row in pulled(sample, lambda row: -0.05 * row["step"], lambda row: -0.1 * row["step"])
+            if row["step"] == step
+        ]
+        log = diagnose.read_log(written(tmp_path, rows), beta=1.0)
+        assert log.tracks is None
+        assert len(log.steps) == 12 + (batch == 5)
+        assert log.pooled == 7 * 100 // batch
+        assert np.all(np.diff(log.step) >= 0)
+        assert log.step[-1] == rows[-1]["step"]
+        assert np.unique(log.step, return_counts=True)[1].max() <= 700 / 12 + 2 * batch
+        found = diagnose.diagnose(written(tmp_path, rows), beta=1.0)
+        assert found.state == "displaced"
+        tail = [row["chosen_logps"] - row["ref_chosen_logps"] for row in rows[-int(log.last.sum()) :]]
+        assert numbers(found, "displacement")["chosen change (nats)"].value == pytest.approx(np.mean(tail))
+        assert 50 <= len(tail) <= 70
+        assert not answer(found, "collinear").answered
+        assert answer(found, "size").answered
+        assert "adjacent ones taken together" in found.summary
+
+
+def test_long_series_are_shown_in_part():
+    finding = diagnose.Finding("a", "?", "!", {"step": np.arange(100), "value": list(range(100))})
+    assert len(finding.rows) == 12
+    assert finding.rows[0] == (0, 0)
+    assert finding.rows[-1] == (99, 99)
+
+
 def test_a_start_without_step_zero(tmp_path, sample):
     """A late first row says nothing of the reference; an early one does if the policy moved less than it is off."""
     late = [row for row in sample if row["step"] >= 12]

@@ -56,7 +56,8 @@ class Diagnosis:
         span = f"{len(steps)} steps from {steps[0]:g} to {steps[-1]:g}"
         beta = f"β = {log.beta:.4g} ({log.beta_from})" if log.beta else "β unknown"
         if isinstance(log, PairLog):
-            return f"{len(log.step):,} pairs at {span}, {beta}."
+            together = f" ({log.pooled:,} of the log, adjacent ones taken together)" if log.pooled else ""
+            return f"{len(log.step):,} rows, each a pair, at {span}{together}, {beta}."
         return f"Batch means{' of evaluations' if log.evaluated else ''} at {span}, {beta}; single pairs would answer more."
 
     @property

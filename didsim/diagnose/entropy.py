@@ -60,7 +60,7 @@ def entropy(log: PairLog, level: float, drawn: str = "unknown") -> Finding:
         if not doubts
         else f"Do not trust {float(found.corrected):.3g} nats: {'; '.join(doubts)}."
     )
-    advice = "Nothing to do." if not doubts else (
+    advice = "" if not doubts else (
         "Draw responses from the policy or the reference itself, thousands of short ones rather than 32 long ones, and see "
         "`didsim reproduce A7`; for long responses use the token-level entropy (didsim.did.estimate_token_did_entropy)."
     )  # fmt: skip

@@ -8,6 +8,8 @@ import numpy as np
 
 from didsim.diagnose.intervals import Estimate
 
+SHOWN = 12
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -38,8 +40,9 @@ class Finding:
 
     @property
     def rows(self) -> list[tuple[Any, ...]]:
-        """The series side by side, one row per step."""
-        return list(zip(*(self.numbers[name] for name in self.series), strict=True))
+        """The series side by side, one row per step; of many steps some, first and last among them."""
+        rows = list(zip(*(self.numbers[name] for name in self.series), strict=True))
+        return [rows[at] for at in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHOWN)).round().astype(int))]
 
 
 def unanswered(name: str, question: str, why: str, advice: str) -> Finding:

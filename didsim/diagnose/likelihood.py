@@ -60,17 +60,17 @@ def displacement(log: PairLog, level: float) -> Finding:
 
 
 def _answer(chosen: Estimate, rejected: Estimate, since: float | None) -> str:
-    both = "; rejected ones fall too" if falls(rejected) else ""
+    lost = f"; rejected ones have lost {-rejected.value:.3g}" if falls(rejected) else ""
     if falls(chosen):
-        return f"Yes: chosen responses have lost {-chosen.value:.3g} nats on average, surely so from step {since:g} on{both}."
+        return f"Yes: chosen responses have lost {-chosen.value:.3g} nats on average, surely so from step {since:g} on{lost}."
     if chosen.low > 0:
-        return f"No: chosen responses have gained {chosen.value:.3g} nats on average{both}."
-    return f"Not surely: chosen responses have changed by {chosen.value:.3g} nats on average, within noise or a trifle{both}."
+        return f"No: chosen responses have gained {chosen.value:.3g} nats on average{lost}."
+    return f"Not surely: chosen responses have changed by {chosen.value:.3g} nats on average, within noise or a trifle{lost}."
 
 
 def _advice(chosen: Estimate, rejected: Estimate) -> str:
     if not falls(chosen):
-        return "Nothing to do." if not falls(rejected) or chosen.low > 0 else "Log more pairs if it matters."
+        return "" if not falls(rejected) or chosen.low > 0 else "Log more pairs if it matters."
     return (
         "The loss sees margins only. If chosen likelihood matters to you, add a term for it (DPOP, an NLL term), use a reference "
         "that has not been fine-tuned on the chosen responses, or pairs whose two sides differ more."

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from didsim.diagnose.columns import NEEDED, PAIRED_NUMBERS, mean_columns, missin
 from didsim.diagnose.reading import LogError, Rows, read_rows
 
 LEAST_PAIRS = 5
+WINDOWS = 12
 SLACK = 1e-6  # a log-probability of a certain response may come out of single precision a little above zero
 
 
@@ -30,6 +31,7 @@ class PairLog:
         extra: optional columns by meaning: lengths in tokens, true scores, logged rewards.
         beta: inverse temperature, None if unknown.
         beta_from: where ``beta`` comes from, in words.
+        pooled: number of steps in the file, where adjacent ones have been taken together, else 0.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class PairLog:
     extra: Mapping[str, np.ndarray]
     beta: float | None
     beta_from: str
+    pooled: int = 0
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -82,7 +85,8 @@ class PairLog:
         if self.example is not None:
             by_name = [dict(zip(self.example[at], at, strict=True)) for at in rows]
             everywhere = sorted(set.intersection(*(set(names) for names in by_name)))
-            return np.array([[names[name] for name in everywhere] for names in by_name]) if everywhere else None
+            enough = len(everywhere) >= LEAST_PAIRS
+            return np.array([[names[name] for name in everywhere] for names in by_name]) if enough else None
         if len({len(at) for at in rows}) > 1:
             return None
         table = np.stack(rows)
@@ -134,7 +138,7 @@ def read_log(path: Path, *, beta: float | None = None, names: Mapping[str, str |
         return _mean_log(rows, means, found, beta)
     if set(NEEDED) - set(found):
         raise missing(rows, found)
-    log = _pair_log(rows, found, beta)
+    log = pooled(_pair_log(rows, found, beta))
     if np.unique(log.step, return_counts=True)[1].min() < LEAST_PAIRS:
         step = next(step for step in log.steps if log.at(step).sum() < LEAST_PAIRS)
         row = int(np.flatnonzero(log.at(step))[0])
@@ -143,6 +147,24 @@ def read_log(path: Path, *, beta: float | None = None, names: Mapping[str, str |
             f"{log.at(step).sum()}."
         )
     return log
+
+
+def pooled(log: PairLog) -> PairLog:
+    """The log with adjacent steps taken together where each has other pairs and there are many: batches are small.
+
+    Windows are called by their last step, and the first step stays by itself if it has pairs enough: it shows whether
+    training starts at the reference.
+    """
+    if len(log.steps) <= WINDOWS or log.tracks is not None:
+        return log
+    first = log.at(log.steps[0])
+    alone = int(first.sum()) if first.sum() >= LEAST_PAIRS else 0
+    window = np.arange(len(log.step) - alone) * WINDOWS // (len(log.step) - alone)
+    # A step lies in the window in which it ends, so that none is split.
+    ends = dict(zip(log.step[alone:], window, strict=True))
+    last = {number: step for step, number in ends.items()}
+    name = np.array([last[ends[step]] for step in log.step[alone:]])
+    return replace(log, step=np.concatenate([log.step[:alone], name]), example=None, pooled=len(log.steps))
 
 
 def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None) -> PairLog:
@@ -163,7 +185,7 @@ def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None) -> PairL
     where = "given"
     if beta is None:
         beta, where = _beta(rows, found, values, extra)
-    return PairLog(rows.path, step, example, extra=extra, beta=beta, beta_from=where, **values)
+    return PairLog(rows.path, step, example, extra=extra, beta=beta, beta_from=where, pooled=0, **values)
 
 
 def _mean_log(rows: Rows, means: Mapping[str, str], found: Mapping[str, str], beta: float | None) -> MeanLog:

@@ -44,11 +44,7 @@ def collinearity(log: PairLog, level: float) -> Finding:
     word = "Yes, nearly" if straight >= STRAIGHT else "Not quite" if straight >= 0.5 else "No"
     noise = f"where noise rules it is about {1 / len(increments):.0%}"
     answer = f"{word}: {straight:.0%} of the squares of the increments lie on one line; {noise}."
-    advice = (
-        "Nothing to do."
-        if straight >= STRAIGHT
-        else "Training turned on the way: the order of pairs by margin changed, see the figure."
-    )
+    advice = "" if straight >= STRAIGHT else "Training turned on the way: the order of pairs by margin changed, see the figure."
     return Finding("collinear", LINE, answer, numbers, advice, "Collinear margins do not say that the line leads to the target.")
 
 
@@ -85,7 +81,7 @@ def _judge(found: Estimate, beta: float) -> tuple[str, str]:
     if not math.isfinite(found.value) or found.high <= 0:
         return "No: margins do not speak for the chosen responses.", "See the signatures below."
     if found.holds(beta):
-        return f"Yes: b = {found} agrees with β = {beta:g}, as at DPO's optimum.", "Nothing to do."
+        return f"Yes: b = {found} agrees with β = {beta:g}, as at DPO's optimum.", ""
     if found.value > beta:
         return (
             f"They are too small: b = {found} against β = {beta:g}; margins {found.value / beta:.3g} times as large fit better.",

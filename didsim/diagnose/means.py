@@ -72,7 +72,7 @@ def _displacement(log: MeanLog, level: float) -> Finding:
         likelihood.QUESTION,
         answer + ("; that of rejected ones falls too." if _below(rejected) else "."),
         numbers,
-        "See the signatures below." if falling else "Nothing to do.",
+        "See the signatures below." if falling else "",
         SCATTER if not log.evaluated else "One row per evaluation: no interval over pairs.",
     )
 
