@@ -50,7 +50,7 @@ def follow(
 ) -> tuple[Trajectory, ...]:
     """Exact gradient-descent runs from given policies; ``metrics["law"]`` holds the path, shape (records, 1, 3).
 
-    Plain gradient descent with one step size for all starts, `safe_step`; a run stops when its gradient is 1e-9 of the
+    Plain gradient descent with one step size for all starts, ``safe_step``; a run stops when its gradient is 1e-9 of the
     rounding-free scale (1e-5 in single precision).
 
     Args:
