@@ -9,7 +9,7 @@ import didsim
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.settings import configure, to_toml
 from didsim.experiments.verdicts import above, below, must_break
-from didsim.plotting.style import _spread
+from didsim.plotting.style import _spread, save
 
 SMALL = {
     "A1": {"n": "8", "seeds": "2"},
@@ -74,9 +74,13 @@ def test_pictures_come_from_the_dataset_alone(results, id, tmp_path):
 def test_pictures_are_reproducible(results, tmp_path):
     _, data, _ = results["B1"]
     draw = importlib.import_module("didsim.plotting.b1").draw
-    for name in ("one.svg", "two.svg"):
-        draw(data).savefig(tmp_path / name, metadata={"Date": None})
-    assert len((tmp_path / "one.svg").read_bytes()) == len((tmp_path / "two.svg").read_bytes())
+    for end in ("svg", "png"):
+        for name in ("one", "two"):
+            save(draw(data), tmp_path / f"{name}.{end}")
+        assert (tmp_path / f"one.{end}").read_bytes() == (tmp_path / f"two.{end}").read_bytes()
+    width = int.from_bytes((tmp_path / "one.png").read_bytes()[16:20], "big")
+    assert width == 1400  # 7 inches at the 200 dots of the style
+    assert "<text" not in (tmp_path / "one.svg").read_text()  # outlines: the same letters on every machine
 
 
 @pytest.mark.parametrize("id", EACH)
@@ -170,3 +174,7 @@ def test_labels_are_spread_without_overlap():
     assert np.all(np.diff(placed) >= 0.06 - 1e-12)
     assert placed.min() >= 0
     assert placed.max() <= 1
+    both_ends = _spread(np.array([0.0, 0.01, 0.98, 0.99, 1.0]), 0.06)
+    assert np.all(np.diff(both_ends) >= 0.06 - 1e-12)
+    assert both_ends[0] >= 0.03  # half a label above the axis
+    assert both_ends[-1] <= 1

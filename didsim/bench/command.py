@@ -15,6 +15,7 @@ from didsim import checks
 from didsim.bench.suite import FULL, QUICK, Measured, machine, measure
 from didsim.bench.timing import Row
 from didsim.plotting import bench as picture
+from didsim.plotting.style import save
 from didsim.provenance import origin
 from didsim.wording import duration
 
@@ -56,8 +57,8 @@ def write(out: Path, measured: Measured, rows: str, provenance: dict[str, Any]) 
     """``bench.json``, its manifest and the picture, each whole or not at all."""
     figure = picture.draw(measured.per_step, measured.per_run)
     with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as scratch:
-        figure.savefig(f"{scratch}/bench-cost.svg", metadata={"Date": None})
-        figure.savefig(f"{scratch}/bench-cost.png", metadata={"Software": None})
+        save(figure, f"{scratch}/bench-cost.svg")
+        save(figure, f"{scratch}/bench-cost.png")
         Path(scratch, "bench.json").write_text(rows, encoding="utf-8")
         Path(scratch, "bench.manifest.json").write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
         for file in sorted(Path(scratch).iterdir()):

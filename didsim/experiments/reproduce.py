@@ -21,6 +21,7 @@ from didsim.experiments.catalogue import FIGURES, Entry
 from didsim.experiments.manifest import manifest
 from didsim.experiments.settings import configure, field_names, split_settings, to_toml
 from didsim.experiments.verdicts import Verdict
+from didsim.plotting.style import save
 
 ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")
 
@@ -101,8 +102,8 @@ def make(job: Job, out: Path) -> Outcome:
     record = manifest(text, getattr(job.config, "seed", 0), seconds, [v.to_json() for v in verdicts])
     with tempfile.TemporaryDirectory(dir=out, prefix=f".{job.entry.id}-") as scratch:
         stem = Path(scratch) / job.entry.stem
-        picture.savefig(f"{stem}.svg", metadata={"Date": None})
-        picture.savefig(f"{stem}.png", metadata={"Software": None})
+        save(picture, f"{stem}.svg")
+        save(picture, f"{stem}.png")
         _for_disk(data).to_netcdf(f"{stem}.nc", engine="scipy")
         Path(f"{stem}.toml").write_text(text, encoding="utf-8")
         Path(f"{stem}.manifest.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -55,8 +55,8 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
     for place in (0, len(x) - 2):
         ax.annotate(
-            f"k = {place}", (x[place], worlds[place].max()), textcoords="offset points", xytext=(0, 4), ha="center", fontsize=6.5,
-            color=BLUE,
+            f"k = {place}", (x[place], worlds[place].max()), textcoords="offset points", xytext=(0, 4), fontsize=6.5,
+            ha="center" if place else "left", color=BLUE,
         )  # fmt: skip
     ax.annotate(
         "prefix table",
