@@ -144,7 +144,7 @@ class Sampler:
 
 @command
 class Simplex:
-    """Draw losses over three responses on a triangle: gradient, runs and all minimisers."""
+    """Draw losses over three responses: exact gradient, runs and all minimisers."""
 
     out: Path
     """File; .png and .svg show every objective under every sampler, .html and .gif one run as it goes."""
@@ -168,10 +168,10 @@ class Simplex:
 
 @command
 class Bench:
-    """Measure the speed against C, NumPy, plain XLA and PyTorch, as far as they are installed."""
+    """Measure the speed against C, NumPy, plain XLA and PyTorch."""
 
     quick: bool = False
-    """Fewer and smaller sizes, under a minute."""
+    """Fewer and smaller sizes, under a minute; rivals that are not installed are left out, with a note."""
     json: Path | None = None
     """File for the rows."""
     out: Path | None = None
@@ -202,7 +202,7 @@ class Verify:
 
 @command
 class Report:
-    """Put all results on one page: figures with verdicts and data, ledger, speed, origin."""
+    """Put all results on one page: figures, verdicts, data, ledger, speed and origin."""
 
     figures: Path = Path("figures")
     """Folder with the results of `didsim reproduce`, and of `didsim bench --out` if it was run."""

@@ -81,7 +81,7 @@ def test_every_help_page_opens_with_one_line_and_shows_no_empty_default(capsys, 
     assert stop.value.code == 0
     page = capsys.readouterr().out
     summary = next(kind.__doc__ for kind in cli.COMMANDS if kind.__name__.lower() == name)
-    assert len(summary.splitlines()) == 1 and len(summary) <= 90  # noqa: PT018
+    assert len(summary.splitlines()) == 1 and len(summary) <= 82  # noqa: PT018
     assert "None" not in page
     assert "default: True" not in page
     assert "default: False" not in page
