@@ -37,7 +37,8 @@ def entropy(log: PairLog, level: float, drawn: str = "unknown") -> Finding:
         return unanswered(
             "entropy", QUESTION, "policy and reference are the same law, q is uniform.", "See the signatures below."
         )
-    found = did.estimate_did_entropy(jnp.asarray(policy), jnp.asarray(reference), jnp.asarray(reference), level=level)
+    laws = (jnp.asarray(values) for values in (policy, reference, reference))
+    found = did.estimate_did_entropy(*laws, level=level, resamples=10)  # the bootstrap's interval, the dearest, is not shown
     low, high = np.asarray(found.jackknife)
     side = drawn if drawn != "unknown" else "both"
     consistent = normalisers(log, level)[side].verdict
