@@ -74,9 +74,87 @@ def first_divergence():
     return 2 / np.linalg.eigvalsh(hessian)[-1]
 
 
+def cumulant_slope(place, ref, target):
+    """Λ' by a difference of Λ itself."""
+    cumulant = [np.log(np.sum(ref * (target / ref) ** (place + shift))) for shift in (-1e-5, 1e-5)]
+    return (cumulant[1] - cumulant[0]) / 2e-5
+
+
+def chosen_stops_falling():
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        falls = cumulant_slope(middle, np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.2, 0.6])) < 0
+        low, high = (middle, high) if falls else (low, middle)
+    return low
+
+
+def who_falls():
+    rises = [cumulant_slope(place, np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.2, 0.6])) > 0 for place in (0.25, -0.25)]
+    return ["both fall", "only rejected falls", "both rise"][sum(rises)]
+
+
+def suited_reference():
+    good = []
+    for name, ref in (("uneven", np.array([0.6, 0.3, 0.1])), ("uniform", np.full(3, 1 / 3))):
+        target = law(ref * np.exp(np.array([0.0, 0.5, 1.0]) / 0.5))
+        good += [name] if np.allclose(law(target / ref), target) else []
+    return "both" if len(good) == 2 else good[0] if good else "neither"
+
+
+def unseen_after_descent():
+    """The fourth's mass after many steps of gradient descent on pairs of the first three."""
+    theta, reward = np.log([0.4, 0.3, 0.2, 0.1]), np.array([0.0, 1.0, 2.0])
+    ref = theta.copy()
+    for _ in range(4000):
+        implicit = (theta - ref)[:3]
+        gap = sigmoid(reward[:, None] - reward) - sigmoid(implicit[:, None] - implicit)
+        theta[:3] += 2 * gap.sum(1) / 9
+    return law(np.exp(theta))[3]
+
+
+def fewest_further_pairs():
+    """Joins groups one pair at a time until one is left."""
+    groups, added = [{0, 1}, {2, 3}, {4}, {5}], 0
+    while len(groups) > 1:
+        groups, added = [groups[0] | groups[1], *groups[2:]], added + 1
+    return added
+
+
+def best_k():
+    signals = []
+    for k in range(1, 30):
+        good = 1 - 0.8**k
+        signals.append(sum(p * q * abs(a - b) for a, p in ((1, good), (0, 1 - good)) for b, q in ((1, good), (0, 1 - good))))
+    return 1 + int(np.argmax(signals))
+
+
+def condition():
+    """κ from second differences of the population loss."""
+    reward = np.array([0.0, 1.0, 3.0])
+
+    def loss(theta):
+        wins = sigmoid(reward[:, None] - reward)
+        return -np.sum(wins * np.log(sigmoid(theta[:, None] - theta)) / 9 * 2)
+
+    h, eye = 1e-4, np.eye(3)
+    bend = [[(loss(reward + h * (a + b)) - loss(reward + h * (a - b)) - loss(reward - h * (a - b)) + loss(reward - h * (a + b)))
+             / (4 * h * h) for a in eye] for b in eye]  # fmt: skip
+    values = np.linalg.eigvalsh(bend)
+    return values[2] / values[1]
+
+
 # One entry per exercise, by formulas that import nothing of didsim.
 KEY = {
     "01.a": lambda: law(REF * (REF / TARGET) ** 0.5),
+    "02.a": lambda: law((TARGET / REF) ** 0.5),
+    "02.b": suited_reference,
+    "03.a": chosen_stops_falling,
+    "03.b": who_falls,
+    "04.a": unseen_after_descent,
+    "04.b": fewest_further_pairs,
+    "05.a": best_k,
+    "05.b": condition,
     "06.a": same_margins,
     "06.b": ends_from_reference,
     "07.a": lower_did_entropy,
@@ -97,6 +175,19 @@ WRONG = [
     ("01.a", -law(REF * (REF / TARGET) ** 0.5), "sign"),
     ("01.a", np.log(law(REF * (REF / TARGET) ** 0.5)), "logarithms"),
     ("01.a", REF * (REF / TARGET) ** 0.5, "sums to one"),
+    ("02.a", law(TARGET / REF), "q itself"),
+    ("02.a", TARGET, "reference"),
+    ("02.a", law((TARGET / REF) ** 2), "upside down"),
+    ("02.b", "both", "When is that"),
+    ("03.a", 0.5, "symmetric"),
+    ("03.a", 1 - chosen_stops_falling(), "measured from"),
+    ("03.b", "both rise", "zero of"),
+    ("04.a", 0.1, "normaliser"),
+    ("04.a", law(np.array([0.4, 0.3, 0.2, 0.1]) * np.exp(np.arange(4)))[3], "under π*"),
+    ("04.b", 4, "components"),
+    ("05.a", 20, "More is not better"),
+    ("05.a", 2, "1 − 0.8^K"),
+    ("05.b", np.cosh(1.5) ** 2, "upper bound"),
     ("06.a", 1.5 * 0.2, "clock"),
     ("06.a", 1.5 * 25, "upside down"),
     ("06.b", ends_from_reference(1.0), "β = 1"),

@@ -5,11 +5,21 @@ from typing import Any
 import numpy as np
 
 from didsim import checks
-from didsim.exercises import beta_clock, conjectures, did_entropy, quickstart, scale
+from didsim.exercises import (
+    beta_clock,
+    conditioning,
+    conjectures,
+    coverage,
+    did_entropy,
+    displacement,
+    log_ratio,
+    quickstart,
+    scale,
+)
 from didsim.exercises.exercise import Answer, Exercise, Verdict
 
 # One module for each notebook; add yours here.
-MODULES = (quickstart, beta_clock, did_entropy, conjectures, scale)
+MODULES = (quickstart, log_ratio, displacement, coverage, conditioning, beta_clock, did_entropy, conjectures, scale)
 EXERCISES: dict[str, Exercise] = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 
 

@@ -5,8 +5,10 @@ the square root of its size; solid lines are runs, dashed ones and rings what is
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,10 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from didsim.plotting.style import BLACK, BLUE, GREY, MEANING, WIDTH, styled
+from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, MEANING, ORANGE, PINK, WIDTH, styled
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 LAWS = (("ref_law", "s", "π_ref", (-5, 4)), ("target_law", "*", "π*", (6, -1)), ("did_law", "D", "q", (5, 3)))
+COLOURS = (GREY, BLACK, BLUE, ORANGE, GREEN, PINK)
 FRAMES_PER_SECOND, DOTS_PER_INCH = 12, 110
 STILL = 1e-3  # closer to its end a run is not watched any longer
 # The player's buttons are drawn with a web font that would have to be fetched; ordinary characters do as well.
@@ -77,7 +80,7 @@ def portrait(data: xr.Dataset, ax: Axes | None = None, *, colour: str = BLUE, wo
         ax.plot(*path.T, color=colour, linewidth=1.0, zorder=4)
         ax.plot(*path[0], "o", color=colour, markersize=2, zorder=4)
         ax.plot(*path[-1], "o", color=colour, markersize=3.6, zorder=7)
-    _marks(ax, data, words)
+    marks(ax, data, words=words)
     return ax
 
 
@@ -126,6 +129,31 @@ def frame(ax: Axes, names=()) -> None:
     ax.set_axis_off()
 
 
+def bars(laws: Mapping[str, np.ndarray], names: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Laws beside each other, a group of bars for every response.
+
+    Args:
+        laws: name to probabilities, at most six.
+        names: of the responses.
+        ax: axes to draw on, new ones if missing.
+
+    Example:
+        >>> from didsim.plotting import simplex
+        >>> ax = simplex.bars({"π_ref": [0.5, 0.3, 0.2], "π*": [0.2, 0.3, 0.5]}, ["a", "b", "c"])
+        >>> len(ax.patches)
+        6
+    """
+    ax = Figure(figsize=(3.4, 2.2), layout="constrained").subplots() if ax is None else ax
+    width = 0.8 / len(laws)
+    for place, ((name, law), colour) in enumerate(zip(laws.items(), COLOURS, strict=False)):
+        where = np.arange(len(names)) + (place - 0.5 * (len(laws) - 1)) * width
+        ax.bar(where, np.asarray(law), width=0.92 * width, color=colour, label=name)
+    ax.set_xticks(np.arange(len(names)), [str(name) for name in names])
+    ax.set_ylabel("probability")
+    ax.legend(loc="best")
+    return ax
+
+
 def _field(ax: Axes, data: xr.Dataset, colour: str) -> None:
     arrow = flat(data["motion"].values)
     length = np.linalg.norm(arrow, axis=1, keepdims=True)
@@ -146,9 +174,10 @@ def _solutions(ax: Axes, data: xr.Dataset) -> None:
         ax.add_patch(Polygon(CORNERS, facecolor=GREY, alpha=0.15, edgecolor=BLACK, linestyle="--", zorder=0))
 
 
-def _marks(ax: Axes, data: xr.Dataset, words: bool) -> None:
+def marks(ax: Axes, laws: Any, *, words: bool = True) -> None:
+    """π_ref as a square, π* as a star and q as a diamond; ``laws`` holds ``ref_law``, ``target_law`` and ``did_law``."""
     for law, mark, text, shift in LAWS:
-        x, y = flat(data[law].values)
+        x, y = flat(laws[law])
         size = 8.5 if mark == "*" else 4.2
         ax.plot(x, y, mark, color=BLACK, markersize=size, markeredgecolor="white", markeredgewidth=0.6, zorder=8)
         if words:
@@ -196,7 +225,7 @@ def _stage(ax: Axes, data: xr.Dataset, title: str, colour: str) -> None:
     frame(ax, data["response"].values)
     _field(ax, data, colour)
     _solutions(ax, data)
-    _marks(ax, data, words=True)
+    marks(ax, data)
     ax.set_title(title)
 
 

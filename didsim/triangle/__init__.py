@@ -5,7 +5,7 @@ moves a policy from anywhere, along which path a run goes, and at which policies
 """
 
 from didsim.triangle.motion import inner_points, motion
-from didsim.triangle.portrait import default_labels, gallery, portrait, three_responses
+from didsim.triangle.portrait import default_labels, gallery, laws, portrait, three_responses
 from didsim.triangle.runs import StartedAt, follow
 from didsim.triangle.solutions import SolutionSet, distance, solution_set
 
@@ -17,6 +17,7 @@ __all__ = [
     "follow",
     "gallery",
     "inner_points",
+    "laws",
     "motion",
     "portrait",
     "solution_set",

@@ -105,9 +105,9 @@ def portrait(
             "gap": ("start", np.asarray(distance(found, jnp.asarray(path[:, -1])))),
             "solution_dimension": int(found.dimension),
             "solution_ends": (("end", "response"), np.asarray(found.ends)),
-            **_laws(problem),
+            **{name: ("response", law) for name, law in laws(problem).items()},
         },
-        coords={"response": [f"r = {float(r):g}" for r in problem.reward[0]]},
+        coords={"response": [f"r = {float(r):.2g}" for r in problem.reward[0]]},
         attrs={"beta": float(problem.beta)},
     )
 
@@ -137,10 +137,11 @@ def gallery(problem: Problem, objectives: Mapping[str, Objective], samplers: Map
     return whole.assign(alike).assign_coords(objective=list(objectives), sampler=list(samplers))
 
 
-def _laws(problem: Problem) -> dict[str, tuple]:
-    laws = {
+def laws(problem: Problem) -> dict[str, np.ndarray]:
+    """The laws that are marked on a triangle, as probabilities: ``ref_law``, ``target_law`` and ``did_law``."""
+    logs = {
         "ref_law": problem.log_ref,
         "target_law": problem.log_target,
         "did_law": did.log_did(problem.log_target, problem.log_ref),
     }
-    return {name: ("response", np.exp(np.asarray(log_law[0]))) for name, log_law in laws.items()}
+    return {name: np.exp(np.asarray(log_law[0])) for name, log_law in logs.items()}
