@@ -129,7 +129,7 @@ def frame(ax: Axes, names=()) -> None:
     ax.set_axis_off()
 
 
-def bars(laws: Mapping[str, np.ndarray], names: Sequence[str], ax: Axes | None = None) -> Axes:
+def bars(laws: Mapping[str, Any], names: Sequence[str], ax: Axes | None = None) -> Axes:
     """Laws beside each other, a group of bars for every response.
 
     Args:
