@@ -50,7 +50,7 @@ img {{ max-width: 100%; }}
 """
 
 
-def flat(law: np.ndarray) -> np.ndarray:
+def flat(law: Any) -> np.ndarray:
     """Place of laws in the plane, shape (..., 2): response 0 is the left corner, 1 the right one, 2 the top."""
     return np.asarray(law) @ CORNERS
 
@@ -149,8 +149,9 @@ def bars(laws: Mapping[str, Any], names: Sequence[str], ax: Axes | None = None) 
         where = np.arange(len(names)) + (place - 0.5 * (len(laws) - 1)) * width
         ax.bar(where, np.asarray(law), width=0.92 * width, color=colour, label=name)
     ax.set_xticks(np.arange(len(names)), [str(name) for name in names])
-    ax.set_ylabel("probability")
-    ax.legend(loc="best")
+    top = max(float(np.max(np.asarray(law))) for law in laws.values())
+    ax.set(ylabel="probability", ylim=(0.0, 1.35 * top))  # room for the names above the bars
+    ax.legend(loc="upper center", ncols=2)
     return ax
 
 
