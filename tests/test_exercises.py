@@ -146,7 +146,7 @@ def condition():
 
 # One entry per exercise, by formulas that import nothing of didsim.
 KEY = {
-    "01.a": lambda: law(REF * (REF / TARGET) ** 0.5),
+    "01.a": lambda: law(REF * (REF / TARGET) ** 0.25),
     "02.a": lambda: law((TARGET / REF) ** 0.5),
     "02.b": suited_reference,
     "03.a": chosen_stops_falling,
@@ -169,12 +169,13 @@ KEY = {
 # Answers that people give, and a word that what they are told must hold.
 WRONG = [
     ("01.a", law(REF * (REF / TARGET)), "β = 1"),
-    ("01.a", law(REF * (TARGET / REF) ** 0.5), "way up"),
+    ("01.a", law(REF * (TARGET / REF) ** 0.25), "way up"),
+    ("01.a", law(REF * (REF / TARGET) ** 0.5), "own rejected law"),
     ("01.a", TARGET, "itself"),
     ("01.a", REF, "power law"),
-    ("01.a", -law(REF * (REF / TARGET) ** 0.5), "sign"),
-    ("01.a", np.log(law(REF * (REF / TARGET) ** 0.5)), "logarithms"),
-    ("01.a", REF * (REF / TARGET) ** 0.5, "sums to one"),
+    ("01.a", -law(REF * (REF / TARGET) ** 0.25), "sign"),
+    ("01.a", np.log(law(REF * (REF / TARGET) ** 0.25)), "logarithms"),
+    ("01.a", REF * (REF / TARGET) ** 0.25, "sums to one"),
     ("02.a", law(TARGET / REF), "q itself"),
     ("02.a", TARGET, "reference"),
     ("02.a", law((TARGET / REF) ** 2), "upside down"),
