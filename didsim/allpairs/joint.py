@@ -12,7 +12,11 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
+
+from didsim.allpairs.sums import same_mesh_axes
 
 LANES = 64  # runs whose pairs stay in the cache together: measured
 
@@ -32,6 +36,23 @@ def expected_log_sigmoid(
         One sum per leading index.
     """
     return jnp.sum(law * jax.nn.log_sigmoid(first[..., :, None] - second[..., None, :]), axis=(-2, -1))
+
+
+def runs_minor(law: Float[Array, "*batch m n"]) -> Float[Array, "*batch m n"]:
+    """The same law; under ``vmap`` its runs move to the last axis, where `expected_log_sigmoid` wants them.
+
+    Done once before a training loop it spares a transposition of all pairs at every step: XLA does not hoist it, and it
+    is two fifths of a step of 64 runs of 20 responses.
+    """
+    return _runs_minor_p.bind(law)
+
+
+_runs_minor_p = Primitive("didsim_runs_minor")
+_runs_minor_p.def_impl(lambda law: law)
+_runs_minor_p.def_abstract_eval(lambda law: law)
+ad.primitive_jvps[_runs_minor_p] = lambda primals, tangents: (_runs_minor_p.bind(*primals), *tangents)
+batching.primitive_batchers[_runs_minor_p] = lambda xs, axes: (jnp.moveaxis(xs[0], axes[0], -1), xs[0].ndim - 1)
+mlir.register_lowering(_runs_minor_p, lambda _, law: [law])
 
 
 def _jvp(primals, tangents):
@@ -71,8 +92,12 @@ def _direct_slopes(law: Array, first: Array, second: Array) -> tuple[Array, Arra
     return slope.sum(-1), slope.sum(-2)
 
 
-@jax.custom_batching.custom_vmap
 def _fast_slopes(law: Array, first: Array, second: Array) -> tuple[Array, Array]:
+    rows, columns = _slopes_p.bind(*same_mesh_axes(law, first, second))
+    return rows, columns
+
+
+def _of_one_run(law: Array, first: Array, second: Array) -> tuple[Array, Array]:
     turned = jnp.swapaxes(law, -1, -2)
 
     # Sums over the axis before the last run along the vector units, sums over the last do not.
@@ -83,34 +108,57 @@ def _fast_slopes(law: Array, first: Array, second: Array) -> tuple[Array, Array]
     return _by_range(ratios, lambda x, y: _direct_slopes(law, x, y), first, second, -1)
 
 
-@_fast_slopes.def_vmap
-def _slopes_of_many(size: int, batched: Sequence[bool], law: Array, first: Array, second: Array):
-    whole = [x if one else jnp.broadcast_to(x, (size, *x.shape)) for x, one in zip((law, first, second), batched, strict=True)]
-    batch = whole[1].shape[:-1]
-    rows, columns = _runs_minor(*(x.reshape(math.prod(batch), *x.shape[len(batch) :]) for x in whole))
-    return (rows.reshape(*batch, -1), columns.reshape(*batch, -1)), (True, True)
+def _of_many_runs(operands: Sequence[Array], axes: Sequence[int | None]) -> tuple[list[Array], list[int]]:
+    """Batching rule: runs and whatever lies before the pairs are turned to the last axis."""
+    size = next(x.shape[a] for x, a in zip(operands, axes, strict=True) if a is not None)
+    law, *rewards = (
+        jnp.broadcast_to(x[..., None], (*x.shape, size)) if a is None else jnp.moveaxis(x, a, -1)
+        for x, a in zip(operands, axes, strict=True)
+    )  # the law is there already if it has been through `runs_minor`
+    batch = law.shape[:-3]
+    turned = [_batch_minor(x, len(batch)) for x in (law, *rewards)]
+    return [_batch_first(x, batch, size) for x in _slopes_by_groups(*turned)], [0, 0]
 
 
-def _runs_minor(
-    law: Float[Array, "runs m n"], first: Float[Array, "runs m"], second: Float[Array, "runs n"]
-) -> tuple[Float[Array, "runs m"], Float[Array, "runs n"]]:
-    """`_slopes` of many runs, `LANES` at a time, turned so that the runs are the last axis."""
-    runs = first.shape[0]
-    lanes = min(LANES, runs)
-    groups = -(-runs // lanes)
+def _batch_minor(x: Array, count: int) -> Array:
+    """Leading axes, ``count`` of them, merged with the runs on the last axis; nothing moves where all are of size one."""
+    inner = x.shape[count:-1]
+    if math.prod(x.shape[:count]) > 1:
+        x = jnp.moveaxis(x, range(count), range(-count - 1, -1))
+    return x.reshape(*inner, -1)
 
-    def turn(x: Array) -> Array:
-        filled = jnp.pad(x, [(0, groups * lanes - runs)] + [(0, 0)] * (x.ndim - 1))
-        return jnp.moveaxis(filled.reshape(groups, lanes, *x.shape[1:]), 1, -1)
 
-    turned = turn(law), turn(first), turn(second)
-    sums = (
-        [x[None] for x in _turned_slopes(*(x[0] for x in turned))]
-        if groups == 1
-        else lax.map(lambda x: _turned_slopes(*x), turned)
-    )
-    rows, columns = (jnp.moveaxis(x, -1, 1).reshape(groups * lanes, -1)[:runs] for x in sums)
-    return rows, columns
+def _batch_first(x: Array, batch: tuple[int, ...], size: int) -> Array:
+    """From (m, batch and runs merged) to (runs, *batch, m)."""
+    return jnp.moveaxis(x.reshape(-1, *batch, size), (-1, 0), (0, -1))
+
+
+_slopes_p = Primitive("didsim_logistic_slopes")
+_slopes_p.multiple_results = True
+_slopes_p.def_impl(jax.jit(_of_one_run))
+_slopes_p.def_abstract_eval(lambda law, first, second: [first.update(weak_type=False), second.update(weak_type=False)])
+batching.primitive_batchers[_slopes_p] = _of_many_runs
+mlir.register_lowering(_slopes_p, mlir.lower_fun(_of_one_run, multiple_results=True))
+
+
+def _slopes_by_groups(
+    law: Float[Array, "m n runs"], first: Float[Array, "m runs"], second: Float[Array, "n runs"]
+) -> tuple[Float[Array, "m runs"], Float[Array, "n runs"]]:
+    """`_turned_slopes`, `LANES` runs at a time; the last group overlaps the one before it."""
+    runs = law.shape[-1]
+    if runs <= LANES:
+        return _turned_slopes(law, first, second)
+
+    def group(place: Array, sums: tuple[Array, Array]) -> tuple[Array, Array]:
+        start = jnp.minimum(place * LANES, runs - LANES)
+        own = (lax.dynamic_slice_in_dim(x, start, LANES, -1) for x in (law, first, second))
+        rows, columns = _turned_slopes(*own)
+        return (
+            lax.dynamic_update_slice_in_dim(sums[0], rows, start, -1),
+            lax.dynamic_update_slice_in_dim(sums[1], columns, start, -1),
+        )
+
+    return lax.fori_loop(0, -(-runs // LANES), group, (jnp.zeros_like(first), jnp.zeros_like(second)))
 
 
 def _turned_slopes(law: Float[Array, "m n runs"], first: Float[Array, "m runs"], second: Float[Array, "n runs"]):

@@ -99,7 +99,7 @@ def kernel_sums(
     batch = jnp.broadcast_shapes(targets.shape[:-1], sources.shape[:-1], weights.shape[:-1])
     weights = jnp.broadcast_to(weights, (*batch, weights.shape[-1]))
     targets, sources = (x.reshape((1,) * (len(batch) + 1 - x.ndim) + x.shape) for x in (targets, sources))
-    operands = _alike(targets, sources, weights)
+    operands = same_mesh_axes(targets, sources, weights)
     return list(_sum_p.bind(*operands, kernels=tuple(kernels), method=method, panels=panels))
 
 
@@ -197,7 +197,7 @@ def _jvp(primals, tangents, *, kernels, method, panels):
 
 def _transpose(cotangents, u, v, w, *, kernels, method, panels):
     parts = [
-        _sum_p.bind(*_alike(-v, -u, g), kernels=(k,), method=method, panels=panels)[0]
+        _sum_p.bind(*same_mesh_axes(-v, -u, g), kernels=(k,), method=method, panels=panels)[0]
         for k, g in zip(kernels, cotangents, strict=True)
         if not isinstance(g, ad.Zero)
     ]
@@ -219,7 +219,7 @@ batching.primitive_batchers[_sum_p] = _batch
 mlir.register_lowering(_sum_p, mlir.lower_fun(_evaluate, multiple_results=True))
 
 
-def _alike(*arrays: Array) -> list[Array]:
+def same_mesh_axes(*arrays: Array) -> list[Array]:
     """Under `shard_map`, let all operands vary over the same mesh axes, so that the transpose sums where it must."""
     types = [getattr(jax.typeof(x), "manual_axis_type", None) for x in arrays]
     axes = [frozenset() if t is None else t.varying for t in types]

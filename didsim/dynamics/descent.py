@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.metrics import measure
-from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs
+from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, laid_out
 from didsim.policies import Policy
 from didsim.preferences import Labels
 from didsim.records import record
@@ -102,12 +102,13 @@ def descend(
         state = jax.lax.while_loop(going, step, state)
         return state, record(state[1])
 
+    @jax.jit
     def record(params):
         log_policy = policy.log_probs(params, problem.log_ref)
         return metrics(problem, objective, log_policy, shown(log_policy))
 
     state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(False))
-    state, recorded = jax.lax.scan(advance, state, jnp.asarray(moments, jnp.int32))
+    state, recorded = _recorded(advance, state, jnp.asarray(moments, jnp.int32), jax.eval_shape(record, params))
     count, params, _, stopped = state
     log_policy = policy.log_probs(params, problem.log_ref)
     status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
@@ -132,8 +133,24 @@ def _population_rule(objective, problem, sampler, labels) -> Callable[[Array], C
     """Population at a policy; computed once, outside the loop, where the sampler does not look at the policy."""
     if sampler.follows_policy:
         return lambda log_policy: comparisons_for(objective, problem, sampler, labels, jax.lax.stop_gradient(log_policy))
-    fixed = comparisons_for(objective, problem, sampler, labels, problem.log_ref)
+    fixed = laid_out(objective, comparisons_for(objective, problem, sampler, labels, problem.log_ref))
     return lambda log_policy: fixed
+
+
+def _recorded(advance, state, moments, one):
+    """``jax.lax.scan(advance, state, moments)``, as a loop: under ``vmap`` it leaves constants' runs on the axis they are on."""
+
+    def going(carry):
+        return carry[0] < len(moments)
+
+    def next_moment(carry):
+        place, state, recorded = carry
+        state, now = advance(state, moments[place])
+        return place + 1, state, jax.tree.map(lambda rows, row: rows.at[place].set(row), recorded, now)
+
+    empty = jax.tree.map(lambda leaf: jnp.zeros((len(moments), *leaf.shape), leaf.dtype), one)
+    _, state, recorded = jax.lax.while_loop(going, next_moment, (0, state, empty))
+    return state, recorded
 
 
 def _select(condition, if_true, if_false):

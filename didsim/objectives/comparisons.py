@@ -7,13 +7,13 @@ function for all.
 """
 
 from dataclasses import replace
-from typing import final
+from typing import TypeGuard, final
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.allpairs import expected_kernel, expected_log_sigmoid, kernel_sum
+from didsim.allpairs import expected_kernel, expected_log_sigmoid, kernel_sum, runs_minor
 from didsim.objectives.links import LinkSum
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.preferences import AsShown, BradleyTerry, Labels, gather
@@ -33,7 +33,7 @@ class Population(Comparisons):
     ordered: Float[Array, "... prompts n n"]
 
     def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
-        if as_sum is not None and all(term.kernel == "log_sigmoid" for term in as_sum.terms):
+        if _is_logistic(as_sum):
             total = jnp.zeros(chosen_reward.shape[:-1], chosen_reward.dtype)
             for term in as_sum.terms:
                 first, second = term.sign * chosen_reward + term.shift, term.sign * rejected_reward
@@ -184,6 +184,17 @@ def comparisons_for(
     if not isinstance(law, ProductMixture):
         return population(problem, sampler, labels, log_policy)
     return product_population(problem, law, labels)
+
+
+def laid_out(objective: Objective, comparisons: Comparisons) -> Comparisons:
+    """The same comparisons as a training loop of many runs reads them fastest, for use before the loop."""
+    if isinstance(comparisons, Population) and comparisons.ordered.shape[0] == 1 and _is_logistic(objective.link_sum()):
+        return replace(comparisons, ordered=runs_minor(comparisons.ordered))
+    return comparisons
+
+
+def _is_logistic(as_sum: LinkSum | None) -> TypeGuard[LinkSum]:
+    return as_sum is not None and all(term.kernel == "log_sigmoid" for term in as_sum.terms)
 
 
 def can_stay_product(objective: Objective, labels: Labels) -> bool:
