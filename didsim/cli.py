@@ -306,11 +306,15 @@ def _refuse_unknown(words: list[str]) -> None:
 def _tell_the_compiler(*, quick: bool) -> None:
     """Options of XLA's CPU compiler, left alone where the user has set them.
 
-    A training loop of up to 16 KiB becomes one function: a third less time a step for few responses.  Quick looks are
-    compiled without optimisation: their time is compilation.
+    A training loop of up to 16 KiB becomes one function: a third less time a step for few responses.  Vectors as wide as
+    the processor has them: a third to a half less time for sums over pairs.  Quick looks are compiled without
+    optimisation: their time is compilation.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    wanted = {"xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=16384"}
+    wanted = {
+        "xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=16384",
+        "xla_cpu_prefer_vector_width": "512",
+    }
     if quick:
         wanted["xla_backend_optimization_level"] = "0"
     os.environ["XLA_FLAGS"] = " ".join(

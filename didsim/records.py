@@ -7,6 +7,8 @@ is part of the structure.
 """
 
 import dataclasses
+import operator
+from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
@@ -17,6 +19,13 @@ T = TypeVar("T")
 def static(*, default: Any = dataclasses.MISSING) -> Any:
     """A dataclass field that is part of the structure, not a leaf."""
     return dataclasses.field(default=default, metadata={"static": True})
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple]:
+    """Reads attributes as a tuple."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+    return (lambda value: (getattr(value, names[0]),)) if names else (lambda value: ())
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, static))
@@ -31,8 +40,11 @@ def record(cls: type[T]) -> type[T]:
     leaves = tuple(field.name for field in fields if field.name not in fixed)
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in leaves)
 
+    # A call of compiled code flattens its arguments anew, so these are as quick as Python allows.
+    children_of, fixed_of = _getter(leaves), _getter(fixed)
+
     def flatten(value: Any):
-        return tuple(getattr(value, name) for name in leaves), (made, *(getattr(value, name) for name in fixed))
+        return children_of(value), (made, *fixed_of(value))
 
     def flatten_with_keys(value: Any):
         children, structure = flatten(value)
@@ -40,8 +52,7 @@ def record(cls: type[T]) -> type[T]:
 
     def unflatten(structure: tuple, children: Any) -> Any:
         value = object.__new__(made)
-        for name, entry in (*zip(leaves, children, strict=True), *zip(fixed, structure[1:], strict=True)):
-            object.__setattr__(value, name, entry)
+        value.__dict__.update(zip(leaves, children, strict=True), **dict(zip(fixed, structure[1:], strict=True)))
         return value
 
     jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from didsim.allpairs import expected_log_sigmoid
+from didsim.allpairs import expected_log_sigmoid, expected_log_sigmoid_of_one, runs_minor
 
 M, N = 5, 7
 
@@ -66,3 +66,39 @@ def test_one_law_for_many_runs_and_curvature():
     for a in range(M):
         moved = [brute(law, x + sign * step * np.eye(M)[a], y)[1] for sign in (1, -1)]
         np.testing.assert_allclose(curvature[:, a], (moved[0] - moved[1]) / (2 * step), atol=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1.0, 600.0])
+def test_one_reward_is_two_that_agree(scale):
+    law, x = jnp.asarray(np.random.default_rng(0).random((M, M))), jnp.asarray(case(0, scale)[1])
+    value, (law_slope, slope) = jax.value_and_grad(expected_log_sigmoid_of_one, argnums=(0, 1))(law, x)
+    wanted = np.zeros(M)
+    for a in range(M):
+        for b in range(M):
+            lost = np.exp(-np.logaddexp(0.0, x[a] - x[b]))  # σ(x_b - x_a)
+            wanted[a] += law[a, b] * lost
+            wanted[b] -= law[a, b] * lost
+    np.testing.assert_allclose(value, -np.sum(law * np.logaddexp(0.0, x[None] - x[:, None])), rtol=1e-14)
+    np.testing.assert_allclose(law_slope, -np.logaddexp(0.0, x[None] - x[:, None]), atol=1e-12)
+    np.testing.assert_allclose(slope, wanted, atol=1e-13)
+    hessian = jax.hessian(expected_log_sigmoid_of_one, argnums=1)(law, x)
+    np.testing.assert_allclose(hessian, jax.hessian(lambda x: expected_log_sigmoid(law, x, x))(x), atol=1e-12)
+
+
+@pytest.mark.parametrize("runs", [3, 150])
+@pytest.mark.parametrize("prompts", [1, 2])
+def test_a_law_laid_out_before_a_loop_is_the_same_law(runs, prompts):
+    """Within a loop, where the runs of a law that was not laid out lie first."""
+    random = np.random.default_rng(runs)
+    law, x = jnp.asarray(random.random((runs, prompts, M, M))), jnp.asarray(random.normal(size=(runs, prompts, M)))
+
+    def descended(law, x, lay_out):
+        law = lay_out(law)
+        slope = jax.grad(lambda x: expected_log_sigmoid_of_one(law, x).sum())
+        return jax.lax.fori_loop(0, 3, lambda _, x: x + slope(x), x)
+
+    plain, laid_out = (jax.jit(jax.vmap(lambda law, x, f=f: descended(law, x, f)))(law, x) for f in (lambda law: law, runs_minor))
+    np.testing.assert_allclose(laid_out, plain, atol=1e-13)
+    alone = descended(law[runs - 1], x[runs - 1], runs_minor)
+    np.testing.assert_allclose(laid_out[runs - 1], alone, atol=1e-13)
+    np.testing.assert_array_equal(jax.grad(lambda law: runs_minor(law).sum())(law[0, 0]), np.ones((M, M)))

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.allpairs import expected_kernel, expected_log_sigmoid, kernel_sum, runs_minor
-from didsim.objectives.links import LinkSum
+from didsim.allpairs import expected_kernel, expected_log_sigmoid, expected_log_sigmoid_of_one, kernel_sum, runs_minor
+from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.preferences import AsShown, BradleyTerry, Labels, gather
 from didsim.records import record, static
@@ -36,10 +36,15 @@ class Population(Comparisons):
         if _is_logistic(as_sum):
             total = jnp.zeros(chosen_reward.shape[:-1], chosen_reward.dtype)
             for term in as_sum.terms:
-                first, second = term.sign * chosen_reward + term.shift, term.sign * rejected_reward
-                total = total + term.scale * expected_log_sigmoid(self.ordered, first, second)
+                total = total + term.scale * self._mean_log_sigmoid(term, chosen_reward, rejected_reward)
             return total
         return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
+
+    def _mean_log_sigmoid(self, term: Term, chosen_reward, rejected_reward):
+        first, second = term.sign * chosen_reward, term.sign * rejected_reward
+        if chosen_reward is rejected_reward and isinstance(term.shift, float) and term.shift == 0.0:
+            return expected_log_sigmoid_of_one(self.ordered, first)
+        return expected_log_sigmoid(self.ordered, first + term.shift, second)
 
     def mean_chosen(self, values):
         return jnp.sum(self.ordered.sum(2) * values, axis=1)
@@ -252,7 +257,8 @@ def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparison
     total = comparisons.mean_chosen(objective.chosen_term(seen)) + comparisons.mean_rejected(objective.rejected_term(seen))
     total = total + objective.policy_term(seen).sum(-1)
     if objective.paired:
-        rewards = objective.chosen_reward(seen), objective.rejected_reward(seen)
+        chosen = objective.chosen_reward(seen)
+        rewards = chosen, chosen if objective.one_reward else objective.rejected_reward(seen)
         total = total + comparisons.mean_link(objective.link, *rewards, objective.link_sum())
     return total + objective.batch_term(seen, comparisons) if objective.batch_level else total
 
