@@ -27,6 +27,9 @@ test: $(VENV)/.dev-ready  ## run the quick tests
 test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 	@$(PYTEST) -m "slow or not slow" $(ARGS)
 
+test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
+	@$(PYTEST) -m pages $(ARGS)
+
 notebooks: $(VENV)/.dev-ready  ## execute all notebooks from a clean kernel, each within a minute
 	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 60 --timeout 60 notebooks $(ARGS)
 

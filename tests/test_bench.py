@@ -38,6 +38,7 @@ def measured() -> Measured:
     return measure(TINY)
 
 
+@pytest.mark.slow
 def test_rows_have_their_keys_and_the_ratio_is_rival_over_ours(measured):
     for row in measured.rows:
         told = row.to_json()
@@ -49,6 +50,7 @@ def test_rows_have_their_keys_and_the_ratio_is_rival_over_ours(measured):
     assert Row("x", 2.0, None, "n").ratio is None
 
 
+@pytest.mark.slow
 def test_the_promised_rows_are_there(measured, monkeypatch):
     names = [row.name for row in measured.rows]
     assert len(set(names)) == len(names)
@@ -160,6 +162,7 @@ def test_picture_draws_and_dashes_what_was_scaled():
     figure.canvas.draw()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_command_writes_rows_manifest_and_picture(tmp_path, monkeypatch, capsys, measured):
     monkeypatch.setattr(bench_command, "measure", lambda plan, tell: measured)
     file, out = tmp_path / "rows.json", tmp_path / "made"

@@ -18,6 +18,7 @@ from didsim import claims, objectives, policies, samplers, simplex
 from didsim.experiments import catalogue
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.pages
 REGISTRIES = (
     *(objectives.OBJECTIVES, samplers.SAMPLERS, samplers.BEHAVIOURS, policies.POLICIES),
     *(claims.LEDGER, catalogue.FIGURES),

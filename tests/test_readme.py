@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from test_online_sweep import TEXT
 
 from didsim import cli, configs
@@ -21,6 +22,7 @@ def _blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
 
 
+@pytest.mark.pages
 def test_the_python_prints_what_it_says(capsys):
     names = {}
     for block in _blocks("python"):
@@ -73,6 +75,7 @@ def test_every_notebook_is_named():
         assert f"(notebooks/{path.name})" in README
 
 
+@pytest.mark.pages
 def test_the_diagnosis_reads_as_printed(tmp_path, monkeypatch, capsys):
     (words,) = re.findall(r"bin/didsim (diagnose .*)", README)
     monkeypatch.chdir(ROOT)

@@ -38,16 +38,17 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
 
 def largest_arrays(run: Run) -> tuple[int, int]:
     """Bytes of the largest array within one training step, and anywhere in a run."""
-    return _largest(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, in_loop=False)
+    return _largest(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, loops=0)
 
 
-def _largest(program: Jaxpr, *, in_loop: bool) -> tuple[int, int]:
+def _largest(program: Jaxpr, *, loops: int) -> tuple[int, int]:
+    """A step is what lies in the loop over steps, within the one over recorded moments."""
     within, anywhere = 1, 1
     for equation in program.eqns:
         own = max((_bytes(variable.aval) for variable in equation.outvars), default=1)
-        parts = [(own if in_loop else 1, own)]
-        inner_loop = in_loop or equation.primitive.name == "while"
-        parts += [_largest(one, in_loop=inner_loop) for value in equation.params.values() for one in _programs(value)]
+        parts = [(own if loops >= 2 else 1, own)]
+        inner = loops + (equation.primitive.name == "while")
+        parts += [_largest(one, loops=inner) for value in equation.params.values() for one in _programs(value)]
         within, anywhere = max(within, *(part[0] for part in parts)), max(anywhere, *(part[1] for part in parts))
     return within, anywhere
 
