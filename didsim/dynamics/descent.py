@@ -19,7 +19,7 @@ from didsim.metrics import measure
 from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, laid_out
 from didsim.policies import Policy
 from didsim.preferences import Labels
-from didsim.records import record
+from didsim.records import record, static
 from didsim.samplers import Sampler
 from didsim.solvers import Status
 from didsim.worlds import Problem
@@ -33,7 +33,7 @@ class Trajectory:
     """One training run.
 
     Attributes:
-        steps: step numbers of the recorded moments, shape (records,), the first 0.
+        moments: step numbers of the recorded moments, the first 0; part of the structure, the same for all runs of a batch.
         metrics: name to values, each of shape (records,) or (records, ...).
         log_policy: log-probabilities at the end, shape (prompts, n).
         params: parameters at the end.
@@ -42,13 +42,18 @@ class Trajectory:
         status: a `Status`: CONVERGED if the early stop was reached, OUT_OF_STEPS if not, NOT_FINITE on NaN.
     """
 
-    steps: Int[Array, "... records"]
+    moments: tuple[int, ...] = static()
     metrics: dict[str, Array]
     log_policy: Float[Array, "... prompts n"]
     params: Any
     gradient_norm: Float[Array, "..."]
     steps_taken: Int[Array, "..."]
     status: Int[Array, "..."]
+
+    @property
+    def steps(self) -> Int[np.ndarray, " records"]:
+        """Step numbers of the recorded moments, the first 0."""
+        return np.asarray(self.moments, np.int32)
 
 
 def record_steps(steps: int, records: int) -> np.ndarray:
@@ -113,7 +118,7 @@ def descend(
     log_policy = policy.log_probs(params, problem.log_ref)
     status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
     return Trajectory(
-        steps=jnp.asarray(moments, jnp.int32),
+        moments=moments,
         metrics=recorded,
         log_policy=log_policy,
         params=params,

@@ -100,7 +100,7 @@ def portrait(
             "point_law": (("point", "response"), points),
             "motion": (("point", "response"), np.asarray(motion(*parts, points))),
             "path": (("start", "record", "response"), path),
-            "step": ("record", runs.steps[0]),
+            "step": ("record", runs.steps),
             **changes,
             "gap": ("start", np.asarray(distance(found, jnp.asarray(path[:, -1])))),
             "solution_dimension": int(found.dimension),
