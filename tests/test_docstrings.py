@@ -34,7 +34,7 @@ def example(path: Path):
     return pytest.param(path, id=module_name(path), marks=marks)
 
 
-@pytest.mark.parametrize("path", map(example, WITH_EXAMPLES))
+@pytest.mark.parametrize("path", [example(path) for path in WITH_EXAMPLES])
 def test_examples_run(path):
     module = importlib.import_module(module_name(path))
     tests = [test for test in Finder().find(module, module.__name__) if test.examples]
