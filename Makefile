@@ -30,8 +30,8 @@ test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
 	@$(PYTEST) -m pages $(ARGS)
 
-notebooks: $(VENV)/.dev-ready  ## execute all notebooks from a clean kernel, each within a minute
-	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 60 --timeout 60 notebooks $(ARGS)
+notebooks: $(VENV)/.dev-ready  ## execute all notebooks, each from a clean kernel
+	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 300 --timeout 600 notebooks $(ARGS)
 
 notebooks-refresh: $(VENV)/.dev-ready  ## execute notebooks in place and tidy what is committed of them
 	@$(BIN)/python notebooks/refresh.py $(ARGS)

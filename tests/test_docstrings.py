@@ -23,18 +23,10 @@ class Finder(doctest.DocTestFinder):
 
 
 WITH_EXAMPLES = [path for path in FILES if ">>> " in path.read_text()]
-LONG = {  # seconds of compilation each
-    *("didsim.plotting.simplex", "didsim.landscape.lanczos", "didsim.landscape.designs", "didsim.iterated.maps"),
-    *("didsim.did.estimation", "didsim.did.weights", "didsim.solvers.parametric", "didsim.triangle.solutions"),
-}
 
 
-def example(path: Path):
-    marks = [pytest.mark.pages] if module_name(path) in LONG else []
-    return pytest.param(path, id=module_name(path), marks=marks)
-
-
-@pytest.mark.parametrize("path", [example(path) for path in WITH_EXAMPLES])
+@pytest.mark.pages
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=module_name)
 def test_examples_run(path):
     module = importlib.import_module(module_name(path))
     tests = [test for test in Finder().find(module, module.__name__) if test.examples]

@@ -47,7 +47,7 @@ OBJECTIVES = [
     objectives.ApoZero(0.5),
     objectives.BestOfSft(3),
 ]
-QUICK = 12  # the others share their kernels with one of these, and are taken in the slow run
+QUICK = 8  # the others share their kernels with one of these, and are taken in the slow run
 CASES = [
     pytest.param(o, law, label, marks=() if place < QUICK else pytest.mark.slow)
     for place, o in enumerate(OBJECTIVES)
