@@ -14,7 +14,7 @@ from tolerance import tolerance
 import didsim
 from didsim.objectives import Dpo
 from didsim.policies import POLICIES as BY_NAME
-from didsim.policies import ContextLinear, LogLinear, Policy, Table
+from didsim.policies import ContextLinear, LogLinear, Policy, StartedAt, Table
 from didsim.preferences import BradleyTerry
 from didsim.samplers import Uniform
 from didsim.worlds import RandomReward
@@ -22,9 +22,12 @@ from didsim.worlds import RandomReward
 PROMPTS, N, D = 2, 5, 3
 REF = oracles.log_laws(30, (PROMPTS, N))
 FEATURES = np.random.default_rng(31).standard_normal((PROMPTS, N, D))
+ELSEWHERE = oracles.log_laws(29, (PROMPTS, N))
 CONTEXTS = np.random.default_rng(32).standard_normal((PROMPTS, D))
+FLAT = np.full_like(REF, -np.log(N))
 POLICIES = {
     "table": Table(),
+    "started_at": StartedAt(jnp.asarray(ELSEWHERE)),
     "log_linear": LogLinear(jnp.asarray(FEATURES)),
     "log_linear, one for all prompts": LogLinear(jnp.asarray(FEATURES[0])),
     "context_linear": ContextLinear(jnp.asarray(CONTEXTS)),
@@ -49,8 +52,8 @@ def test_every_policy_is_a_case():
 @pytest.mark.parametrize("name", POLICIES)
 def test_starts_where_it_says(name, dtype):
     policy, ref = POLICIES[name], jnp.asarray(REF, dtype)
-    flat = getattr(policy, "start", "reference") == "flat"
-    assert_close(policy.log_probs(policy.init(ref), ref), np.full_like(ref, -np.log(N)) if flat else REF.astype(dtype))
+    start = ELSEWHERE if name == "started_at" else REF if getattr(policy, "start", "reference") == "reference" else FLAT
+    assert_close(policy.log_probs(policy.init(ref), ref), start.astype(dtype))
 
 
 @pytest.mark.parametrize("name", POLICIES)
@@ -141,6 +144,8 @@ def test_sweeps_take_features_as_an_axis():
         (lambda: LogLinear(jnp.full((N, D), jnp.nan)), "`features` must be finite"),
         (lambda: LogLinear(jnp.zeros((N, 0))), "`features` must have at least 2 axes, none empty, but has shape (5, 0)"),
         (lambda: LogLinear(jnp.zeros((N + 1, D))).log_probs(jnp.zeros(D), jnp.asarray(REF)), "`features` must have a shape that"),
+        (lambda: StartedAt(jnp.full(N, -jnp.inf)), "`log_start` must be finite"),
+        (lambda: StartedAt(jnp.zeros(N + 1)).init(jnp.asarray(REF)), "`log_start` must have a shape that broadcasts to (2, 5)"),
         (lambda: ContextLinear(jnp.full((PROMPTS, D), jnp.inf)), "`contexts` must be finite"),
         (lambda: ContextLinear(jnp.zeros((PROMPTS, 0))), "`contexts` must have at least 1 axes, none empty"),
         (lambda: ContextLinear(jnp.asarray(CONTEXTS), "refrence"), "Did you mean 'reference'"),

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from didsim import did
 from didsim.did import estimators
@@ -105,13 +105,13 @@ def logistic_slope(margin: np.ndarray, level: float) -> Estimate:
     scaled = margin / np.abs(margin).max()
 
     def score(b: float) -> float:
-        return float(np.mean(scaled * _sigmoid(-b * scaled)))
+        return float(np.mean(scaled * special.expit(-b * scaled)))
 
     reach = 1.0
     while score(-reach) < 0 or score(reach) > 0:
         reach *= 2.0
     found = float(optimize.root_scalar(score, bracket=(-reach, reach), method="brentq", xtol=1e-12 * reach).root)
-    wrong = _sigmoid(-found * scaled)
+    wrong = special.expit(-found * scaled)
     bread = float(np.mean(scaled**2 * wrong * (1.0 - wrong)))
     error = math.sqrt(float(np.mean((scaled * wrong) ** 2)) / len(margin)) / bread
     z = NormalDist().inv_cdf(0.5 + 0.5 * level)
@@ -166,7 +166,3 @@ def normaliser(log_ratio: np.ndarray, level: float) -> Normaliser:
 @jax.jit  # the tail's fit is a loop, which would be compiled anew at every call
 def _weighed(log_weights):
     return estimators.log_normaliser(log_weights), did.effective_sample_size(log_weights), did.pareto_shape(log_weights)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0.0, -x))

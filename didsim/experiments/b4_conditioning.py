@@ -19,7 +19,7 @@ from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
 from didsim.experiments.settings import config
 from didsim.experiments.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.objectives import Dpo
-from didsim.policies import Policy, Table
+from didsim.policies import StartedAt
 from didsim.preferences import BradleyTerry
 from didsim.records import record
 from didsim.samplers import BestOfBase, JointLaw, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
@@ -73,21 +73,6 @@ class Shown(Sampler):
         current = jax.lax.stop_gradient(log_policy)
         own = current[:, :, None] + current[:, None, :]
         return JointLaw(jnp.where(self.follows > 0, own, self.log_joint))
-
-
-@final
-@record
-class Beside(Policy):
-    """A free table that starts at given logits instead of at the reference."""
-
-    start: Float[Array, "... n"]
-
-    def init(self, log_ref):
-        del log_ref
-        return self.start
-
-    def log_probs(self, params, log_ref):
-        return Table().log_probs(params, log_ref)
 
 
 def run(settings: Config) -> xr.Dataset:
@@ -196,7 +181,7 @@ def _trained(worlds: Problem, laws: Array, spectra: xr.Dataset, settings: Config
 
     def one(problem: Problem, log_joint: Array, follows: Array, rate: Array, seed: Array) -> Array:
         noise = normal(jax.random.fold_in(run_key(seed), 1), problem.log_ref.shape)
-        policy = Beside(problem.log_target + settings.start * noise.astype(problem.log_ref.dtype))
+        policy = StartedAt(problem.log_target + settings.start * noise.astype(problem.log_ref.dtype))
         parts = (Given(problem), Dpo(settings.beta), Shown(log_joint[None], follows), BradleyTerry(), policy, Sgd(rate))
         run = Run(*parts, steps=settings.steps, records=RECORDS, metrics=distance)
         return execute(run, run_key(seed)).metrics["size"]

@@ -172,8 +172,7 @@ def _old_rows(path: Path) -> list[dict]:
 
 def _for_disk(data: xr.Dataset) -> xr.Dataset:
     """The dataset in the types that netCDF 3 knows, without how long it took: the manifest says that."""
-    data = data.assign_attrs({})
-    data.attrs.pop("seconds", None)
+    data = data.drop_attrs(deep=False).assign_attrs({name: value for name, value in data.attrs.items() if name != "seconds"})
     changed = {name: value.astype("int32") for name, value in data.variables.items() if value.dtype.kind in "bui"}
     return data.assign({k: v for k, v in changed.items() if k in data.data_vars}).assign_coords(
         {k: v for k, v in changed.items() if k in data.coords}

@@ -11,7 +11,7 @@ from didsim.policies.ches import ches, normalised_ches
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
 from didsim.policies.policy import STARTS, Params, Policy
-from didsim.policies.table import Table
+from didsim.policies.table import StartedAt, Table
 from didsim.policies.tokentable import TokenTable, k_gram, prefix_table
 from didsim.policies.transformer import Transformer
 
@@ -23,6 +23,7 @@ __all__ = [
     "LogLinear",
     "Params",
     "Policy",
+    "StartedAt",
     "Table",
     "TokenTable",
     "Transformer",

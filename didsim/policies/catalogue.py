@@ -7,13 +7,14 @@ from didsim import checks
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
 from didsim.policies.policy import Policy
-from didsim.policies.table import Table
+from didsim.policies.table import StartedAt, Table
 from didsim.policies.tokentable import k_gram, prefix_table
 from didsim.policies.transformer import Transformer
 
 Maker = TypeVar("Maker", bound=Callable[..., Policy])
 POLICIES: dict[str, Callable[..., Policy]] = {
     "table": Table,
+    "started_at": StartedAt,
     "log_linear": LogLinear,
     "context_linear": ContextLinear,
     "prefix_table": prefix_table,

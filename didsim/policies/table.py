@@ -2,7 +2,9 @@
 
 from typing import final
 
-from didsim import simplex
+from jaxtyping import Array, Float
+
+from didsim import checks, simplex
 from didsim.policies.policy import Policy
 from didsim.records import record
 
@@ -18,3 +20,28 @@ class Table(Policy):
     def log_probs(self, params, log_ref):
         del log_ref
         return simplex.normalize(params)
+
+
+@final
+@record
+class StartedAt(Policy):
+    """A `Table` that starts at logits of one's own instead of at the reference.
+
+    Args:
+        log_start: logits at the start, shape (n,) for all prompts or (prompts, n), finite.
+
+    Raises:
+        ArgumentError: logits that are not finite or do not match the reference law.
+    """
+
+    log_start: Float[Array, "*prompts n"]
+
+    def __post_init__(self) -> None:
+        checks.finite_leaf("log_start", self.log_start)
+        checks.axes_leaf("log_start", self.log_start, least=1)
+
+    def init(self, log_ref):
+        return checks.spread("log_start", self.log_start, log_ref.shape).astype(log_ref.dtype)
+
+    def log_probs(self, params, log_ref):
+        return Table().log_probs(params, log_ref)

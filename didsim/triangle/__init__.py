@@ -6,12 +6,11 @@ moves a policy from anywhere, along which path a run goes, and at which policies
 
 from didsim.triangle.motion import inner_points, motion
 from didsim.triangle.portrait import default_labels, gallery, laws, portrait, three_responses
-from didsim.triangle.runs import StartedAt, follow
+from didsim.triangle.runs import follow
 from didsim.triangle.solutions import SolutionSet, distance, solution_set
 
 __all__ = [
     "SolutionSet",
-    "StartedAt",
     "default_labels",
     "distance",
     "follow",

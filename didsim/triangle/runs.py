@@ -1,7 +1,6 @@
 """Along which path does a run go, from the reference or from anywhere else?"""
 
 from collections.abc import Sequence
-from typing import final
 
 import jax
 import jax.numpy as jnp
@@ -11,31 +10,14 @@ from jaxtyping import Array, Float
 from didsim import checks, simplex
 from didsim.dynamics import Run, Sgd, Trajectory, execute, run_key
 from didsim.objectives import Objective, comparisons_for, loss
-from didsim.policies import Policy
+from didsim.policies import StartedAt
 from didsim.preferences import Labels
-from didsim.records import record
 from didsim.samplers import Sampler
 from didsim.triangle.motion import check_three
 from didsim.worlds import Given, Problem
 
 Laws = ArrayLike | Sequence[float] | Sequence[Sequence[float]]
 LONGEST = 0.1  # nats a logit may move in one step
-
-
-@final
-@record
-class StartedAt(Policy):
-    """Free logits that start at a law of one's own, shape (prompts, n), instead of the reference."""
-
-    log_start: Float[Array, "prompts n"]
-
-    def init(self, log_ref):
-        del log_ref
-        return self.log_start
-
-    def log_probs(self, params, log_ref):
-        del log_ref
-        return simplex.normalize(params)
 
 
 def follow(
