@@ -1,5 +1,7 @@
 """Training runs against plain NumPy loops, their statuses, their contracts, and the ends that theory predicts for them."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import loss_oracles as oracle
@@ -241,6 +243,23 @@ def test_metrics_are_recorded_at_their_step():
     assert list(short.steps) == [0, 1, STEPS]
     for moment, entropy in zip(short.steps, short.metrics["entropy"], strict=True):
         np.testing.assert_allclose(entropy, SHARES @ oracles.rows(oracles.entropy, np.exp(path[moment])), atol=tolerance())
+
+
+@pytest.mark.parametrize("settings", [{}, {"pairs": 3}])
+def test_seeing_every_step_changes_nothing(settings):
+    """A run that looks at every step is another program: the same path, alone and as one of many."""
+    run = Run(Given(PROBLEM), make("dpo"), PAIRS, BradleyTerry(), optimiser=Adam(0.1), steps=30, metrics=watch, **settings)
+    few, all_seen = (dataclasses.replace(run, records=records) for records in (8, 900))
+    assert (few.loops, all_seen.loops) == (2, 1)
+    assert dataclasses.replace(all_seen, stop_below=0.0).loops == 2
+    assert all_seen.moments == tuple(range(31))
+    for keys in (run_key(3)[None], jax.vmap(run_key)(jnp.arange(3))):
+        sparse, dense = (jax.jit(jax.vmap(execute, in_axes=(None, 0)))(one, keys) for one in (few, all_seen))
+        assert_close(dense.metrics["log_policy"][:, list(few.moments)], sparse.metrics["log_policy"])
+        for name in ("params", "log_policy", "gradient_norm", "steps_taken", "status"):
+            assert_close(getattr(dense, name), getattr(sparse, name))
+    assert_close(dense.metrics["log_policy"][:, -1], dense.log_policy)
+    assert np.abs(np.diff(dense.metrics["log_policy"], axis=1)).max(axis=(2, 3)).min() > 1e-4  # every step moves
 
 
 def test_a_run_stops_when_the_gradient_is_small():

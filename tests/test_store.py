@@ -16,7 +16,7 @@ import xarray as xr
 import didsim
 from didsim import cli, metrics, objectives, preferences, samplers, worlds
 from didsim.configs import sweep_from
-from didsim.dynamics import Run, Sgd
+from didsim.dynamics import Rounds, Run, Sgd
 from didsim.solvers import Status
 from didsim.sweeps import blocks, grid, open_sweep, replace_path, stream, sweep
 from didsim.sweeps.identity import config_hash, describe, first_difference
@@ -263,8 +263,9 @@ def test_a_block_that_raises_is_recorded_and_tried_again(tmp_path, memory, monke
 
 
 def test_widths_follow_from_the_sizes_of_the_arrays():
-    def sized(n, pairs=None):
-        return Run(worlds.RandomTarget(n=n), objectives.Dpo(0.5), samplers.Uniform(), preferences.BradleyTerry(), pairs=pairs)
+    def sized(n, pairs=None, **more):
+        data = (samplers.Uniform(), preferences.BradleyTerry())
+        return Run(worlds.RandomTarget(n=n), objectives.Dpo(0.5), *data, pairs=pairs, **more)
 
     step, at_all = largest_arrays(sized(64))
     assert step <= at_all
@@ -275,6 +276,9 @@ def test_widths_follow_from_the_sizes_of_the_arrays():
     assert lean <= 100
     assert default_width(grid(sized(64), {}, 100_000), memory=1) == 1
     assert largest_arrays(sized(64, pairs=4))[0] < largest_arrays(sized(64, pairs=4))[1]  # drawn pairs in the steps only
+    assert largest_arrays(sized(64, rounds=Rounds(inner=20)))[0] == step
+    every_step = [largest_arrays(sized(64, steps=steps, records=10**6))[0] for steps in (10, 10_000)]
+    assert every_step[0] == every_step[1] >= step  # the look is part of the step, what was recorded before is not
 
 
 def test_names_the_store_needs_are_refused(tmp_path):

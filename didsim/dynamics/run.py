@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from didsim import checks
-from didsim.dynamics.descent import Metrics, Trajectory, descend, record_steps
+from didsim.dynamics.descent import Metrics, Trajectory, descend, looks_at_every_step, record_steps
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
 from didsim.dynamics.rounds import Rounds, descend_rounds
 from didsim.dynamics.rules import GradientRule, Plain
@@ -77,6 +77,13 @@ class Run:
         if self.rounds is not None:
             return tuple(self.rounds.moments(self.steps, self.records).tolist())
         return tuple(record_steps(self.steps, self.records).tolist())
+
+    @property
+    def loops(self) -> int:
+        """Nested loops that a step lies in: over rounds, recorded moments and the steps between them."""
+        if self.rounds is not None:
+            return 3
+        return 1 if looks_at_every_step(self.moments, self.stop_below) else 2
 
 
 def run_key(seed: int | Array) -> Key[Array, ""]:

@@ -38,17 +38,18 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
 
 def largest_arrays(run: Run) -> tuple[int, int]:
     """Bytes of the largest array within one training step, and anywhere in a run."""
-    return _largest(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, loops=0)
+    return _largest(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, outside=run.loops)
 
 
-def _largest(program: Jaxpr, *, loops: int) -> tuple[int, int]:
-    """A step is what lies in the loop over steps, within the one over recorded moments."""
+def _largest(program: Jaxpr, *, outside: int) -> tuple[int, int]:
+    """A step is what lies within all of a run's loops; what was recorded before is only carried through it."""
     within, anywhere = 1, 1
     for equation in program.eqns:
         own = max((_bytes(variable.aval) for variable in equation.outvars), default=1)
-        parts = [(own if loops >= 2 else 1, own)]
-        inner = loops + (equation.primitive.name == "while")
-        parts += [_largest(one, loops=inner) for value in equation.params.values() for one in _programs(value)]
+        a_row_of_it = equation.primitive.name == "scatter"
+        parts = [(own if outside <= 0 and not a_row_of_it else 1, own)]
+        inner = outside - (equation.primitive.name in ("while", "scan"))
+        parts += [_largest(one, outside=inner) for value in equation.params.values() for one in _programs(value)]
         within, anywhere = max(within, *(part[0] for part in parts)), max(anywhere, *(part[1] for part in parts))
     return within, anywhere
 
