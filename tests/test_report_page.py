@@ -1,4 +1,4 @@
-"""The page of all results in a browser: nothing is fetched, tables sort and filter, phones and keyboards can use it."""
+"""The pages of all results and of a diagnosis in a browser: nothing is fetched, tables sort and filter, phones and keyboards can use it."""
 
 import contextlib
 import gzip
@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
+from preference_runs import SAMPLE
 
 from didsim import cli
 from didsim.report.figures import ENDINGS
@@ -35,6 +36,14 @@ def address(tmp_path_factory):
     (folder / "summary.json").write_text(json.dumps(kept))
     ledger, out = FIGURES / "ledger.json", folder / "report.html"
     assert cli.main(["report", "--figures", str(folder), "--ledger", str(ledger), "--out", str(out)]) == 0
+    return out.as_uri()
+
+
+@pytest.fixture(scope="module")
+def diagnosis(tmp_path_factory):
+    """What `didsim diagnose` says of a real small run."""
+    out = tmp_path_factory.mktemp("diagnosis") / "diagnosis.html"
+    assert cli.main(["diagnose", str(SAMPLE), "--beta", "1", "--drawn", "chosen", "--html", str(out)]) == 1
     return out.as_uri()
 
 
@@ -140,6 +149,15 @@ def test_axe_finds_nothing(visit, scheme, width):
     assert violations(page) == []
     page.evaluate("document.querySelector('#main').append(document.createElement('select'))")
     assert [id for id, _ in violations(page, "#main > select")] == ["select-name"]  # a control without a name is seen
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+def test_the_page_of_a_diagnosis_too(visit, diagnosis, scheme, width):
+    page = visit(diagnosis, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert page.evaluate(WIDE) == 0
+    assert violations(page) == []
+    assert "displaced" in page.inner_text("body")
+    assert page.get_by_role("img").count() > 0
 
 
 @pytest.mark.slow
