@@ -1,8 +1,8 @@
 """From a text file to a run: which names and numbers may a TOML config hold?
 
-A config has one table per part of a `Run` (world, objective, sampler, labels, policy, optimiser, rule), each with a ``name``
-and the fields of that class, and the run's own numbers at the top.  Unknown names and fields are refused with the nearest
-allowed one; nothing is silently ignored.
+A config has one table per part of a `Run` (world, objective, sampler, labels, policy, optimiser, rule, rounds), each with the
+fields of that class and, where there are several, its ``name``, and the run's own numbers at the top.  Unknown names and
+fields are refused with the nearest allowed one; nothing is silently ignored.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim import checks, preferences, samplers, worlds
-from didsim.dynamics import OPTIMISERS, RULES, Run
+from didsim.dynamics import OPTIMISERS, REFERENCES, RULES, Reference, Rounds, Run
 from didsim.objectives import OBJECTIVES
 from didsim.policies import POLICIES
 from didsim.sequences import SequenceSpace
@@ -35,11 +35,17 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
     "policy": POLICIES,
     "optimiser": OPTIMISERS,
     "rule": RULES,
+    "rounds": {"rounds": Rounds},
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
 TEXTS = ("decay", "start", "by")
-INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": samplers.BEHAVIOURS}
-KINDS = {"sampler": samplers.Sampler, "behaviour": samplers.Behaviour, "labels": preferences.Labels}
+INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": samplers.BEHAVIOURS, "reference": REFERENCES}
+KINDS = {
+    "sampler": samplers.Sampler,
+    "behaviour": samplers.Behaviour,
+    "labels": preferences.Labels,
+    "reference": Reference,
+}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -112,15 +118,17 @@ def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run,
 
 
 def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
-    """One part from its name, or from a table with a ``name`` and fields.
+    """One part from its name, or from a table with a ``name``, which a part that comes in one kind needs not, and fields.
 
     Raises:
         ArgumentError: an unknown name or field, a missing field, or a value that is not allowed.
     """
     fields = {"name": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
+    makers = {**PARTS, **INSIDE}[part]
+    if len(makers) == 1 and isinstance(entry, Mapping):
+        fields.setdefault("name", next(iter(makers)))
     if not isinstance(fields.get("name"), str):
         raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {entry!r}.")
-    makers = {**PARTS, **INSIDE}[part]
     maker = makers[checks.did_you_mean(part, fields.pop("name"), makers)]
     known = _parameters(maker)
     for name in fields:
@@ -173,8 +181,9 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
     for path, values in _flatten(table):
         if not isinstance(values, list):
             raise checks.ArgumentError(f"Argument `axes.{path}` must be a list of values, but is {values!r}.")
-        if path in PARTS:
-            built = [build(path, value, folder) for value in values]
+        part = path if path in PARTS else path.rpartition(".")[2]
+        if part in PARTS or part in INSIDE:
+            built = [build(part, value, folder) for value in values]
             axes[path] = {
                 _part_label(value, place, values): one for place, (value, one) in enumerate(zip(values, built, strict=True))
             }
@@ -191,8 +200,12 @@ def _number(text: str) -> float | int:
 
 
 def _part_label(value: Any, place: int, values: list) -> str:
-    names = [entry if isinstance(entry, str) else entry.get("name", "?") for entry in values]
+    names = [entry if isinstance(entry, str) else entry.get("name", "") or _spelled(entry) for entry in values]
     return names[place] if names.count(names[place]) == 1 else f"{names[place]} {place}"
+
+
+def _spelled(entry: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in entry.items())
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,5 +1,7 @@
 """Config files: what builds, and what is refused with a message that helps."""
 
+import dataclasses
+import itertools
 import re
 
 import jax
@@ -9,8 +11,9 @@ import pytest
 import didsim
 from didsim import objectives, policies, preferences, samplers, worlds
 from didsim.configs import axes_from, read_toml, run_from
-from didsim.dynamics import Sgd, execute, run_key
+from didsim.dynamics import FixedReference, IteratedReference, ParameterAverage, Rounds, Sgd, execute, run_key
 from didsim.sequences import SequenceSpace
+from didsim.sweeps import sweep
 
 FULL = """
 steps = 30
@@ -80,6 +83,23 @@ def test_sequences_are_built_from_a_table():
             run_from({"world": world, "objective": "dpo", "policy": {"name": "transformer", "space": bad}})
 
 
+def test_rounds_and_their_references(tmp_path):
+    text = FULL + '[rounds]\ninner = 10\ndepth = 2\nreference = {name = "parameter_average", rate = 0.25}\n'
+    run = run_from(read_toml(_write(tmp_path, text)))
+    assert run.rounds == Rounds(inner=10, depth=2, reference=ParameterAverage(0.25))
+    table = {"rounds": [{"inner": 10}, {"inner": 30, "age": 1}]}
+    assert axes_from(table) == {"rounds": {"inner=10": Rounds(inner=10), "inner=30 age=1": Rounds(inner=30, age=1)}}
+    axes = axes_from({"rounds": {"restart": [False, True], "reference": ["fixed", "iterated"]}})
+    data = sweep(run, axes, seeds=2)["loss"].isel(record=-1)
+    for restart, (name, reference) in itertools.product(
+        (False, True), (("fixed", FixedReference()), ("iterated", IteratedReference()))
+    ):
+        one = dataclasses.replace(run, rounds=Rounds(inner=10, depth=2, restart=restart, reference=reference))
+        cell = data.sel({"restart": restart, "reference": name, "seed": 1})
+        np.testing.assert_allclose(cell, jax.jit(execute)(one, run_key(1)).metrics["loss"][-1], rtol=1e-12)
+    assert len(np.unique(data.sel(seed=1).values.round(12))) == 4  # four different runs
+
+
 def test_axes_hold_numbers_parts_and_pairs_of_paths():
     axes = axes_from({"objective": {"beta": [0.1, 1.0]}, "sampler": ["uniform", "on_policy"], "objective.beta+world.beta": [1.0]})
     assert axes["objective.beta"] == [0.1, 1.0]
@@ -105,6 +125,9 @@ def test_axes_hold_numbers_parts_and_pairs_of_paths():
         (("support = [true, true, true, false, false, true]", "support = [false, false]"), "must keep at least one response"),
         (("share = 0.25", "share = ["), "must be valid TOML"),
         (("features", "featurs"), "policy field.*Did you mean 'features'"),
+        (("[policy]", "[rounds]\ninner = 7\n[policy]"), "`inner` must divide the run's 30 steps, but is 7"),
+        (("[policy]", '[rounds]\nreference = "iterate"\n[policy]'), "reference.*Did you mean 'iterated'"),
+        (("[policy]", "[rounds]\ndeph = 2\n[policy]"), "rounds field.*Did you mean 'depth'"),
     ],
 )
 def test_bad_configs_are_refused(tmp_path, change, message):

@@ -1,4 +1,4 @@
-"""The pages of all results and of a diagnosis in a browser: nothing is fetched, tables sort and filter, phones and keyboards can use it."""
+"""The pages of results and of a diagnosis in a browser: nothing is fetched, tables sort and filter, phones and keyboards do."""
 
 import contextlib
 import gzip

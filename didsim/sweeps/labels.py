@@ -39,7 +39,9 @@ def moments(programs: list[Run]) -> np.ndarray:
         ArgumentError: they do not.
     """
     if len({program.moments for program in programs}) > 1:
-        raise checks.ArgumentError("Argument `axes` must keep the recorded steps the same, but varies steps or records.")
+        raise checks.ArgumentError(
+            "Argument `axes` must keep the recorded steps, but varies steps, records or the steps of a round."
+        )
     return np.asarray(programs[0].moments)
 
 
