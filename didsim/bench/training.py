@@ -1,7 +1,7 @@
 """How fast is training: one run, many at once, and very many as a sweep?"""
 
 import functools
-import time
+import timeit
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,9 +105,12 @@ def _tight_rows(seconds: float, double: bool) -> list[Row]:
 def _pair_of_rows(name, run, problems: Problem, arrays, settings: dict, what: str, seconds: float, double: bool) -> list[Row]:
     """Row for one run and row for the batch."""
     key, kind, end = run_key(0), "float64" if double else "float32", "_float64" if double else ""
-    one = blocking(jax.jit(execute), run(lane(problems, 0)), key)
-    batched = jax.jit(jax.vmap(lambda problem, key: execute(run(problem), key), in_axes=(0, None)))
-    many = blocking(batched, problems, key)
+
+    def trained(problem: Problem, key: Any) -> Any:
+        return execute(run(problem), key)  # settings are plain numbers and the problem an array, as in PyTorch
+
+    one = blocking(jax.jit(trained), lane(problems, 0), key)
+    many = blocking(jax.jit(jax.vmap(trained, in_axes=(0, None))), problems, key)
     return [
         _torch_row(f"single_run_{name}{end}", one, arrays[0], settings, f"{what}, one run, {kind}", seconds),
         _torch_row(f"batched_runs_{name}{end}", many, arrays[1], settings, f"{what}, {BATCH} runs, {kind}", seconds),
@@ -152,9 +155,7 @@ def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[
 
 
 def _seconds(call: Any, seconds: float) -> float:
-    """Least of several calls that are compiled already, or the one call where no time is given."""
+    """Least of several calls that are compiled already, or of two where no time is given."""
     if seconds:
         return fastest({"ours": call}, seconds)["ours"]
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+    return min(timeit.repeat(call, number=1, repeat=2))
