@@ -9,6 +9,8 @@ INSTALL := $(PIP) install -qq --no-compile -c constraints.txt
 # Nearly all of the tests' time is compilation on one core each: one process per core, a file's tests together.
 PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
+# Where this is set, every process would compile all that it imports anew: four seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
 .PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint report bench docs lock clean

@@ -45,7 +45,7 @@ class Reproduce:
     x64: bool = True
     """Single precision; double is the default."""
     overwrite: bool = False
-    """Replace figures that are there already."""
+    """Replace figures of another config that are there already."""
     jobs: int | None = None
     """Figures drawn side by side, each in a process of its own; as many as there are cores."""
 

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
-from didsim import cli
+from didsim import ArgumentError, cli
 from didsim.experiments import reproduce
 from didsim.experiments.catalogue import FIGURES
 from didsim.experiments.verdicts import below
@@ -141,9 +142,16 @@ def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
     (row,) = json.loads((tmp_path / "summary.json").read_text())
     assert row["id"] == "B1"
     assert all({"name", "value", "bound", "ok"} <= set(verdict) for verdict in row["verdicts"])
-    assert cli.main(words) == 2
-    assert "use --overwrite" in capsys.readouterr().err
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+    assert cli.main([*words, "--set", "seeds=3"]) == 2
+    assert "must not hold another B1-support.svg already" in capsys.readouterr().err
+    again = reproduce.plan(["B1"], fast=True, settings=["seeds=2", "graphs=8"], seed=None)
+    reproduce.prepare_folder(tmp_path, again, overwrite=False)  # the same figure: nothing is lost
+    with jax.enable_x64(False), pytest.raises(ArgumentError, match="must not hold another"):
+        reproduce.prepare_folder(tmp_path, again, overwrite=False)
+    (tmp_path / "B1-support.manifest.json").write_text("{}")
+    with pytest.raises(ArgumentError, match="use --overwrite or another folder"):
+        reproduce.prepare_folder(tmp_path, again, overwrite=False)
 
 
 def test_a_failed_verdict_exits_1(tmp_path, monkeypatch, capsys):

@@ -1,9 +1,11 @@
 """Where does a result come from?  What is written beside every figure so that it can be made again."""
 
 import hashlib
+import json
 import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,9 +22,9 @@ def manifest(config_text: str, seed: int, seconds: float, verdicts: list[dict]) 
         "didsim": __version__,
         "git": git_state(),
         "config": config_text,
-        "config_sha256": hashlib.sha256(config_text.encode()).hexdigest(),
+        "config_sha256": _hash(config_text),
         "seed": seed,
-        "dtype": "float64" if jax.config.read("jax_enable_x64") else "float32",
+        "dtype": _precision(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -32,3 +34,20 @@ def manifest(config_text: str, seed: int, seconds: float, verdicts: list[dict]) 
         "seconds": round(seconds, 3),
         "verdicts": verdicts,
     }
+
+
+def repeats(path: Path, config_text: str) -> bool:
+    """Whether a manifest is there and says that the same config was run in the precision that is now set."""
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+        return (there["config_sha256"], there["dtype"]) == (_hash(config_text), _precision())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _hash(config_text: str) -> str:
+    return hashlib.sha256(config_text.encode()).hexdigest()
+
+
+def _precision() -> str:
+    return "float64" if jax.config.read("jax_enable_x64") else "float32"

@@ -18,7 +18,7 @@ import xarray as xr
 
 from didsim import checks
 from didsim.experiments.catalogue import FIGURES, Entry
-from didsim.experiments.manifest import manifest
+from didsim.experiments.manifest import manifest, repeats
 from didsim.experiments.settings import configure, field_names, split_settings, to_toml
 from didsim.experiments.verdicts import Verdict
 from didsim.plotting.style import save
@@ -73,10 +73,11 @@ def plan(ids: Sequence[str], *, fast: bool, settings: Sequence[str], seed: int |
 
 
 def prepare_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Makes the folder and refuses to run over files that are there.
+    """Makes the folder and refuses to run over files that are there, unless they hold the same figure: then nothing is lost.
 
     Raises:
-        ArgumentError: the folder cannot be written, or a figure's files exist and ``overwrite`` is off.
+        ArgumentError: the folder cannot be written, or a figure's files exist, with another config or precision, and
+            ``overwrite`` is off.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -86,9 +87,12 @@ def prepare_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
         raise checks.ArgumentError(
             f"Argument `--out` must be a folder that can be written, but {out} is not: {error.strerror}."
         ) from None
-    there = [job.entry.stem + end for job in jobs for end in ENDINGS if (out / (job.entry.stem + end)).exists()]
+    new = [job for job in jobs if not repeats(out / f"{job.entry.stem}.manifest.json", to_toml(job.config))]
+    there = [job.entry.stem + end for job in new for end in ENDINGS if (out / (job.entry.stem + end)).exists()]
     if there and not overwrite:
-        raise checks.ArgumentError(f"Argument `--out` must not hold {there[0]} already, but {out} does; use --overwrite.")
+        raise checks.ArgumentError(
+            f"Argument `--out` must not hold another {there[0]} already, but {out} does; use --overwrite or another folder."
+        )
 
 
 def make(job: Job, out: Path) -> Outcome:
