@@ -94,7 +94,9 @@ class Sweep:
     """TOML file as for train, with a table axes and a number or list seeds."""
     out: Path | None = None
     """Folder for the results (a Zarr store), which the same command completes if stopped; a short table if missing."""
-    resume: bool = True
+    resume: bool = False
+    """Go on with what the folder holds: done anyway, this only says that it is meant."""
+    no_resume: bool = False
     """Refuse a folder that holds results already, instead of going on with it."""
     redo: Annotated[tuple[int, ...], tyro.conf.arg(metavar="BLOCK ...", help_behavior_hint="")] = ()
     """Blocks to compute again."""

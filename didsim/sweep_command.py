@@ -32,6 +32,8 @@ def sweep(command: Any) -> int:
     needs_folder = command.workers is not None or command.redo or any(one is not None for one in several)
     if command.out is None and needs_folder:
         raise checks.ArgumentError("Argument `--out` must be given with workers, redo or several hosts, but is missing.")
+    if command.resume and command.no_resume:
+        raise checks.ArgumentError("Argument `--resume` must not be given together with --no-resume, but is.")
     hosts.join(*several)
     run, axes, seeds = sweep_from(read_toml(command.config), command.config.parent)
     cells = grid(run, axes, seeds)
@@ -44,7 +46,7 @@ def sweep(command: Any) -> int:
                 width=command.width,
                 progress=progress,
                 out=command.out,
-                resume=command.resume,
+                resume=not command.no_resume,
                 overwrite=command.overwrite,
                 redo=command.redo,
                 executor=pool,
