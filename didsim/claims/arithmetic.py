@@ -108,8 +108,7 @@ def balls(bits: int) -> Iterator[Arithmetic]:
         import flint
     except ImportError:
         raise checks.ArgumentError(
-            "Argument `certify` must be off where python-flint is not installed, but is on; "
-            "pip install 'didsim[certify]' brings it."
+            "Argument `certify` must be off where python-flint is not installed, but is on; `pip install python-flint` brings it."
         ) from None
 
     def ball(value: Any) -> Any:

@@ -140,7 +140,7 @@ def _parquet(path: Path) -> Iterator[Place]:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise LogError('Reading Parquet needs pyarrow, which is not installed; pip install "didsim[parquet]" does it.') from None
+        raise LogError("Reading Parquet needs pyarrow, which is not installed; `pip install pyarrow` brings it.") from None
     try:
         rows = parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
