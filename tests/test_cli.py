@@ -131,25 +131,25 @@ def test_train_prints_metrics_and_writes_them(tmp_path, capsys):
 
 
 def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
-    words = ["reproduce", "B1", "--fast", "--set", "seeds=2", "--set", "graphs=8", "--out", str(tmp_path)]
+    words = ["reproduce", "A4", "--fast", "--set", "seeds=2", "--set", "n=6", "--out", str(tmp_path)]
     assert cli.main(words) == 0
     assert "verdicts ok" in capsys.readouterr().out
-    stem = tmp_path / FIGURES["B1"].stem
+    stem = tmp_path / FIGURES["A4"].stem
     assert all(os.path.getsize(f"{stem}{end}") > 0 for end in reproduce.ENDINGS)
-    manifest = json.loads((tmp_path / "B1-support.manifest.json").read_text())
+    manifest = json.loads((tmp_path / "A4-best-rejected.manifest.json").read_text())
     assert manifest["dtype"] == "float64"
     assert "seeds = 2" in manifest["config"]
     (row,) = json.loads((tmp_path / "summary.json").read_text())
-    assert row["id"] == "B1"
+    assert row["id"] == "A4"
     assert all({"name", "value", "bound", "ok"} <= set(verdict) for verdict in row["verdicts"])
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
     assert cli.main([*words, "--set", "seeds=3"]) == 2
-    assert "must not hold another B1-support.svg already" in capsys.readouterr().err
-    again = reproduce.plan(["B1"], fast=True, settings=["seeds=2", "graphs=8"], seed=None)
+    assert "must not hold another A4-best-rejected.svg already" in capsys.readouterr().err
+    again = reproduce.plan(["A4"], fast=True, settings=["seeds=2", "n=6"], seed=None)
     reproduce.prepare_folder(tmp_path, again, overwrite=False)  # the same figure: nothing is lost
     with jax.enable_x64(False), pytest.raises(ArgumentError, match="must not hold another"):
         reproduce.prepare_folder(tmp_path, again, overwrite=False)
-    (tmp_path / "B1-support.manifest.json").write_text("{}")
+    (tmp_path / "A4-best-rejected.manifest.json").write_text("{}")
     with pytest.raises(ArgumentError, match="use --overwrite or another folder"):
         reproduce.prepare_folder(tmp_path, again, overwrite=False)
 

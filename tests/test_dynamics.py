@@ -247,17 +247,17 @@ def test_metrics_are_recorded_at_their_step():
 
 @pytest.mark.parametrize("settings", [{}, {"pairs": 3}])
 def test_seeing_every_step_changes_nothing(settings):
-    """A run that looks at every step is another program: the same path, alone and as one of many."""
+    """A run that looks at every step is another program: the same path."""
     run = Run(Given(PROBLEM), make("dpo"), PAIRS, BradleyTerry(), optimiser=Adam(0.1), steps=30, metrics=watch, **settings)
     few, all_seen = (dataclasses.replace(run, records=records) for records in (8, 900))
     assert (few.loops, all_seen.loops) == (2, 1)
     assert dataclasses.replace(all_seen, stop_below=0.0).loops == 2
     assert all_seen.moments == tuple(range(31))
-    for keys in (run_key(3)[None], jax.vmap(run_key)(jnp.arange(3))):
-        sparse, dense = (jax.jit(jax.vmap(execute, in_axes=(None, 0)))(one, keys) for one in (few, all_seen))
-        assert_close(dense.metrics["log_policy"][:, list(few.moments)], sparse.metrics["log_policy"])
-        for name in ("params", "log_policy", "gradient_norm", "steps_taken", "status"):
-            assert_close(getattr(dense, name), getattr(sparse, name))
+    batched, keys = jax.jit(jax.vmap(execute, in_axes=(None, 0))), jax.vmap(run_key)(jnp.arange(3))
+    sparse, dense = batched(few, keys), batched(all_seen, keys)
+    assert_close(dense.metrics["log_policy"][:, list(few.moments)], sparse.metrics["log_policy"])
+    for name in ("params", "log_policy", "gradient_norm", "steps_taken", "status"):
+        assert_close(getattr(dense, name), getattr(sparse, name))
     assert_close(dense.metrics["log_policy"][:, -1], dense.log_policy)
     assert np.abs(np.diff(dense.metrics["log_policy"], axis=1)).max(axis=(2, 3)).min() > 1e-4  # every step moves
 
