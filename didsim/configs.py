@@ -40,6 +40,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
 NUMBERS = ("steps", "pairs", "records", "stop_below")
 TEXTS = ("decay", "start", "by")
 INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": samplers.BEHAVIOURS, "reference": REFERENCES}
+MAKERS: Mapping[str, Mapping[str, Any]] = {**PARTS, **INSIDE}
 KINDS = {
     "sampler": samplers.Sampler,
     "behaviour": samplers.Behaviour,
@@ -124,7 +125,7 @@ def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
         ArgumentError: an unknown name or field, a missing field, or a value that is not allowed.
     """
     fields = {"name": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
-    makers = {**PARTS, **INSIDE}[part]
+    makers = MAKERS[part]
     if len(makers) == 1 and isinstance(entry, Mapping):
         fields.setdefault("name", next(iter(makers)))
     if not isinstance(fields.get("name"), str):
@@ -182,7 +183,7 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
         if not isinstance(values, list):
             raise checks.ArgumentError(f"Argument `axes.{path}` must be a list of values, but is {values!r}.")
         part = path if path in PARTS else path.rpartition(".")[2]
-        if part in PARTS or part in INSIDE:
+        if part in MAKERS:
             built = [build(part, value, folder) for value in values]
             axes[path] = {
                 _part_label(value, place, values): one for place, (value, one) in enumerate(zip(values, built, strict=True))

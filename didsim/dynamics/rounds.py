@@ -189,7 +189,7 @@ def descend_rounds(
     log_policy = task.law(state.params)
     status = jnp.where(state.stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
     return Trajectory(
-        moments=tuple(int(step) for step in rounds.moments(steps, records)),
+        moments=tuple(rounds.moments(steps, records).tolist()),
         metrics=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b.reshape(-1, *b.shape[2:])]), before, recorded),
         log_policy=log_policy,
         params=state.params,

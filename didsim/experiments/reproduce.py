@@ -87,9 +87,11 @@ def prepare_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
         raise checks.ArgumentError(
             f"Argument `--out` must be a folder that can be written, but {out} is not: {error.strerror}."
         ) from None
+    if overwrite:
+        return
     new = [job for job in jobs if not repeats(out / f"{job.entry.stem}.manifest.json", to_toml(job.config))]
     there = [job.entry.stem + end for job in new for end in ENDINGS if (out / (job.entry.stem + end)).exists()]
-    if there and not overwrite:
+    if there:
         raise checks.ArgumentError(
             f"Argument `--out` must not hold another {there[0]} already, but {out} does; use --overwrite or another folder."
         )
