@@ -39,6 +39,19 @@ def config_hash(lines: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def same_sweep(mine: list[str], theirs: list[str]) -> bool:
+    """Whether two descriptions are of one sweep; older ones also say in which module of the package a function lies."""
+    pairs = zip(mine, theirs, strict=False)
+    return len(mine) == len(theirs) and all(here == there or _without_module(here, there) for here, there in pairs)
+
+
+def _without_module(here: str, there: str) -> bool:
+    """Whether the second line names the same function as the first, with a module before it."""
+    name, _, function = here.partition(" = ")
+    package, _, qualified = function.partition(".")
+    return package in VERSIONED and there.startswith(f"{name} = {package}.") and there.endswith(f".{qualified}")
+
+
 def first_difference(mine: list[str], theirs: list[str]) -> str:
     """What differs first between two descriptions, in words; empty if nothing does."""
     here, there = _named(mine), _named(theirs)
@@ -105,7 +118,7 @@ def _function(value: Any) -> str:
     """Name of a function or class, with a hash of its text where no package release stands for it."""
     module, name = getattr(value, "__module__", None) or "", getattr(value, "__qualname__", repr(value))
     if module.split(".")[0] in VERSIONED:
-        return f"{module}.{name}"
+        return f"{module.split('.')[0]}.{name}"  # where in the package it lies may change from release to release
     try:
         text = inspect.getsource(value).encode()
     except (OSError, TypeError):

@@ -15,7 +15,7 @@ from didsim.sweeps.blocks import compute, result_shapes
 from didsim.sweeps.creation import create_store
 from didsim.sweeps.grid import Grid
 from didsim.sweeps.header import FORMAT, Header
-from didsim.sweeps.identity import config_hash, describe, first_difference
+from didsim.sweeps.identity import config_hash, describe, first_difference, same_sweep
 from didsim.sweeps.labels import coordinate, float_dtype, full_provenance, moments
 from didsim.sweeps.pool import compute_in
 from didsim.sweeps.store import DONE, FAILED, TO_DO, Store, open_store
@@ -140,6 +140,8 @@ def _resume(cells: Grid, how: Streaming) -> None:
 def _check(store: Store, cells: Grid, width: int | None) -> None:
     """Refuses a store of another sweep, saying what differs."""
     header, lines = store.header, describe(cells)
+    if config_hash(header.config) == header.config_hash and same_sweep(lines, header.config):
+        lines = header.config
     rows = [("dtype", float_dtype(), header.dtype), ("config hash", config_hash(lines), header.config_hash)]
     rows += [("block width", width, header.width)] if width is not None else []
     for name, mine, theirs in rows:
