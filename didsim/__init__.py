@@ -30,12 +30,12 @@ if TYPE_CHECKING:
         simplex,
         survey,
         sweeps,
-        triangle,
         worlds,
     )
     from didsim.checks import ArgumentError
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, train
+    from didsim.figures import triangle
     from didsim.solvers import PolicySolution, Solution, Status, solve, solve_policy
     from didsim.sweeps import sweep
     from didsim.worlds import Problem, problem
@@ -105,6 +105,7 @@ _ROOMS = frozenset(
         "worlds",
     }
 )
+_MOVED = {"triangle": "figures.triangle"}
 _HOME = {
     "ArgumentError": "checks",
     "PolicySolution": "solvers",
@@ -126,7 +127,7 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name in _ROOMS:
-        return importlib.import_module(f"didsim.{name}")
+        return importlib.import_module(f"didsim.{_MOVED.get(name, name)}")
     if name in _HOME:
         return getattr(importlib.import_module(f"didsim.{_HOME[name]}"), name)
     raise AttributeError(f"module 'didsim' has no attribute {name!r}")

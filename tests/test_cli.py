@@ -10,9 +10,9 @@ import jax
 import pytest
 
 from didsim import ArgumentError, cli
-from didsim.experiments import reproduce
-from didsim.experiments.catalogue import FIGURES
-from didsim.experiments.verdicts import below
+from didsim.figures import make
+from didsim.figures.catalogue import FIGURES
+from didsim.figures.verdicts import below
 from didsim.objectives import OBJECTIVES, Limit
 
 TRAIN = '[world]\nname = "random_target"\nn = 4\n[objective]\nname = "dpo"\nbeta = 0.5\n'
@@ -135,7 +135,7 @@ def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
     assert cli.main(words) == 0
     assert "verdicts ok" in capsys.readouterr().out
     stem = tmp_path / FIGURES["A4"].stem
-    assert all(os.path.getsize(f"{stem}{end}") > 0 for end in reproduce.ENDINGS)
+    assert all(os.path.getsize(f"{stem}{end}") > 0 for end in make.ENDINGS)
     manifest = json.loads((tmp_path / "A4-best-rejected.manifest.json").read_text())
     assert manifest["dtype"] == "float64"
     assert "seeds = 2" in manifest["config"]
@@ -145,17 +145,17 @@ def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
     assert cli.main([*words, "--set", "seeds=3"]) == 2
     assert "must not hold another A4-best-rejected.svg already" in capsys.readouterr().err
-    again = reproduce.plan(["A4"], fast=True, settings=["seeds=2", "n=6"], seed=None)
-    reproduce.prepare_folder(tmp_path, again, overwrite=False)  # the same figure: nothing is lost
+    again = make.plan(["A4"], fast=True, settings=["seeds=2", "n=6"], seed=None)
+    make.prepare_folder(tmp_path, again, overwrite=False)  # the same figure: nothing is lost
     with jax.enable_x64(False), pytest.raises(ArgumentError, match="must not hold another"):
-        reproduce.prepare_folder(tmp_path, again, overwrite=False)
+        make.prepare_folder(tmp_path, again, overwrite=False)
     (tmp_path / "A4-best-rejected.manifest.json").write_text("{}")
     with pytest.raises(ArgumentError, match="use --overwrite or another folder"):
-        reproduce.prepare_folder(tmp_path, again, overwrite=False)
+        make.prepare_folder(tmp_path, again, overwrite=False)
 
 
 def test_a_failed_verdict_exits_1(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, "make", lambda job, out: reproduce.Outcome(job.entry, [below("x", 2.0, 1.0)], 0.1))
+    monkeypatch.setattr(make, "make", lambda job, out: make.Outcome(job.entry, [below("x", 2.0, 1.0)], 0.1))
     assert cli.main(["reproduce", "B1", "--out", str(tmp_path)]) == 1
     assert "FAILED" in capsys.readouterr().out
 
@@ -164,9 +164,9 @@ def test_interruption_leaves_finished_figures_whole(tmp_path, monkeypatch, capsy
     def interrupted(job, out):
         if job.entry.id == "A3":
             raise KeyboardInterrupt
-        return reproduce.Outcome(job.entry, [below("x", 0.0, 1.0)], 0.1)
+        return make.Outcome(job.entry, [below("x", 0.0, 1.0)], 0.1)
 
-    monkeypatch.setattr(reproduce, "make", interrupted)
+    monkeypatch.setattr(make, "make", interrupted)
     assert cli.main(["reproduce", "A1", "A3", "--out", str(tmp_path), "--jobs", "1"]) == 130
     assert [row["id"] for row in json.loads((tmp_path / "summary.json").read_text())] == ["A1"]
     assert "finished figures are whole" in capsys.readouterr().err

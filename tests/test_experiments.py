@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import didsim
-from didsim.experiments.catalogue import FIGURES
-from didsim.experiments.settings import configure, to_toml
-from didsim.experiments.verdicts import above, below, must_break
+from didsim.figures.catalogue import FIGURES
+from didsim.figures.config import configure, to_toml
+from didsim.figures.verdicts import above, below, must_break
 from didsim.plotting.style import _spread, save
 
 SMALL = {
@@ -41,7 +41,7 @@ class Results(dict):
     """Config, dataset and verdicts of each figure, run small when first asked for."""
 
     def __missing__(self, id):
-        module = importlib.import_module(f"didsim.experiments.{FIGURES[id].module}")
+        module = importlib.import_module(f"didsim.figures.{FIGURES[id].module}")
         config = configure(module.Config, SMALL[id], fast=True, seed=None)
         data = module.run(config)
         self[id] = config, data, module.verdicts(data)
@@ -73,7 +73,7 @@ def test_pictures_come_from_the_dataset_alone(results, id, tmp_path):
 
 def test_pictures_are_reproducible(results, tmp_path):
     _, data, _ = results["B1"]
-    draw = importlib.import_module("didsim.plotting.b1").draw
+    draw = importlib.import_module("didsim.figures.b1_support_picture").draw
     for end in ("svg", "png"):
         for name in ("one", "two"):
             save(draw(data), tmp_path / f"{name}.{end}")
@@ -94,7 +94,7 @@ def test_configs_write_themselves(results, id):
 def test_spoiled_data_fails_the_verdicts(results):
     """Every verdict can fail: the same check on numbers of another world is not ok."""
     _, data, _ = results["B1"]
-    module = importlib.import_module("didsim.experiments.b1_support")
+    module = importlib.import_module("didsim.figures.b1_support")
     spoiled = data.assign(
         predicted=data["predicted"] + 1e-4, kappa=1.0 / data["kappa"], nullity=data["nullity"] + 1,
         odds_ratio=data["odds_ratio"] * 1.01, set_error=data["set_error"] + 1e-3,
@@ -120,7 +120,7 @@ def test_spoiled_data_fails_the_verdicts(results):
 def test_spoiled_entropies_fail_the_verdicts(results, id, module, name, spoil, failures):
     _, data, _ = results[id]
     spoiled = data.assign({name: (data[name].dims, spoil(data[name].values))})
-    found = importlib.import_module(f"didsim.experiments.{module}").verdicts(spoiled)
+    found = importlib.import_module(f"didsim.figures.{module}").verdicts(spoiled)
     assert sum(not v.ok for v in found) >= failures
 
 
@@ -135,7 +135,7 @@ def test_spoiled_entropies_fail_the_verdicts(results, id, module, name, spoil, f
 )
 def test_verdicts_see_a_shifted_variable(results, id, variable, shift, failures):
     _, data, _ = results[id]
-    module = importlib.import_module(f"didsim.experiments.{FIGURES[id].module}")
+    module = importlib.import_module(f"didsim.figures.{FIGURES[id].module}")
     spoiled = data.assign({variable: data[variable] + shift})
     assert sum(not verdict.ok for verdict in module.verdicts(spoiled)) >= failures
 
@@ -150,7 +150,7 @@ def test_verdicts_take_the_worst_and_never_pass_nan():
 
 
 def test_block_shares_are_checked():
-    module = importlib.import_module("didsim.experiments.b1_support")
+    module = importlib.import_module("didsim.figures.b1_support")
     with pytest.raises(didsim.ArgumentError, match="blocks must"):
         configure(module.Config, {"blocks": "0.9,0.9"}, fast=True, seed=None)
 
@@ -164,7 +164,7 @@ def test_block_shares_are_checked():
     ],
 )
 def test_figures_refuse_numbers_without_meaning(module, changes, message):
-    config = importlib.import_module(f"didsim.experiments.{module}").Config
+    config = importlib.import_module(f"didsim.figures.{module}").Config
     with pytest.raises(didsim.ArgumentError, match=message):
         configure(config, changes, fast=True, seed=None)
 

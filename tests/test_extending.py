@@ -15,7 +15,7 @@ from jax.test_util import check_grads
 
 import didsim
 from didsim import claims, objectives, policies, samplers, simplex
-from didsim.experiments import catalogue
+from didsim.figures import catalogue
 
 PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.pages

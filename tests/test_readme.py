@@ -10,7 +10,7 @@ from test_online_sweep import TEXT
 
 from didsim import cli, configs
 from didsim.claims import LEDGER
-from didsim.experiments.catalogue import FIGURES
+from didsim.figures.catalogue import FIGURES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

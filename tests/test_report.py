@@ -12,14 +12,14 @@ import pytest
 
 from didsim import cli
 from didsim.claims.counterexamples import Counterexample
-from didsim.report import gather, render
-from didsim.report.benchmarks import benchmarks
-from didsim.report.data import BUDGET, affordable, plotted
-from didsim.report.environment import facts
-from didsim.report.figures import ENDINGS
-from didsim.report.files import CLAIMS, ORIGIN, Damaged, ExampleRow, Origin, read
-from didsim.report.ledger import tabulated
-from didsim.report.picture import HEAVIEST, picture
+from didsim.cli.report import gather, render
+from didsim.cli.report.benchmarks import benchmarks
+from didsim.cli.report.data import BUDGET, affordable, plotted
+from didsim.cli.report.environment import facts
+from didsim.cli.report.figures import ENDINGS
+from didsim.cli.report.files import CLAIMS, ORIGIN, Damaged, ExampleRow, Origin, read
+from didsim.cli.report.ledger import tabulated
+from didsim.cli.report.picture import HEAVIEST, picture
 
 FIGURES = Path(__file__).parent.parent / "figures"
 PLAIN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">{}</svg>'

@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 from preference_runs import SAMPLE
 
 from didsim import cli
-from didsim.report.figures import ENDINGS
+from didsim.cli.report.figures import ENDINGS
 
 FIGURES = Path(__file__).parent.parent / "figures"
 STEMS = ("B1-support", "B8-iterated")  # the second goes in as PNG

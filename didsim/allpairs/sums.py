@@ -34,7 +34,7 @@ CROSSOVER = {
 }
 """From how many responses (geometric mean of m and n) the fast path wins, by kernel or family and item size.
 
-Measured on two AVX-512 cores for one and for sixteen rows, to within a factor of 1.5 (`didsim.bench.pairs.crossover_rows`).
+Measured on two AVX-512 cores for one and for sixteen rows, to within a factor of 1.5 (`didsim.cli.bench.pairs.crossover_rows`).
 """
 
 METHODS = ("auto", "dense", "fast")

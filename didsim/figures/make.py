@@ -1,0 +1,185 @@
+"""How does a figure get from its config to files on disk, whole or not at all?"""
+
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import xarray as xr
+
+from didsim import checks
+from didsim.figures.catalogue import FIGURES, Entry
+from didsim.figures.config import configure, field_names, split_settings, to_toml
+from didsim.figures.manifest import manifest, repeats
+from didsim.figures.verdicts import Verdict
+from didsim.plotting.style import save
+
+ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One figure to draw: its entry, its module and its resolved config."""
+
+    entry: Entry
+    module: ModuleType
+    config: object
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of one figure."""
+
+    entry: Entry
+    verdicts: list[Verdict]
+    seconds: float
+
+    def to_json(self) -> dict:
+        """Row of ``summary.json``."""
+        rows = [verdict.to_json() for verdict in self.verdicts]
+        return {"id": self.entry.id, "seconds": round(self.seconds, 3), "verdicts": rows}
+
+
+def plan(ids: Sequence[str], *, fast: bool, settings: Sequence[str], seed: int | None) -> list[Job]:
+    """Figures to draw with their configs, everything checked before anything runs.
+
+    Raises:
+        ArgumentError: an unknown figure or setting, or a value that a config does not allow.
+    """
+    chosen = [FIGURES[checks.did_you_mean("ID", one.upper(), FIGURES)] for one in ids] or list(FIGURES.values())
+    modules = {entry.id: importlib.import_module(entry.numbers) for entry in chosen}
+    parts = split_settings(settings)
+    known = {id: field_names(module.Config) for id, module in modules.items()}
+    for figure, name, _ in parts:
+        if figure is not None:
+            checks.did_you_mean("--set", figure, known)
+        names = known[figure] if figure is not None else sorted({name for fields in known.values() for name in fields})
+        checks.did_you_mean("--set", name, names)
+    jobs = []
+    for entry in dict.fromkeys(chosen):
+        wanted = {name: text for figure, name, text in parts if figure in (None, entry.id) and name in known[entry.id]}
+        module = modules[entry.id]
+        jobs.append(Job(entry, module, configure(module.Config, wanted, fast=fast, seed=seed)))
+    return jobs
+
+
+def prepare_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
+    """Makes the folder and refuses to run over files that are there, unless they hold the same figure: then nothing is lost.
+
+    Raises:
+        ArgumentError: the folder cannot be written, or a figure's files exist, with another config or precision, and
+            ``overwrite`` is off.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise checks.ArgumentError(
+            f"Argument `--out` must be a folder that can be written, but {out} is not: {error.strerror}."
+        ) from None
+    if overwrite:
+        return
+    new = [job for job in jobs if not repeats(out / f"{job.entry.stem}.manifest.json", to_toml(job.config))]
+    there = [job.entry.stem + end for job in new for end in ENDINGS if (out / (job.entry.stem + end)).exists()]
+    if there:
+        raise checks.ArgumentError(
+            f"Argument `--out` must not hold another {there[0]} already, but {out} does; use --overwrite or another folder."
+        )
+
+
+def make(job: Job, out: Path) -> Outcome:
+    """Runs one figure and writes its files; an interruption leaves older files as they were."""
+    began = time.perf_counter()
+    data: xr.Dataset = job.module.run(job.config)
+    verdicts: list[Verdict] = job.module.verdicts(data)
+    picture = importlib.import_module(job.entry.picture).draw(data)
+    seconds = time.perf_counter() - began
+    text = to_toml(job.config)
+    record = manifest(text, getattr(job.config, "seed", 0), seconds, [v.to_json() for v in verdicts])
+    with tempfile.TemporaryDirectory(dir=out, prefix=f".{job.entry.id}-") as scratch:
+        stem = Path(scratch) / job.entry.stem
+        save(picture, f"{stem}.svg")
+        save(picture, f"{stem}.png")
+        _for_disk(data).to_netcdf(f"{stem}.nc", engine="scipy")
+        Path(f"{stem}.toml").write_text(text, encoding="utf-8")
+        Path(f"{stem}.manifest.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        for end in ENDINGS:
+            os.replace(f"{stem}{end}", out / f"{job.entry.stem}{end}")
+    return Outcome(job.entry, verdicts, seconds)
+
+
+def make_all(jobs: Sequence[Job], out: Path, side_by_side: int | None) -> Iterator[Outcome]:
+    """Makes figures in processes of their own, as many side by side as there are cores if not said, as they are done.
+
+    Nearly all of a figure's time is compilation, which uses one core.
+
+    Raises:
+        ArgumentError: fewer than one at once.
+    """
+    wanted = _cores() if side_by_side is None else checks.whole("--jobs", side_by_side, least=1)
+    if min(wanted, len(jobs)) == 1:
+        yield from (make(job, out) for job in jobs)
+        return
+    settings = bool(jax.config.read("jax_enable_x64")), sys.argv
+    pool = ProcessPoolExecutor(min(wanted, len(jobs)), mp_context=get_context("spawn"), initializer=_settle, initargs=settings)
+    try:
+        queue = sorted(jobs, key=lambda job: not job.entry.heavy)
+        for done in as_completed([pool.submit(_make_named, job.entry.id, job.config, out) for job in queue]):
+            yield done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _settle(double: bool, words: list[str]) -> None:
+    """Gives a new process the precision and the command line of the one that started it; the latter is for the manifests."""
+    jax.config.update("jax_enable_x64", double)
+    sys.argv = words
+
+
+def _make_named(id: str, config: object, out: Path) -> Outcome:
+    entry = FIGURES[id]
+    return make(Job(entry, importlib.import_module(entry.numbers), config), out)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:
+    """``summary.json``: a list with one row per figure, rows of other figures already there kept."""
+    path = out / "summary.json"
+    rows = {row["id"]: row for row in _old_rows(path)}
+    rows.update({outcome.entry.id: outcome.to_json() for outcome in outcomes})
+    handle, scratch = tempfile.mkstemp(dir=out, prefix=".summary-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump([rows[id] for id in [*FIGURES, *sorted(rows.keys() - FIGURES)] if id in rows], file, indent=1)
+        file.write("\n")
+    os.chmod(scratch, 0o644)
+    os.replace(scratch, path)
+
+
+def _old_rows(path: Path) -> list[dict]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [row for row in rows if isinstance(row, dict) and "id" in row]
+    except (OSError, ValueError):
+        return []
+
+
+def _for_disk(data: xr.Dataset) -> xr.Dataset:
+    """The dataset in the types that netCDF 3 knows, without how long it took: the manifest says that."""
+    data = data.drop_attrs(deep=False).assign_attrs({name: value for name, value in data.attrs.items() if name != "seconds"})
+    changed = {name: value.astype("int32") for name, value in data.variables.items() if value.dtype.kind in "bui"}
+    return data.assign({k: v for k, v in changed.items() if k in data.data_vars}).assign_coords(
+        {k: v for k, v in changed.items() if k in data.coords}
+    )
