@@ -7,7 +7,7 @@ line's help do not wait for JAX.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from didsim._version import __version__
+from didsim.numerics.version import __version__
 
 if TYPE_CHECKING:
     from didsim import (
@@ -25,17 +25,16 @@ if TYPE_CHECKING:
         policies,
         preferences,
         samplers,
-        sequences,
         signal,
-        simplex,
         survey,
         sweeps,
         worlds,
     )
-    from didsim.checks import ArgumentError
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, train
     from didsim.figures import triangle
+    from didsim.numerics import sequences, simplex
+    from didsim.numerics.checks import ArgumentError
     from didsim.solvers import PolicySolution, Solution, Status, solve, solve_policy
     from didsim.sweeps import sweep
     from didsim.worlds import Problem, problem
@@ -105,9 +104,9 @@ _ROOMS = frozenset(
         "worlds",
     }
 )
-_MOVED = {"triangle": "figures.triangle"}
+_MOVED = {"triangle": "figures.triangle", "simplex": "numerics.simplex", "sequences": "numerics.sequences"}
 _HOME = {
-    "ArgumentError": "checks",
+    "ArgumentError": "numerics.errors",
     "PolicySolution": "solvers",
     "Problem": "worlds",
     "Run": "dynamics",

@@ -15,11 +15,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from didsim import checks, preferences, samplers, worlds
+from didsim import preferences, samplers, worlds
 from didsim.dynamics import OPTIMISERS, REFERENCES, RULES, Reference, Rounds, Run
+from didsim.numerics import checks
+from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import OBJECTIVES
 from didsim.policies import POLICIES
-from didsim.sequences import SequenceSpace
 from didsim.sweeps.grid import Axes
 
 PARTS: Mapping[str, Mapping[str, Any]] = {

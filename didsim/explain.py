@@ -18,11 +18,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.objectives import Objective, Population, comparisons_for, loss, population, view
 from didsim.policies import Params, Policy, Table
 from didsim.preferences import Labels
-from didsim.records import record
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
 

@@ -6,7 +6,8 @@ Each metric is a number per run at one moment, averaged over the prompt law.  Al
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import did, simplex
+from didsim import did
+from didsim.numerics import simplex
 from didsim.objectives import Comparisons, LinkSum, Objective, ProductPopulation, Term, loss
 from didsim.worlds import Problem
 

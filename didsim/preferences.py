@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim import checks
-from didsim.records import record
+from didsim.numerics import checks
+from didsim.numerics.records import record
 
 
 class Labels(abc.ABC):

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks
-from didsim.allpairs import kernel_sum
+from didsim.numerics import checks
+from didsim.numerics.pair_sums import kernel_sum
 from didsim.samplers import PairLaw, ProductMixture
 
 

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim import checks, landscape, matrices, simplex
-from didsim.allpairs import expected_kernel
-from didsim.records import record
+from didsim import landscape
+from didsim.numerics import checks, linalg, simplex
+from didsim.numerics.pair_sums import expected_kernel
+from didsim.numerics.records import record
 from didsim.samplers import PairLaw, ProductMixture, Sampler
 from didsim.signal import first_gradient_signal
 from didsim.worlds import Problem
@@ -135,7 +136,7 @@ def _written_out(problem: Problem, sampler: Sampler, target: Array, beta: Array,
     shown = law.matrix()
     label = landscape.components(landscape.comparison_graph(shown))
     hessian = landscape.hessian_at_optimum(shown, problem.reward, beta)
-    values, vectors = matrices.eigh(hessian)
+    values, vectors = linalg.eigh(hessian)
     # The graph says how many eigenvalues are zero; rounding need not.
     count = landscape.component_count(label)
     positive = jnp.arange(values.shape[-1]) >= count[:, None]

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from didsim import checks, simplex
-from didsim.records import record, static
-from didsim.sequences import SequenceSpace
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
+from didsim.numerics.sequences import SequenceSpace
 
 
 @final

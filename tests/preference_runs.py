@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from didsim.numerics.sequences import SequenceSpace
 from didsim.policies import Transformer
-from didsim.sequences import SequenceSpace
 
 CONTEXT, LENGTH = 8, 16  # characters before the response, and with it
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz_.,()"

@@ -12,8 +12,8 @@ from tolerance import tolerance
 
 from didsim import alignment, simplex
 from didsim.alignment import LinearModel, LinearReward
-from didsim.checks import ArgumentError
 from didsim.dynamics import Sgd, train
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, comparisons_for, loss
 from didsim.policies import LogLinear
 from didsim.preferences import BradleyTerry

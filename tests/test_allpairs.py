@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from didsim import allpairs
-from didsim.allpairs import CROSSOVER, KERNELS, kernel_derivative, panels_for, picks_dense
+from didsim.numerics import pair_sums
+from didsim.numerics.pair_sums import CROSSOVER, KERNELS, kernel_derivative, panels_for, picks_dense
 
 ANALYTIC = ("log_sigmoid", "sigmoid", "co_sigmoid", "slope", "curvature", "third", "fourth")
 POLYNOMIAL = ("square", "double", "two")
@@ -20,15 +20,15 @@ M, N = 61, 83
 
 
 def kernel_sum(kernel, *arrays, **settings):
-    return allpairs.kernel_sum(kernel, *map(jnp.asarray, arrays), **settings)
+    return pair_sums.kernel_sum(kernel, *map(jnp.asarray, arrays), **settings)
 
 
 def kernel_sums(kernels, *arrays, **settings):
-    return allpairs.kernel_sums(kernels, *map(jnp.asarray, arrays), **settings)
+    return pair_sums.kernel_sums(kernels, *map(jnp.asarray, arrays), **settings)
 
 
 def expected_kernel(kernel, *arrays, **settings):
-    return allpairs.expected_kernel(kernel, *map(jnp.asarray, arrays), **settings)
+    return pair_sums.expected_kernel(kernel, *map(jnp.asarray, arrays), **settings)
 
 
 # --- the oracle: formulas written again, pairs visited one block of targets at a time -----------------------------------------

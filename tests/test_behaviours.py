@@ -11,7 +11,7 @@ from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 from tolerance import tolerance
 
 from didsim import configs, samplers, simplex
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.preferences import BradleyTerry
 from didsim.samplers import laws, ranks
 from didsim.worlds import problem

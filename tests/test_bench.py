@@ -10,11 +10,11 @@ import pytest
 from tolerance import tolerance
 
 from didsim import cli
-from didsim.allpairs import kernel_sum
 from didsim.cli.bench import QUICK, Measured, Plan, Row, fastest, measure, pairs, picture, torch_loop, training
 from didsim.cli.bench.c_kernel import FORMS, MISSING, compile_kernel
 from didsim.cli.commands import bench as bench_command
 from didsim.dynamics import execute, run_key
+from didsim.numerics.pair_sums import kernel_sum
 from didsim.worlds import RandomReward
 
 KEYS = ["name", "ours_s", "rival_s", "ratio", "note"]

@@ -10,7 +10,7 @@ import didsim
 from didsim import objectives, policies, preferences, samplers, worlds
 from didsim.configs import axes_from, read_toml, run_from
 from didsim.dynamics import ParameterAverage, Rounds, Sgd, execute, run_key
-from didsim.sequences import SequenceSpace
+from didsim.numerics.sequences import SequenceSpace
 from didsim.sweeps import sweep
 
 FULL = """

@@ -9,7 +9,7 @@ from contracts import assert_close
 from tolerance import tolerance
 
 from didsim import did, simplex
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.preferences import BradleyTerry
 
 B, N = 2000, 6

@@ -12,8 +12,8 @@ from scipy import stats
 from tolerance import tolerance
 
 from didsim import did
-from didsim.checks import ArgumentError
 from didsim.did import estimation, estimators
+from didsim.numerics.checks import ArgumentError
 
 DTYPES = (np.float32, np.float64)
 N = 4

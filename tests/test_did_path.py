@@ -12,7 +12,7 @@ from scipy import optimize, stats
 from tolerance import tolerance
 
 from didsim import did, simplex
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 
 B, N = 400, 6
 DTYPES = (np.float32, np.float64)

@@ -13,9 +13,9 @@ from contracts import assert_close, assert_round_trip, stack
 from tolerance import tolerance
 
 from didsim import simplex
-from didsim.checks import ArgumentError
 from didsim.dynamics import Adam, Run, Sgd, execute, record_steps, run_key, train
 from didsim.metrics import UNITS, measure
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, IpoSum, SimPo, population
 from didsim.preferences import AsShown, Bernoulli, BradleyTerry
 from didsim.samplers import ChosenRejected, Joint, OnPolicy, Product, Restrict, Uniform

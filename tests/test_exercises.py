@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from didsim import exercises
-from didsim.checks import ArgumentError
 from didsim.exercises.exercise import Exercise, Slip
+from didsim.numerics.checks import ArgumentError
 
 REF, TARGET = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
 

@@ -10,7 +10,7 @@ from contracts import assert_close
 import didsim
 from didsim import explain as explaining
 from didsim import simplex
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Aot, Dpo
 from didsim.policies import ContextLinear, LogLinear, Table
 from didsim.preferences import AsShown, BradleyTerry

@@ -8,8 +8,8 @@ import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 
 from didsim import iterated
-from didsim.checks import ArgumentError
 from didsim.iterated import Fate, Iteration
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum
 from didsim.preferences import PreferenceMatrix
 from didsim.samplers import Product

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from didsim.allpairs import expected_log_sigmoid, expected_log_sigmoid_of_one, runs_minor
+from didsim.numerics.pair_sums import expected_log_sigmoid, expected_log_sigmoid_of_one, runs_minor
 
 M, N = 5, 7
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from didsim import matrices
+from didsim.numerics import linalg
 
 RANDOM = np.random.default_rng(0)
 SQUARE = RANDOM.normal(size=(2, 3, 5, 5))
@@ -23,7 +23,7 @@ matrix = matrix + matrix.mT
 
 @jax.jit
 def several(scale):
-    return sum(jnp.sum(matrices.eigh(scale * matrix + k)[1]) for k in range(6))
+    return sum(jnp.sum(linalg.eigh(scale * matrix + k)[1]) for k in range(6))
 
 for k in range(50):
     several(1.0 + 0.01 * k).block_until_ready()
@@ -33,20 +33,20 @@ for k in range(50):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_against_numpy(compiled):
     run = jax.jit if compiled else lambda function: function
-    values, vectors = run(matrices.eigh)(jnp.asarray(SYMMETRIC))
+    values, vectors = run(linalg.eigh)(jnp.asarray(SYMMETRIC))
     np.testing.assert_allclose(values, np.linalg.eigvalsh(SYMMETRIC), atol=1e-12)
     np.testing.assert_allclose(vectors * values[..., None, :] @ np.swapaxes(vectors, -1, -2), SYMMETRIC, atol=1e-12)
-    np.testing.assert_allclose(run(matrices.eigvalsh)(jnp.asarray(SYMMETRIC)), values, atol=1e-12)
-    left, sizes = run(matrices.left_singular)(jnp.asarray(SQUARE[..., :3]))
+    np.testing.assert_allclose(run(linalg.eigvalsh)(jnp.asarray(SYMMETRIC)), values, atol=1e-12)
+    left, sizes = run(linalg.left_singular)(jnp.asarray(SQUARE[..., :3]))
     np.testing.assert_allclose(sizes, np.linalg.svd(SQUARE[..., :3], compute_uv=False), atol=1e-12)
     np.testing.assert_allclose(np.swapaxes(left, -1, -2) @ left, np.broadcast_to(np.eye(3), (2, 3, 3, 3)), atol=1e-12)
     positive, right = SYMMETRIC @ SYMMETRIC + 0.1 * np.eye(5), SQUARE[..., 0]
-    solved = run(matrices.cholesky_solve)(jnp.asarray(positive), jnp.asarray(right))
+    solved = run(linalg.cholesky_solve)(jnp.asarray(positive), jnp.asarray(right))
     np.testing.assert_allclose(solved, np.linalg.solve(positive, right[..., None])[..., 0], rtol=1e-9)
 
 
 def test_no_factor_is_not_finite():
-    assert not np.all(np.isfinite(matrices.cholesky_solve(-jnp.eye(3), jnp.ones(3))))
+    assert not np.all(np.isfinite(linalg.cholesky_solve(-jnp.eye(3), jnp.ones(3))))
 
 
 def test_two_threads_do_not_wait_for_each_other():
@@ -59,7 +59,7 @@ def test_small_systems_and_general_eigenvalues():
     random = np.random.default_rng(5)
     half = random.standard_normal((7, 4, 4))
     matrix, right = half @ half.swapaxes(1, 2) + 0.1 * np.eye(4), random.standard_normal((7, 4))
-    got = np.asarray(matrices.small_solve(jnp.asarray(matrix), jnp.asarray(right)))
+    got = np.asarray(linalg.small_solve(jnp.asarray(matrix), jnp.asarray(right)))
     np.testing.assert_allclose(got, np.linalg.solve(matrix, right[..., None])[..., 0], rtol=1e-9)
-    found = np.sort_complex(np.asarray(matrices.eigvals(jnp.asarray(half))))
+    found = np.sort_complex(np.asarray(linalg.eigvals(jnp.asarray(half))))
     np.testing.assert_allclose(found, np.sort_complex(np.linalg.eigvals(half)), atol=1e-10)

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from didsim import allpairs, did, explain, landscape, objectives, policies, preferences, samplers, sequences, simplex
+from didsim import did, explain, landscape, objectives, policies, preferences, samplers, sequences, simplex
 from didsim.claims import LEDGER
 from didsim.claims.ledger import _judged
 from didsim.claims.trials import judge_many
 from didsim.did import path as did_path
 from didsim.dynamics import ProjectedGradient
+from didsim.numerics import pair_sums
 from didsim.objectives import comparisons
 from didsim.samplers import behaviours, curvature
 
@@ -283,7 +284,7 @@ MUTANTS = [
     ),
     Mutant(
         "kernel sum without its weights",
-        allpairs,
+        pair_sums,
         "kernel_sum",
         lambda k, u, v, w, **_: jax.nn.sigmoid(u[:, None] - v[None]).mean(-1),
         ("K1.kernel-sum",),

@@ -13,7 +13,7 @@ from objective_cases import NUMBERS, both, make, value_at
 from tolerance import tolerance
 
 from didsim import simplex
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import (
     OBJECTIVES,
     AlphaDpo,

@@ -12,18 +12,18 @@ from contracts import assert_close
 from scipy import optimize
 
 import didsim
+from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo, Hinge
 from didsim.policies import LogLinear, Transformer, k_gram, prefix_table
 from didsim.preferences import BradleyTerry
 from didsim.samplers import OnPolicy, Uniform
-from didsim.sequences import SequenceSpace
 from didsim.solvers import Status, solve_policy
 from didsim.solvers.quasinewton import minimum
 from didsim.worlds import RandomSequences
 
 SPACE = SequenceSpace(2, 3)
 WORLD = jax.jit(RandomSequences(SPACE, beta=0.5).draw)(jax.random.key(3))
-JSD = jax.jit(didsim.simplex.jsd)
+JSD = jax.jit(didsim.numerics.simplex.jsd)
 
 
 def rosenbrock(x):
@@ -87,7 +87,7 @@ def test_rich_policies_reach_the_target_from_every_start(policy):
     assert float(JSD(WORLD.log_target, end.ends[:, 0]).max()) < 1e-16
     assert float(jnp.abs(end.ends - WORLD.log_target).max()) < 1e-6
     wrong = solve_policy(WORLD, Dpo(1.0), policy, starts=4, spread=0.5, steps=800)
-    assert_close(wrong.log_policy, didsim.simplex.geodesic(WORLD.log_ref, WORLD.log_target, 0.5), atol=1e-6)
+    assert_close(wrong.log_policy, didsim.numerics.simplex.geodesic(WORLD.log_ref, WORLD.log_target, 0.5), atol=1e-6)
     assert float(JSD(WORLD.log_target, wrong.log_policy)[0]) > 1e-3
 
 

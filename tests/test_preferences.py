@@ -9,7 +9,7 @@ from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 from tolerance import tolerance
 
 from didsim import preferences
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix, Threshold, Ties
 
 PROMPTS, N = 2, 4

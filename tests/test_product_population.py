@@ -154,7 +154,7 @@ def test_large_problems_that_cannot_be_solved_say_so():
 def test_ten_thousand_responses_reach_the_target():
     big = worlds.RandomTarget(n=10_000, beta=0.5).draw(jax.random.key(0))
     best = didsim.solve(big, objectives.Dpo(0.5))
-    assert float(didsim.simplex.jsd(best.log_policy, big.log_target)[0]) < 1e-20
+    assert float(didsim.numerics.simplex.jsd(best.log_policy, big.log_target)[0]) < 1e-20
     assert int(best.status[0]) == didsim.Status.CONVERGED
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from contracts import assert_round_trip
 
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.preferences import BradleyTerry
 from didsim.samplers import Mix, ReferencePairs, Uniform
 from didsim.worlds import RandomTarget

@@ -8,7 +8,6 @@ import oracles
 import pytest
 from contracts import assert_close, assert_round_trip
 
-from didsim.checks import ArgumentError
 from didsim.dynamics import (
     REFERENCES,
     Adam,
@@ -25,6 +24,7 @@ from didsim.dynamics import (
     run_key,
     train,
 )
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum, draw_pairs
 from didsim.policies import LogLinear
 from didsim.preferences import Bernoulli, BradleyTerry

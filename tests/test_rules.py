@@ -8,15 +8,15 @@ import pytest
 from contracts import assert_close, assert_round_trip
 
 import didsim
-from didsim.checks import ArgumentError
 from didsim.configs import run_from
 from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, execute, rules, run_key, train
+from didsim.numerics.checks import ArgumentError
+from didsim.numerics.records import record
+from didsim.numerics.simplex import normalize
 from didsim.objectives import Cpo, Dpo, IpoSum, Sft, draw_pairs, loss, population
 from didsim.policies import Policy, Table
 from didsim.preferences import AsShown, Bernoulli, BradleyTerry
-from didsim.records import record
 from didsim.samplers import ChosenRejected, Joint, Uniform
-from didsim.simplex import normalize
 from didsim.worlds import Given, problem
 
 P, N, K = 2, 5, 3
@@ -191,7 +191,7 @@ def test_it_reinforces_and_misses_the_target():
         train(world, Dpo(0.7), steps=30_000, records=2, optimiser=Sgd(30.0), stop_below=1e-13, rule=rule)
         for rule in (Plain(), ProjectedGradient())
     ]
-    far = [np.asarray(didsim.simplex.jsd(world.log_target, run.log_policy)) for run in runs]
+    far = [np.asarray(didsim.numerics.simplex.jsd(world.log_target, run.log_policy)) for run in runs]
     assert far[0].max() < 1e-12
     assert far[1].min() > 1e-3
     assert runs[1].metrics["chosen_change"][-1] > runs[0].metrics["chosen_change"][-1] + 1e-2

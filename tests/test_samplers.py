@@ -8,8 +8,8 @@ import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 
 from didsim import samplers
-from didsim.checks import ArgumentError
-from didsim.records import record
+from didsim.numerics.checks import ArgumentError
+from didsim.numerics.records import record
 from didsim.samplers import (
     Blocks,
     ChosenRejected,

@@ -13,11 +13,11 @@ from jax.flatten_util import ravel_pytree
 from tolerance import tolerance
 
 import didsim
+from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo
 from didsim.policies import Autoregressive, Transformer, ches, k_gram, normalised_ches, prefix_table
 from didsim.policies import transformer as network
 from didsim.policies.tokentable import TokenTable
-from didsim.sequences import SequenceSpace
 from didsim.worlds import RandomSequences
 
 SPACES = [SequenceSpace(3, 3), SequenceSpace(3, 3, ends=True), SequenceSpace(2, 1)]

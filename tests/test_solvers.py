@@ -12,7 +12,7 @@ from contracts import assert_close
 from scipy.optimize import brentq, linprog, minimize, root
 from tolerance import tolerance
 
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, Hinge, IpoSum, Kto, SimPo
 from didsim.preferences import BradleyTerry, PreferenceMatrix
 from didsim.samplers import Joint, Product, Restrict, Uniform

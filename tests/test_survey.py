@@ -10,7 +10,7 @@ from contracts import assert_close
 from tolerance import tolerance
 
 from didsim import cli, landscape, samplers
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.survey import WRITTEN_OUT, mixture_components, survey
 from didsim.worlds import problem
 

@@ -12,7 +12,7 @@ from tolerance import tolerance
 
 import didsim
 from didsim import simplex
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Aot, AotUnpaired, Population, SampledPairs, draw_pairs, loss, product_population
 from didsim.preferences import AsShown
 from didsim.samplers import ChosenRejected

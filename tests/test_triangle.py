@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 import didsim
 from didsim import cli, triangle
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Aot, Dpo, IpoSum, Kto, Orpo, SimPo
 from didsim.plotting import simplex as picture
 from didsim.preferences import AsShown, BradleyTerry

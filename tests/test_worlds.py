@@ -10,8 +10,8 @@ from scipy import stats
 from tolerance import tolerance
 
 from didsim import did, simplex, worlds
-from didsim.checks import ArgumentError
-from didsim.sequences import SequenceSpace
+from didsim.numerics.checks import ArgumentError
+from didsim.numerics.sequences import SequenceSpace
 from didsim.worlds import Given, RandomReward, RandomSequences, RandomTarget, World, problem
 
 PROMPTS, N, DRAWS = 2, 5, 2000

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import matrices
-from didsim.records import record
+from didsim.numerics import linalg
+from didsim.numerics.records import record
 from didsim.solvers import Status
 
 HALVINGS = 30
@@ -82,7 +82,7 @@ def minimise(expansion: Expansion, value: Callable[[Array], Array], start: Float
 
 def newton_direction(gradient: Float[Array, " d"], hessian: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Int[Array, ""]]:
     """Saddle-free Newton direction ``-|H|⁺ g`` without null directions, and their number."""
-    values, vectors = matrices.eigh(hessian)
+    values, vectors = linalg.eigh(hessian)
     largest = jnp.max(jnp.abs(values))
     null = jnp.abs(values) <= 4.0 * gradient.size * jnp.finfo(values.dtype).eps * largest
     inverse = jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, jnp.abs(values)))

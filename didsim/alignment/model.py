@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import matrices
+from didsim.numerics import linalg
+from didsim.numerics.records import record
 from didsim.objectives.links import logistic
 from didsim.policies import LogLinear
 from didsim.preferences import Labels, reward_gaps
-from didsim.records import record
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
 
@@ -90,7 +90,7 @@ def feature_covariance(model: LinearModel) -> Float[Array, "d d"]:
 
 def open_directions(covariance: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """Projector on the null space of the feature covariance; its trace is the number of open dimensions (L2)."""
-    values, vectors = matrices.eigh(covariance)
+    values, vectors = linalg.eigh(covariance)
     null = values <= covariance.shape[-1] * jnp.finfo(values.dtype).eps * values[-1]
     kept = jnp.where(null, vectors, 0.0)
     return kept @ kept.T
@@ -111,7 +111,7 @@ def curvature_bounds(model: LinearModel, radius: Float[Array, ""] | float) -> Bo
     ``β² σ'(βR max‖Δφ‖) λ_min(E ΔφΔφᵀ) ≤ ∇²L ≤ (β²/4) λ_max``, the maximum over shown pairs; a step of gradient descent at
     rate 1/L shrinks the loss gap at least by the factor ``1 - convexity/smoothness``.
     """
-    values = matrices.eigvalsh(feature_covariance(model))
+    values = linalg.eigvalsh(feature_covariance(model))
     difference = jnp.linalg.norm(model.features[:, :, None] - model.features[:, None], axis=-1)
     reach = model.beta * radius * jnp.max(jnp.where(model.shown > 0, difference, 0.0))
     slope = jax.nn.sigmoid(reach) * jax.nn.sigmoid(-reach)

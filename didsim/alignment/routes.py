@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import simplex
 from didsim.alignment.minimum import Minimum, minimise, newton_direction
 from didsim.alignment.model import LinearModel
+from didsim.numerics import simplex
 from didsim.policies import LogLinear
 from didsim.preferences import reward_gaps
 from didsim.solvers import Status

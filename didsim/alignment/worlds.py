@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from didsim import checks, matrices, simplex
-from didsim.records import record
+from didsim.numerics import checks, linalg, simplex
+from didsim.numerics.records import record
 from didsim.worlds import Problem, World, normal, on_geodesic
 
 
@@ -78,7 +78,7 @@ def _unexplained(features: Float[Array, "prompts n d"], noise: Float[Array, "pro
     """Noise, centred per prompt, minus its projection on the centred features."""
     prompts, n, d = features.shape
     centred = (features - features.mean(1, keepdims=True)).reshape(prompts * n, d)
-    left, sizes = matrices.left_singular(centred)
+    left, sizes = linalg.left_singular(centred)
     left = jnp.where(sizes > prompts * n * jnp.finfo(sizes.dtype).eps * sizes[0], left, 0.0)
     flat = simplex.clr(noise).reshape(-1)
     return (flat - left @ (left.T @ flat)).reshape(prompts, n)

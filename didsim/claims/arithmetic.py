@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim import checks
+from didsim.numerics import checks
 
 Number = Any  # a JAX array, a float array, or an object array of balls
 

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from didsim import checks
 from didsim.claims.claim import Claim, judge
 from didsim.claims.trials import QUICK, instance, instances_from, mask
 from didsim.claims.variables import Instance, limit
+from didsim.numerics import checks
 
 STARTS = 64
 STEPS = 80

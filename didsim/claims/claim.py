@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from didsim import checks
 from didsim.claims.arithmetic import TRACED, Arithmetic, Number
 from didsim.claims.variables import Instance, Variable
+from didsim.numerics import checks
 
 KINDS = ("equality", "inequality", "rate")
 CLEARLY = 16.0

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from rich.table import Table
 
-from didsim import checks
 from didsim.claims.arithmetic import FLOATS
 from didsim.claims.claim import Claim
 from didsim.claims.trials import batch_size, judge_many, mask
 from didsim.claims.variables import complexity, from_round, round_values
+from didsim.numerics import checks
 
 Round = dict[str, np.ndarray]
 LEVELS = (1, 2, 3, 5, 9)

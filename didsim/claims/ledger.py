@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim import checks
 from didsim.claims.arithmetic import balls
 from didsim.claims.attack import Climb, climb
 from didsim.claims.certify import Certificate, certify
 from didsim.claims.claim import Claim, Hypothesis
 from didsim.claims.counterexamples import Counterexample, smallest
 from didsim.claims.trials import Trial, instance, run_trial
+from didsim.numerics import checks
 
 INSTANCES = 10_000
 CONTROL_INSTANCES = 2_500

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform, get_args
 
 import tyro
 
-from didsim._version import __version__
+from didsim.numerics.version import __version__
 
 Words = tuple[tuple[str, ...], ...]
 T = TypeVar("T")

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from didsim import checks
 from didsim.diagnose.reading import LogError, Rows
+from didsim.numerics import checks
 
 # The first name is what we print; per-example names are those of TRL's DPOTrainer, its data sets and its descendants.
 PAIR_NAMES: dict[str, tuple[str, ...]] = {

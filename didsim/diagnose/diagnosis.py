@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from didsim import checks
-from didsim._version import __version__
 from didsim.diagnose import entropy, likelihood, margins, means
 from didsim.diagnose.findings import Finding, plain
 from didsim.diagnose.logs import MeanLog, PairLog, read_log
 from didsim.diagnose.signatures import Signature, signatures
+from didsim.numerics import checks
+from didsim.numerics.version import __version__
 
 HEALTHY = "healthy"
 REFERENCE_FAULTS = ("identical", "constant reference", "moving reference", "wrong reference")

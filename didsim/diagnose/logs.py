@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from didsim import checks
 from didsim.diagnose.columns import NEEDED, PAIRED_NUMBERS, mean_columns, missing, pair_columns
 from didsim.diagnose.reading import LogError, Rows, read_rows
+from didsim.numerics import checks
 
 LEAST_PAIRS = 5
 WINDOWS = 12

@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from didsim._version import __version__
 from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.findings import Finding, shown
 from didsim.diagnose.pictures import pictures
+from didsim.numerics.version import __version__
 
 HERE = Path(__file__).parent
 SEEN = {True: "yes", False: "no", None: "?"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from didsim.checks import ArgumentError
+from didsim.numerics.checks import ArgumentError
 
 Place = tuple[int, dict[str, Any]]
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
 from didsim.did import inputs
+from didsim.numerics import checks, simplex
 
 
 def log_did(log_p: ArrayLike, log_ref: ArrayLike) -> Float[Array, "*#batch n"]:

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks
 from didsim.did import inputs
-from didsim.records import record
+from didsim.numerics import checks
+from didsim.numerics.records import record
 
 
 @final

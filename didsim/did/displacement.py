@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import simplex
 from didsim.did import inputs
 from didsim.did.learned import learned_policy
 from didsim.did.path import Place, path_slope
-from didsim.records import record
+from didsim.numerics import simplex
+from didsim.numerics.records import record
 
 
 @final

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import simplex
 from didsim.did.algebra import log_ratio
+from didsim.numerics import simplex
 
 Amount = Float[Array, "..."] | float
 

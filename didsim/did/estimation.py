@@ -15,9 +15,9 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
-from didsim import checks, simplex
 from didsim.did import estimators, weights
-from didsim.records import record, static
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
 
 
 @final

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from scipy import stats
 
-from didsim import simplex
 from didsim.did.algebra import log_ratio
+from didsim.numerics import simplex
 
 SMALLEST_LOG_WEIGHT = {4: -80.0, 8: -690.0}  # relative to the largest, by bytes of the dtype: its exponential is a number
 

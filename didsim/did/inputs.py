@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks
+from didsim.numerics import checks
 
 
 def laws(*, full_support: bool = False, **given: ArrayLike) -> list[Float[Array, "*batch n"]]:

@@ -3,8 +3,8 @@
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import simplex
 from didsim.did import inputs
+from didsim.numerics import simplex
 
 
 def learned_policy(

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import simplex
 from didsim.did import inputs
-from didsim.records import record
+from didsim.numerics import simplex
+from didsim.numerics.records import record
 
 ALL_PAIRS = 1024  # beyond, pairs are counted without being written out
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import simplex
 from didsim.did import inputs
+from didsim.numerics import simplex
 
 Place = Float[Array, "..."] | float
 

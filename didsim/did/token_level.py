@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks
 from didsim.did import estimators
 from didsim.did.entropy import did_entropy
-from didsim.records import record, static
+from didsim.numerics import checks
+from didsim.numerics.records import record, static
 
 
 @final

@@ -10,8 +10,8 @@ from typing import final
 import optax
 from jaxtyping import Array, Float
 
-from didsim import checks
-from didsim.records import record, static
+from didsim.numerics import checks
+from didsim.numerics.records import record, static
 
 Scalar = float | Float[Array, "..."]
 DECAYS = ("none", "cosine")

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record
 from didsim.policies import Policy
-from didsim.records import record
 
 
 class Anchor(NamedTuple):

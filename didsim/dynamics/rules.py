@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, view
 from didsim.policies import Policy, Table
 from didsim.preferences import gather
-from didsim.records import record
 from didsim.worlds import Problem
 
 WRITTEN_OUT = 2048

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from didsim import simplex
 from didsim.exercises.exercise import Exercise, Slip
+from didsim.numerics import simplex
 
 REFERENCE, REWARD = (0.6, 0.3, 0.1), (0.0, 0.3, 0.6)
 RATE, BETA, OTHER = 1.5, 0.1, 0.5

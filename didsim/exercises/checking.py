@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from didsim import checks
 from didsim.exercises import (
     beta_clock,
     conditioning,
@@ -17,6 +16,7 @@ from didsim.exercises import (
     scale,
 )
 from didsim.exercises.exercise import Answer, Exercise, Verdict
+from didsim.numerics import checks
 
 # One module for each notebook; add yours here.
 MODULES = (quickstart, log_ratio, displacement, coverage, conditioning, beta_clock, did_entropy, conjectures, scale)

@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
-from didsim import landscape, simplex
+from didsim import landscape
 from didsim.exercises.exercise import Exercise, Slip
+from didsim.numerics import simplex
 
 REFERENCE, REWARD, SHOWN = (0.4, 0.3, 0.2, 0.1), (0.0, 1.0, 2.0, 3.0), (True, True, True, False)
 GROUPS = (0, 0, 1, 1, 2, 3)

@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
-from didsim import did, simplex
+from didsim import did
 from didsim.exercises.exercise import Exercise, Slip
+from didsim.numerics import simplex
 
 REFERENCE, TARGET, BETA, TRAINED = (0.5, 0.3, 0.2), (0.2, 0.3, 0.5), 0.5, 1.0
 UNEVEN, EVEN, REWARD = (0.6, 0.3, 0.1), (1 / 3, 1 / 3, 1 / 3), (0.0, 0.5, 1.0)

@@ -14,11 +14,12 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from didsim import checks, did, simplex
+from didsim import did
 from didsim.dynamics import Adam, Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.metrics import measure
+from didsim.numerics import checks, simplex
 from didsim.objectives import (
     ConservativeDpo,
     Cpo,

@@ -17,10 +17,11 @@ import xarray as xr
 from jaxtyping import Array, Float, Int
 from pydantic import Field
 
-from didsim import did, landscape, matrices, simplex
+from didsim import did, landscape
 from didsim.dynamics import Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import linalg, simplex
 from didsim.objectives import Dpo
 from didsim.preferences import AsShown, BradleyTerry
 from didsim.samplers import Joint
@@ -176,7 +177,7 @@ def _first_order(worlds: Problem, log_joint: Float[Array, "stop seed n n"]) -> F
     both = joint + jnp.swapaxes(joint, -1, -2)
     surplus = jnp.sum(joint - both * BradleyTerry().matrix(data), -1)
     stiff = landscape.laplacian(landscape.laplacian_weights(joint, jnp.broadcast_to(data, surplus.shape)))
-    step = matrices.cholesky_solve(stiff + 1.0 / data.shape[-1], surplus)
+    step = linalg.cholesky_solve(stiff + 1.0 / data.shape[-1], surplus)
     return simplex.tilt(worlds.log_ref, data + step, 1.0 / worlds.beta)
 
 

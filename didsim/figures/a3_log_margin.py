@@ -14,13 +14,14 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import did, simplex
+from didsim import did
 from didsim.dynamics import Adam, Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.metrics import measure
+from didsim.numerics import simplex
+from didsim.numerics.records import record
 from didsim.objectives import Dpo
-from didsim.records import record
 from didsim.solvers import solve
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget, World

@@ -15,10 +15,11 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import did, simplex
+from didsim import did
 from didsim.dynamics import Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import simplex
 from didsim.objectives import Dpo
 from didsim.samplers.ranks import log_best_of, ranks
 from didsim.solvers import solve

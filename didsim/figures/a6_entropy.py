@@ -17,10 +17,11 @@ from jaxtyping import Array, Float
 from pydantic import Field
 from scipy import stats
 
-from didsim import did, simplex
+from didsim import did
 from didsim.dynamics import Adam, Plain, ProjectedGradient, Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import simplex
 from didsim.objectives import Comparisons, Dpo, Objective
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget

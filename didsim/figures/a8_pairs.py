@@ -10,8 +10,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 from scipy import stats
 
+from didsim.numerics.sequences import SequenceSpace
 from didsim.policies import Autoregressive, Params, Transformer, ches, normalised_ches
-from didsim.sequences import SequenceSpace
 
 SPACE = SequenceSpace(8, 8, ends=True)
 WIDTH = 8

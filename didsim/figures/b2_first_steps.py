@@ -16,9 +16,10 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import did, explain, simplex
+from didsim import did, explain
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import simplex
 from didsim.objectives import Dpo, IpoSum, Objective, SimPo
 from didsim.policies import LogLinear, Policy, Table
 from didsim.preferences import AsShown, BradleyTerry

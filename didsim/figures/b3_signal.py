@@ -14,9 +14,9 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from didsim import simplex
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import simplex
 from didsim.objectives import Dpo, comparisons_for, loss, population
 from didsim.policies import LogLinear
 from didsim.preferences import BradleyTerry

@@ -14,14 +14,15 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import landscape, matrices
+from didsim import landscape
 from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import linalg
+from didsim.numerics.records import record
 from didsim.objectives import Dpo
 from didsim.policies import StartedAt
 from didsim.preferences import BradleyTerry
-from didsim.records import record
 from didsim.samplers import BestOfBase, JointLaw, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
 from didsim.worlds import Given, Problem, RandomReward, normal
 
@@ -139,7 +140,7 @@ def _spectra(worlds: Problem, laws: Array, settings: Config) -> xr.Dataset:
     @jax.jit
     def values(laws: Array, reward: Array) -> Array:
         hessian = landscape.hessian_at_optimum(jnp.exp(laws), reward, settings.beta)
-        return matrices.eigvalsh(hessian)[..., 1:]
+        return linalg.eigvalsh(hessian)[..., 1:]
 
     reward = jnp.broadcast_to(worlds.reward[:, :, 0], laws.shape[:-1])
     found = np.asarray(values(laws, reward))

@@ -17,13 +17,14 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import landscape, matrices, simplex
+from didsim import landscape
 from didsim.dynamics import Run, Sgd
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import linalg, simplex
+from didsim.numerics.records import record, static
 from didsim.objectives import Dpo
 from didsim.preferences import BradleyTerry
-from didsim.records import record, static
 from didsim.samplers import BestOf, FromPolicy, FromReference, FromUniform, Geometric, Independent, Mix, OnPolicy, Tilt
 from didsim.sweeps import sweep
 from didsim.worlds import Problem, World, normal, on_geodesic
@@ -272,7 +273,7 @@ def _fit(won: Float[Array, "n n"]) -> Float[Array, " n"]:
         chance = jax.nn.sigmoid(reward[:, None] - reward[None])
         slope = jnp.sum(jnp.where(jnp.eye(n, dtype=bool), 0.0, won) - both * chance, -1)
         bend = landscape.laplacian(both * chance * (1.0 - chance)) + jnp.ones((n, n), won.dtype) / n**2
-        move = matrices.cholesky_solve(bend, slope)
+        move = linalg.cholesky_solve(bend, slope)
         return reward + move / jnp.maximum(jnp.max(jnp.abs(move)) / 2.0, 1.0), None
 
     return jax.lax.scan(step, jnp.zeros(n, won.dtype), None, NEWTON)[0]

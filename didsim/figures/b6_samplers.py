@@ -14,13 +14,14 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import landscape, matrices, samplers, simplex
+from didsim import landscape, samplers
 from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import linalg, simplex
+from didsim.numerics.records import record
 from didsim.objectives import Dpo
 from didsim.preferences import Bernoulli, BradleyTerry
-from didsim.records import record
 from didsim.samplers import JointLaw, Sampler
 from didsim.worlds import Given, Problem, RandomReward
 
@@ -162,7 +163,7 @@ def _spectra(worlds: Problem, settings: Config) -> xr.Dataset:
     def one(problem: Problem, kind: CappedMix, unused, seed):
         law = kind.pair_law(problem, problem.log_target).matrix()
         hessian = landscape.hessian_at_optimum(law, problem.reward, problem.beta)
-        return matrices.eigh(hessian[0])
+        return linalg.eigh(hessian[0])
 
     unused = jnp.zeros((len(KINDS), settings.seeds))
     values, vectors = (np.asarray(part) for part in _over_lanes(one)(worlds, _kinds(KINDS), unused, worlds.beta))

@@ -17,7 +17,6 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import simplex
 from didsim.alignment import (
     LinearModel,
     LinearReward,
@@ -32,6 +31,7 @@ from didsim.alignment import (
 )
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import simplex
 from didsim.policies import LogLinear
 from didsim.preferences import BradleyTerry, Flipped
 from didsim.samplers import OnPolicy, Product, ReferencePairs, Uniform

@@ -16,10 +16,10 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import simplex
 from didsim.dynamics import Run, Sgd
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.numerics import simplex
 from didsim.objectives import Dpo
 from didsim.preferences import BradleyTerry
 from didsim.samplers import Uniform

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, dataclass_transform
 import pydantic
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from didsim import checks
+from didsim.numerics import checks
 
 T = TypeVar("T")
 

@@ -16,11 +16,11 @@ from types import ModuleType
 import jax
 import xarray as xr
 
-from didsim import checks
 from didsim.figures.catalogue import FIGURES, Entry
 from didsim.figures.config import configure, field_names, split_settings, to_toml
 from didsim.figures.manifest import manifest, repeats
 from didsim.figures.verdicts import Verdict
+from didsim.numerics import checks
 from didsim.plotting.style import save
 
 ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")

@@ -10,8 +10,8 @@ from typing import Any
 
 import jax
 
-from didsim import __version__
-from didsim.provenance import finished, git_state
+from didsim.numerics.provenance import finished, git_state
+from didsim.numerics.version import __version__
 
 LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "scipy", "matplotlib", "xarray")
 

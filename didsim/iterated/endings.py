@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import simplex
+from didsim.numerics import simplex
 
 
 class Fate(enum.IntEnum):

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks, matrices, simplex
-from didsim.records import record, static
+from didsim.numerics import checks, linalg, simplex
+from didsim.numerics.records import record, static
 
 OBJECTIVES = ("ipo", "dpo")
 NEWTON_STEPS = 10
@@ -135,4 +135,4 @@ def _laplacian_solve(weight: Float[Array, "n n"], right: Float[Array, " n"]) -> 
     scale = jax.lax.rsqrt(jnp.maximum(degree, jnp.finfo(degree.dtype).tiny))
     null = 1.0 / scale / jnp.linalg.norm(1.0 / scale)
     scaled = jnp.eye(degree.size, dtype=degree.dtype) - weight * scale[:, None] * scale + null[:, None] * null
-    return simplex.clr(scale * matrices.small_solve(scaled, scale * right))
+    return simplex.clr(scale * linalg.small_solve(scaled, scale * right))

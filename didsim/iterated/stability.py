@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from didsim import checks, matrices, simplex
 from didsim.iterated.maps import OBJECTIVES, Iteration, next_policy
+from didsim.numerics import checks, linalg, simplex
 
 
 def multipliers(iteration: Iteration, log_policy: Float[Array, " n"]) -> Complex[Array, " m"]:
@@ -20,7 +20,7 @@ def multipliers(iteration: Iteration, log_policy: Float[Array, " n"]) -> Complex
 
     jacobian = jax.jacfwd(centred)(log_policy)
     inverse = jnp.concatenate([jnp.eye(n - 1, dtype=basis.dtype), -jnp.ones((n - 1, 1), basis.dtype)], axis=1)
-    return matrices.eigvals(inverse @ jacobian @ basis)
+    return linalg.eigvals(inverse @ jacobian @ basis)
 
 
 def slope_at_uniform(objective: str, temperature: Float[Array, "*#batch"] | float) -> Float[Array, "*#batch"]:
@@ -54,5 +54,5 @@ def cycle_boundary(
 def contraction_factor(iteration: Iteration) -> Float[Array, ""]:
     """``a + (bλ/2) ‖P - ½11ᵀ‖₂``: below one, IPO's rounds contract logits to one fixed point whatever P is (neighbour E; S12)."""
     cycle = iteration.preference - 0.5
-    largest = jnp.sqrt(jnp.maximum(matrices.eigvalsh(cycle.T @ cycle)[-1], 0.0))
+    largest = jnp.sqrt(jnp.maximum(linalg.eigvalsh(cycle.T @ cycle)[-1], 0.0))
     return iteration.power + iteration.mixing * slope_at_uniform("ipo", iteration.temperature) * largest / 2.0

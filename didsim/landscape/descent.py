@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim import simplex
 from didsim.landscape.graph import component_means
+from didsim.numerics import simplex
 
 
 def descent_limit(

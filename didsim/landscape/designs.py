@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from didsim import checks, matrices, simplex
 from didsim.landscape.laplacian import laplacian, laplacian_weights
-from didsim.records import record
+from didsim.numerics import checks, linalg, simplex
+from didsim.numerics.records import record
 from didsim.samplers import Joint
 
 LARGEST = 64
@@ -132,7 +132,7 @@ def _inverse(matrix: Array) -> Array:
     """Inverse off the constant of a connected Laplacian, ``(L + 11ᵀ/n)⁻¹ - 11ᵀ/n``, by eigenvectors."""
     n = matrix.shape[-1]
     constant = jnp.full((n, n), 1.0 / n, matrix.dtype)
-    values, vectors = matrices.eigh(matrix + constant)
+    values, vectors = linalg.eigh(matrix + constant)
     return jnp.einsum("...ab,...b,...cb->...ac", vectors, 1.0 / values, vectors) - constant
 
 
@@ -199,7 +199,7 @@ def _size(programme: _Programme) -> int:
 
 def _barrier(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> Array:
     """Criterion times sharpness plus barriers; infinite outside."""
-    values = matrices.eigvalsh(_slack(programme, unit, point, _size(programme)))
+    values = linalg.eigvalsh(_slack(programme, unit, point, _size(programme)))
     inside = (values[0] > 0) & jnp.all(point.mass > 0)
     safe = jnp.where(values > 0, values, 1.0)
     e_value = -sharp * point.level - jnp.sum(jnp.log(safe))
@@ -215,7 +215,7 @@ def _newton_step(programme: _Programme, unit: Array, sharp: Array, point: _Point
     scale = jax.lax.rsqrt(jnp.diag(hessian))
     gradient, hessian = scale * gradient, scale[:, None] * hessian * scale
     total = scale.at[-1].set(0.0)
-    both = jax.vmap(lambda right: matrices.cholesky_solve(hessian, right))(jnp.stack([gradient, total]))
+    both = jax.vmap(lambda right: linalg.cholesky_solve(hessian, right))(jnp.stack([gradient, total]))
     multiplier = jnp.vdot(total, both[0]) / jnp.vdot(total, both[1])
     move = -(both[0] - multiplier * both[1])
     move = jnp.where(jnp.all(jnp.isfinite(move)), move, 0.0)
@@ -243,7 +243,7 @@ def _newton_step(programme: _Programme, unit: Array, sharp: Array, point: _Point
 def _expansion(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> tuple[Array, Array]:
     """Gradient and Hessian of the barrier function in the masses and the level."""
     n, slope = _size(programme), programme.slope / unit
-    values, vectors = matrices.eigh(_slack(programme, unit, point, n))
+    values, vectors = linalg.eigh(_slack(programme, unit, point, n))
     ends = vectors[programme.first] - vectors[programme.second]  # pairs × eigenvectors
     free = 1.0 - jnp.sum(vectors, 0) ** 2 / n  # zero for the constant, one for all others
     one, two = (ends / values) @ ends.T, (ends / values**2) @ ends.T
@@ -265,10 +265,10 @@ def _certified(programme: _Programme, unit: Array, point: _Point, reward: Array)
     pair_matrix = jnp.zeros((n, n), half.dtype).at[programme.first, programme.second].set(half)
     pair_matrix = pair_matrix + pair_matrix.T
     constant = jnp.full((n, n), 1.0 / n, half.dtype)
-    values, vectors = matrices.eigh(_slack(programme, unit, point, n))
+    values, vectors = linalg.eigh(_slack(programme, unit, point, n))
     dual = (vectors / values) @ vectors.T - constant
     e_bound, a_bound = design_bounds(pair_matrix, reward, dual)
-    spectrum = matrices.eigvalsh(laplacian(laplacian_weights(pair_matrix, reward)))
+    spectrum = linalg.eigvalsh(laplacian(laplacian_weights(pair_matrix, reward)))
     e_value, a_value = spectrum[1], jnp.sum(1.0 / spectrum[1:])
     value = jnp.where(programme.is_e > 0, e_value, a_value)
     bound = jnp.where(programme.is_e > 0, e_bound, a_bound)

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim import checks, matrices
 from didsim.landscape.laplacian import ProductLaplacian
-from didsim.records import record
+from didsim.numerics import checks, linalg
+from didsim.numerics.records import record
 from didsim.worlds import normal
 
 INNER_STEPS = 300
@@ -138,7 +138,7 @@ def _largest(apply: Callable, free: Callable, start: Array, noise: Array) -> tup
     empty = jnp.zeros((steps, n), start.dtype)
     (basis, _), (diagonal, off, inner) = jax.lax.scan(step, (empty, first), jnp.arange(steps))
     tridiagonal = jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
-    values, vectors = matrices.eigh(tridiagonal)
+    values, vectors = linalg.eigh(tridiagonal)
     ritz = free(vectors[:, -1] @ basis)
     return values[-1], ritz / jnp.maximum(jnp.linalg.norm(ritz), jnp.finfo(ritz.dtype).tiny), inner.sum()
 

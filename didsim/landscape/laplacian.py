@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.allpairs import kernel_sum
-from didsim.records import record
+from didsim.numerics.pair_sums import kernel_sum
+from didsim.numerics.records import record
 from didsim.samplers import PairLaw, ProductMixture
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim.records import record
+from didsim.numerics.records import record
 
 LEAST = 4  # points that a fitted slope needs
 

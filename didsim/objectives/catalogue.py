@@ -6,7 +6,7 @@ A name in brackets is a dialect: public code has functions of one name that diff
 
 from typing import TypeVar
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.objectives.divergences import AlphaDpo, ChiPo, ForwardKlDpo, JensenShannonDpo
 from didsim.objectives.likelihood import BestOfSft, Rlhf, Sft
 from didsim.objectives.parts import Objective

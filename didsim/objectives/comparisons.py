@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.allpairs import expected_kernel, expected_log_sigmoid, expected_log_sigmoid_of_one, kernel_sum, runs_minor
+from didsim.numerics.pair_sums import expected_kernel, expected_log_sigmoid, expected_log_sigmoid_of_one, kernel_sum, runs_minor
+from didsim.numerics.records import record, static
 from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.preferences import AsShown, BradleyTerry, Labels, gather
-from didsim.records import record, static
 from didsim.samplers import ProductMixture, Sampler
 from didsim.worlds import Problem
 

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import clip, logistic, logistic_sum
 from didsim.objectives.parts import Card, Limit, Objective
-from didsim.records import record
 from didsim.worlds import Problem
 
 Scalar = float | Float[Array, "..."]

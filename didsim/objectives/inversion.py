@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import simplex
+from didsim.numerics import simplex
 from didsim.worlds import Problem
 
 HALVINGS = 200

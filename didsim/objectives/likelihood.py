@@ -5,9 +5,9 @@ from typing import ClassVar, final
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
 from didsim.objectives.parts import Card, Limit, Objective
-from didsim.records import record, static
 
 Scalar = float | Float[Array, "..."]
 

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.records import record, static
+from didsim.numerics.records import record, static
 
 
 @final
 @record
 class Term:
-    """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in ``didsim.allpairs.KERNELS``."""
+    """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in ``didsim.numerics.pair_sums.KERNELS``."""
 
     kernel: str = static()
     scale: float | Float[Array, "..."] = 1.0

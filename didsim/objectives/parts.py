@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import simplex
+from didsim.numerics import simplex
+from didsim.numerics.records import record
 from didsim.objectives.links import LinkSum
-from didsim.records import record
 from didsim.worlds import Problem
 
 

@@ -9,11 +9,11 @@ from typing import ClassVar, final
 
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import LinkSum, Term, logistic, logistic_sum
 from didsim.objectives.parts import Card, Limit, Objective
-from didsim.records import record
 
 Scalar = float | Float[Array, "..."]
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import hinge_sum, logistic, logistic_sum, ramp
 from didsim.objectives.parts import Card, Limit, Objective, log_odds
-from didsim.records import record
 
 Scalar = float | Float[Array, "..."]
 

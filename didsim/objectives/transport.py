@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, Objective
-from didsim.records import record
 
 Scalar = float | Float[Array, "..."]
 

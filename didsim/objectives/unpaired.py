@@ -5,10 +5,10 @@ from typing import ClassVar, final
 import jax
 from jaxtyping import Array, Float
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, Objective
-from didsim.records import record
 
 Scalar = float | Float[Array, "..."]
 LOSERS = "all responses with π_w < π_l lose their mass"

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.policy import Params, Policy
-from didsim.sequences import SequenceSpace
 
 
 class Autoregressive(Policy):

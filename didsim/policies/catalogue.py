@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
 from didsim.policies.policy import Policy

@@ -9,9 +9,9 @@ from typing import final
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
 from didsim.policies.policy import STARTS, Policy
-from didsim.records import record, static
 
 
 @final

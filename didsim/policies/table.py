@@ -4,9 +4,9 @@ from typing import final
 
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record
 from didsim.policies.policy import Policy
-from didsim.records import record
 
 
 @final

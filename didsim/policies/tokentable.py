@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record, static
+from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
 from didsim.policies.policy import STARTS
-from didsim.records import record, static
-from didsim.sequences import SequenceSpace
 
 
 @final

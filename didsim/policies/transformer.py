@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record, static
+from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
 from didsim.policies.policy import STARTS, Params
-from didsim.records import record, static
-from didsim.sequences import SequenceSpace
 
 BLOCK = 4096  # sequences run through the network at a time; what lies between is computed again for the gradient
 MLP = 4

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
-from didsim.records import record, static
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
 from didsim.samplers.ranks import log_best_of, log_rank_of, ranks
 from didsim.samplers.rule import Number
 from didsim.worlds import Problem

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.samplers import behaviours, combinators, curvature, offline, online, pairs, recipes
 from didsim.samplers.rule import Sampler
 

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from didsim import checks, simplex
-from didsim.records import record
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
 from didsim.samplers.rule import Number, Sampler
 

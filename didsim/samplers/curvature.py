@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks
-from didsim.records import record
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.samplers.laws import JointLaw, ProductMixture
 from didsim.samplers.rule import Number, Sampler
 from didsim.worlds import Problem

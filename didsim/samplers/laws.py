@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.records import record
+from didsim.numerics.records import record
 
 LONG = 4096
 

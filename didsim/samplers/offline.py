@@ -5,8 +5,8 @@ from typing import final
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import checks, simplex
-from didsim.records import record, static
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
 from didsim.samplers.rule import Sampler
 

@@ -8,7 +8,7 @@ from typing import final
 
 import jax
 
-from didsim.records import record
+from didsim.numerics.records import record
 from didsim.samplers.laws import product_law
 from didsim.samplers.rule import Sampler
 

@@ -3,8 +3,8 @@
 import abc
 from typing import final
 
-from didsim import checks
-from didsim.records import record, static
+from didsim.numerics import checks
+from didsim.numerics.records import record, static
 from didsim.samplers.behaviours import Behaviour, FromReference
 from didsim.samplers.laws import JointLaw, product_law
 from didsim.samplers.ranks import log_best_and_worst_of, log_two_ranks_of, ranks

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.records import record
+from didsim.numerics.records import record
 from didsim.samplers.rule import Number
 
 

@@ -6,8 +6,8 @@ Each is a combination of behaviours and samplers with its numbers as fields, so 
 import abc
 from typing import final
 
-from didsim import checks, simplex
-from didsim.records import record, static
+from didsim.numerics import checks, simplex
+from didsim.numerics.records import record, static
 from didsim.samplers.behaviours import (
     Behaviour,
     BestOf,

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from didsim import matrices
-from didsim.records import record
+from didsim.numerics import linalg
+from didsim.numerics.records import record
 
 LONGEST = 2.0
 
@@ -67,7 +67,7 @@ def fit_counts(wins: Float[Array, "*batch n n"], *, steps: int = 40) -> CountsFi
         # The constant gets the mean degree as eigenvalue, so that the Cholesky factor exists and the step has mean zero.
         ridge = jnp.mean(degree, -1)[..., None, None] / n
         hessian = degree[..., :, None] * jnp.eye(n, dtype=dtype) - weight + ridge
-        direction = matrices.cholesky_solve(hessian, slope)
+        direction = linalg.cholesky_solve(hessian, slope)
         direction = jnp.where(jnp.isfinite(direction), direction, 0.0)
         longest = jnp.max(jnp.abs(direction), -1)
         short = direction * jnp.minimum(1.0, LONGEST / jnp.maximum(longest, LONGEST))[..., None]

@@ -10,7 +10,7 @@ determine the policy the answer is the one gradient descent finds (S2).  The res
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.objectives import Objective, can_stay_product
 from didsim.preferences import AsShown, Labels
 from didsim.samplers import ChosenRejected, ProductMixture, Sampler

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from didsim import simplex
+from didsim.numerics import simplex
 from didsim.objectives import Objective, Responses, comparisons_for, prompt_losses, responses
 from didsim.solvers.result import Solution, Status
 

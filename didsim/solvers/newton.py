@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from didsim import matrices, simplex
+from didsim.numerics import linalg, simplex
 from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, view
 from didsim.solvers.result import Solution, Status
 from didsim.worlds import normal
@@ -118,7 +118,7 @@ def _newton_direction(at: Expansion):
     is given the eigenvalue one.
     """
     scaled, scale = _scaled(at)
-    values, vectors = matrices.eigh(scaled)
+    values, vectors = linalg.eigh(scaled)
     n = at.gradient.shape[-1]
     cut = 4.0 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
     null = jnp.abs(values) <= cut
@@ -133,7 +133,7 @@ def _factored_direction(at: Expansion) -> Float[Array, "prompts n"]:
     scaled, scale = _scaled(at)
     n = scaled.shape[-1]
     ridge = n * n**0.5 * jnp.finfo(scaled.dtype).eps * jnp.eye(n, dtype=scaled.dtype)
-    direction = -scale * matrices.cholesky_solve(scaled + ridge, scale * at.gradient)
+    direction = -scale * linalg.cholesky_solve(scaled + ridge, scale * at.gradient)
     # Rounding can leave an almost singular matrix with a negative eigenvalue, and then there is no factor.
     return jax.lax.cond(jnp.all(jnp.isfinite(direction)), lambda: direction, lambda: _newton_direction(at)[0])
 
@@ -186,7 +186,7 @@ def _settle_null(problem, objective, sampler, labels, start, end: Solution) -> S
     _, _, basis = _newton_direction(_expansion(problem, objective, sampler, labels, end.log_policy))
     basis = jnp.concatenate([basis, jnp.ones_like(basis[:, :, :1])], axis=-1)
     basis = basis / jnp.maximum(jnp.linalg.norm(basis, axis=1, keepdims=True), jnp.finfo(start.dtype).tiny)
-    left, sizes = matrices.left_singular(basis)
+    left, sizes = linalg.left_singular(basis)
     keep = sizes > start.shape[-1] * jnp.finfo(start.dtype).eps * sizes[:, :1]
     drift = jnp.where(jnp.isfinite(end.log_policy), end.log_policy - start, 0.0)
     along = jnp.where(keep, jnp.einsum("xab,xa->xb", left, drift), 0.0)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from didsim import checks
+from didsim.numerics import checks
+from didsim.numerics.records import record
 from didsim.objectives import Objective, comparisons_for, loss
 from didsim.policies import Policy
 from didsim.preferences import Labels
-from didsim.records import record
 from didsim.samplers import Sampler
 from didsim.solvers.entry import check_pair_law, default_data
 from didsim.solvers.precision import in_double

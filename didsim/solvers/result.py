@@ -5,7 +5,7 @@ from typing import final
 
 from jaxtyping import Array, Float, Int
 
-from didsim.records import record
+from didsim.numerics.records import record
 
 
 class Status(enum.IntEnum):

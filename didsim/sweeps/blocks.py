@@ -16,8 +16,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from didsim import checks
 from didsim.dynamics import Run, execute, run_key
+from didsim.numerics import checks
 from didsim.sweeps.grid import Grid, replace_path
 
 Results = dict[str, np.ndarray]

@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.sweeps.header import Header
 from didsim.sweeps.labels import LEAD, inner_dims, variable_attrs
 from didsim.sweeps.store import MESSAGE_BYTES, RESERVED, Store, open_store

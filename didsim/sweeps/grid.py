@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim import checks
 from didsim.dynamics import Run
+from didsim.numerics import checks
 
 # Path, or tuple of paths that move together, to values.  Mapping is invariant in its keys, hence the loose key type.
 Axes = Mapping[Any, Any]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import jax
 from jax.experimental import multihost_utils
 
-from didsim import checks
+from didsim.numerics import checks
 
 POLL_SECONDS = 0.5
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from didsim import __version__
+from didsim.numerics.version import __version__
 from didsim.sweeps.grid import Grid
 
 SHORT = 16  # arrays up to this size are written out, longer ones hashed

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from didsim import __version__, checks
 from didsim.dynamics import Run
 from didsim.metrics import UNITS
-from didsim.provenance import finished, git_state
+from didsim.numerics import checks
+from didsim.numerics.provenance import finished, git_state
+from didsim.numerics.version import __version__
 
 LEAD = ("program", "lane")
 

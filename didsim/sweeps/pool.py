@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.sweeps.blocks import compute
 from didsim.sweeps.grid import Axis, Grid
 from didsim.sweeps.store import Store, open_store

@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 from zarr.errors import GroupNotFoundError
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.sweeps.header import FORMAT, Header
 
 TO_DO, DONE, FAILED = 0, 1, 2

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from didsim import checks
+from didsim.numerics import checks
 from didsim.sweeps import hosts
 from didsim.sweeps.blocks import compute, result_shapes
 from didsim.sweeps.creation import create_store

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import xarray as xr
 
-from didsim import checks
 from didsim.dynamics import Run, run_key, run_world
+from didsim.numerics import checks
 from didsim.sweeps.blocks import Results, compute
 from didsim.sweeps.grid import Axes, Grid, grid
 from didsim.sweeps.labels import coordinate, inner_dims, moments, provenance, variable_attrs

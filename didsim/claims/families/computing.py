@@ -3,18 +3,19 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import allpairs, did, objectives, preferences, samplers, simplex
+from didsim import did, objectives, preferences, samplers
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import off, reach, same, zero
 from didsim.claims.families.one_prompt import drawn_apart, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real
+from didsim.numerics import pair_sums, simplex
 from didsim.solvers.newton import newton
 
 
 def _panels(v):
-    found = allpairs.kernel_sum("sigmoid", v["targets"], v["sources"], jax.nn.softmax(v["weights"]), method="fast")
+    found = pair_sums.kernel_sum("sigmoid", v["targets"], v["sources"], jax.nn.softmax(v["weights"]), method="fast")
     wanted = jax.nn.sigmoid(v["targets"][:, None] - (v["sources"] + v["moved"])[None, :]) @ jax.nn.softmax(v["weights"])
     return off(found, wanted, 1.0)
 

@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import did, simplex
+from didsim import did
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import BEST_REJECTED, above, floored, off, reach, same, sets
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law
+from didsim.numerics import simplex
 
 PATH = {"ref": law(), "target": law()}
 DATA = {"ref": law(), "chosen": law(), "rejected": law(), "beta": between(0.05, 5.0)}

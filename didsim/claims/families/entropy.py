@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import did, simplex
+from didsim import did
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import above, capped, off, reach, same, sets, zero
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real
+from didsim.numerics import simplex
 
 # Cumulants of a variable of range w: |κ₄| ≤ 3w⁴/16 and |κ₅| ≤ w⁵/3, from its central moments.
 FOURTH = 3.0 / 16.0 / 8.0

@@ -3,13 +3,14 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import did, objectives, preferences, simplex
+from didsim import did, objectives, preferences
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import POWER_LAW, above, capped, off, reach, same, sets, zero
 from didsim.claims.families.one_prompt import drawn_apart, shown, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real, whole
+from didsim.numerics import simplex
 
 FULL_SUPPORT = zero("the reference gives every response mass", "lost")
 

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import landscape, objectives, simplex
+from didsim import landscape, objectives
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import ANY_LABELS, BRADLEY_TERRY, above, capped, odds_of, off, reach, same, sets, zero
@@ -11,6 +11,7 @@ from didsim.claims.families.learning import pair_slope
 from didsim.claims.families.one_prompt import labelled, shown, slope, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real, whole
+from didsim.numerics import simplex
 
 PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
 BLOCKED = {"block": whole(0, 2, "n")}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 
-from didsim import did, objectives, preferences, samplers, simplex
+from didsim import did, objectives, preferences, samplers
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import BEST_REJECTED, POWER_LAW, above, off, reach, same, sets, zero
@@ -13,6 +13,7 @@ from didsim.claims.families.one_prompt import drawn_apart, population_loss, show
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real
 from didsim.dynamics import ProjectedGradient
+from didsim.numerics import simplex
 from didsim.policies import Table
 
 LAWS = {"ref": law(), "target": law(), "chosen": law(), "rejected": law(), "beta": between(0.05, 5.0)}

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim import objectives, preferences, samplers, simplex, worlds
+from didsim import objectives, preferences, samplers, worlds
+from didsim.numerics import simplex
 from didsim.objectives import Objective
 from didsim.preferences import Labels
 from didsim.samplers import Sampler

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim import matrices, objectives, samplers, simplex
+from didsim import objectives, samplers
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import BRADLEY_TERRY, above, odds_of, off, reach, same, sets, zero
@@ -12,6 +12,7 @@ from didsim.claims.families.learning import pair_slope
 from didsim.claims.families.one_prompt import labelled, slope, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real
+from didsim.numerics import linalg, simplex
 
 PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
 
@@ -154,7 +155,7 @@ register(
 def _shrinks(v):
     wins = jax.nn.sigmoid(odds_of(v["odds"]))
     skew = wins - 0.5
-    size = jnp.sqrt(jnp.maximum(matrices.eigvalsh(skew.T @ skew)[-1], 0.0))
+    size = jnp.sqrt(jnp.maximum(linalg.eigvalsh(skew.T @ skew)[-1], 0.0))
     centred = simplex.clr(v["way"])
     _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["policy"],), (centred,))
     moved = simplex.clr(moved)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import explain, objectives, policies, preferences, samplers, simplex
+from didsim import explain, objectives, policies, preferences, samplers
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import above, capped, odds_of, off, reach, sets, zero
@@ -11,8 +11,9 @@ from didsim.claims.families.learning import pair_slope
 from didsim.claims.families.one_prompt import labelled, population_loss, shown, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real
+from didsim.numerics import simplex
+from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.ches import ches
-from didsim.sequences import SequenceSpace
 
 D = 3
 SHARED = {

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim import objectives, preferences, samplers, simplex
+from didsim import objectives, preferences, samplers
 from didsim.claims.arithmetic import gaps
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import BRADLEY_TERRY, above, capped, odds_of, off, reach, same, sets, zero
@@ -14,6 +14,7 @@ from didsim.claims.families.learning import pair_slope
 from didsim.claims.families.one_prompt import labelled, shown, slope, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real, whole
+from didsim.numerics import simplex
 
 PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
 TWO_LEVELS = {"reward": real(), "good": whole(0, 1, "n"), "gap": between(0.05, 6.0)}

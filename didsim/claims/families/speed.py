@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from didsim import landscape, objectives, preferences, samplers, simplex
+from didsim import landscape, objectives, preferences, samplers
 from didsim.claims.arithmetic import gaps, turned
 from didsim.claims.claim import Claim
 from didsim.claims.families.conditions import ANY_LABELS, BRADLEY_TERRY, above, odds_of, off, reach, sets, zero
@@ -11,6 +11,7 @@ from didsim.claims.families.learning import pair_slope
 from didsim.claims.families.one_prompt import labelled, population_loss, shown, slope, world
 from didsim.claims.ledger import register
 from didsim.claims.variables import between, law, real
+from didsim.numerics import simplex
 
 PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
 AT_OPTIMUM = sets("the policy is the target", policy=lambda m, v: v["ref"] + v["reward"] / v["beta"])

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from didsim import checks
 from didsim.cli.bench import picture
 from didsim.cli.bench.suite import FULL, QUICK, Measured, machine, measure
 from didsim.cli.bench.timing import Row
 from didsim.cli.wording import duration
+from didsim.numerics import checks
+from didsim.numerics.provenance import origin
 from didsim.plotting.style import save
-from didsim.provenance import origin
 
 
 def bench(command: Any) -> int:

@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
-from didsim import checks
 from didsim.diagnose import page
 from didsim.diagnose.columns import PAIR_NAMES
 from didsim.diagnose.diagnosis import diagnose
+from didsim.numerics import checks
 
 
 def run(command: Any) -> int:

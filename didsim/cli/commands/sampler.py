@@ -9,8 +9,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from didsim import checks
 from didsim.configs import build_named
+from didsim.numerics import checks
 from didsim.samplers import Joint, Sampler
 from didsim.survey import Survey, survey
 from didsim.worlds import Problem, problem

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from didsim import checks
 from didsim.configs import build_named
 from didsim.figures import triangle
+from didsim.numerics import checks
 from didsim.objectives import Objective
 from didsim.plotting import simplex as picture
 from didsim.samplers import Sampler

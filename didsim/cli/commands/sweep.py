@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from didsim import checks
 from didsim.configs import read_toml, sweep_from
 from didsim.metrics import UNITS
+from didsim.numerics import checks
 from didsim.solvers import Status
 from didsim.sweeps import grid, hosts
 from didsim.sweeps import sweep as run_sweep

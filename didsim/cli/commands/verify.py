@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from didsim import checks, claims
+from didsim import claims
 from didsim.claims.counterexamples import Counterexample
 from didsim.claims.ledger import Control, Finding, chosen
-from didsim.provenance import origin
+from didsim.numerics import checks
+from didsim.numerics.provenance import origin
 
 PROGRAMS_KEPT = 8  # claims
 

@@ -15,8 +15,8 @@ from didsim.cli.report.figures import attempt, drawn
 from didsim.cli.report.ledger import ledger
 from didsim.cli.report.page import Contents, render
 from didsim.cli.wording import size
-from didsim.provenance import finished
-from didsim.refusal import ArgumentError
+from didsim.numerics.errors import ArgumentError
+from didsim.numerics.provenance import finished
 
 LEDGER = "ledger.json"
 

@@ -12,7 +12,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from didsim._version import __version__
 from didsim.cli.report.benchmarks import Benchmarks
 from didsim.cli.report.data import affordable
 from didsim.cli.report.environment import facts
@@ -20,6 +19,7 @@ from didsim.cli.report.figures import Drawn
 from didsim.cli.report.files import Origin
 from didsim.cli.report.ledger import Ledger, group, stated_by, tabulated
 from didsim.cli.wording import duration, measured, size
+from didsim.numerics.version import __version__
 
 
 @dataclass(frozen=True)

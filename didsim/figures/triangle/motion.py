@@ -6,7 +6,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks, explain
+from didsim import explain
+from didsim.numerics import checks
 from didsim.objectives import Objective
 from didsim.policies import Table
 from didsim.preferences import Labels

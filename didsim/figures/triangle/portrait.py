@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
-from didsim import checks, did
+from didsim import did
 from didsim.figures.triangle.motion import check_three, inner_points, motion
 from didsim.figures.triangle.runs import Laws, follow
 from didsim.figures.triangle.solutions import distance, solution_set
+from didsim.numerics import checks
 from didsim.objectives import Objective
 from didsim.preferences import AsShown, BradleyTerry, Labels
 from didsim.samplers import ChosenRejected, OptimalRejected, Sampler

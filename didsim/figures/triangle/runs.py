@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import checks, simplex
 from didsim.dynamics import Run, Sgd, Trajectory, execute, run_key
 from didsim.figures.triangle.motion import check_three
+from didsim.numerics import checks, simplex
 from didsim.objectives import Objective, comparisons_for, loss
 from didsim.policies import StartedAt
 from didsim.preferences import Labels

@@ -17,7 +17,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim.refusal import ArgumentError
+from didsim.numerics.errors import ArgumentError
 
 SEED_LIMIT = 2**32
 LISTED = 60  # more names than this would hide the hint

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from didsim._version import __version__
+from didsim.numerics.version import __version__
 
 
 def finished() -> str:

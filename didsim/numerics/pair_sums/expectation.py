@@ -9,7 +9,7 @@ sum the other way round.  Forward-over-reverse (Hessian products for Newton-CG) 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.allpairs.sums import kernel_sum
+from didsim.numerics.pair_sums.sums import kernel_sum
 
 
 def expected_kernel(

@@ -19,10 +19,10 @@ from jax.interpreters import ad, batching, mlir
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from didsim.allpairs.dense import dense_sums
-from didsim.allpairs.kernels import kernel_derivative, kernel_named
-from didsim.allpairs.panels import MAX_PANELS, WIDTH, panel_sums
-from didsim.allpairs.piecewise import polynomial_sums, ramp_sums
+from didsim.numerics.pair_sums.dense import dense_sums
+from didsim.numerics.pair_sums.kernels import kernel_derivative, kernel_named
+from didsim.numerics.pair_sums.panels import MAX_PANELS, WIDTH, panel_sums
+from didsim.numerics.pair_sums.piecewise import polynomial_sums, ramp_sums
 
 CROSSOVER = {
     ("log_sigmoid", 8): 640,

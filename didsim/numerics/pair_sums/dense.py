@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from didsim.allpairs.kernels import KERNELS
+from didsim.numerics.pair_sums.kernels import KERNELS
 
 _GROUP = 4  # pairs that share a division
 _WHOLE = 64  # up to so many sources fractions are added in one block,

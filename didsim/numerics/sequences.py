@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim import checks
-from didsim.records import record, static
+from didsim.numerics import checks
+from didsim.numerics.records import record, static
 
 ENUMERABLE = 2**22
 

@@ -23,7 +23,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from didsim.allpairs.kernels import KERNELS
+from didsim.numerics.pair_sums.kernels import KERNELS
 
 WIDTH = 0.5  # cell width h, a power of two
 MAX_PANELS = 4096  # largest window: 2048 units of u

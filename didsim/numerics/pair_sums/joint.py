@@ -17,7 +17,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
-from didsim.allpairs.sums import same_mesh_axes
+from didsim.numerics.pair_sums.sums import same_mesh_axes
 
 LANES = 64  # runs whose pairs stay in the cache together: measured
 

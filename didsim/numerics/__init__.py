@@ -1,0 +1,6 @@
+"""How is arithmetic done that knows no paper?  Laws in log space, matrices, sums over pairs, and whether an input is allowed.
+
+`simplex` holds the laws on a finite set, `sequences` those on strings of tokens, `linalg` what matrices with a null space
+need, `pair_sums` the sums over all pairs of responses; `checks` refuses what is not allowed, `records` makes a class a
+pytree, and `provenance` says what a result was made by.
+"""
