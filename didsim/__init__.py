@@ -10,35 +10,58 @@ from typing import TYPE_CHECKING, Any
 from didsim.numerics.version import __version__
 
 if TYPE_CHECKING:
-    from didsim import (
-        alignment,
-        claims,
-        diagnose,
-        did,
-        dynamics,
-        exercises,
-        explain,
-        iterated,
-        landscape,
-        metrics,
-        objectives,
-        policies,
-        preferences,
-        samplers,
-        signal,
-        survey,
-        sweeps,
-        worlds,
-    )
+    from didsim import claims, diagnose, did, dynamics, landscape, objectives, plotting, policies, samplers, sweeps, worlds
+    from didsim import teaching as exercises
     from didsim.did import learned_policy, log_did, optimal_rejected
-    from didsim.dynamics import Run, Trajectory, train
+    from didsim.dynamics import Run, Trajectory, iterated, metrics, train
     from didsim.figures import triangle
+    from didsim.landscape import explain, signal, survey
+    from didsim.landscape import linear as alignment
+    from didsim.landscape.solvers import PolicySolution, Solution, Status, solve, solve_policy
     from didsim.numerics import sequences, simplex
-    from didsim.numerics.checks import ArgumentError
-    from didsim.solvers import PolicySolution, Solution, Status, solve, solve_policy
+    from didsim.numerics.errors import ArgumentError
     from didsim.sweeps import sweep
-    from didsim.worlds import Problem, problem
+    from didsim.worlds import Problem, preferences, problem
 
+_HOME = {  # public name: the module it is, or the module and the name in it
+    "ArgumentError": "numerics.errors:ArgumentError",
+    "PolicySolution": "landscape.solvers:PolicySolution",
+    "Problem": "worlds:Problem",
+    "Run": "dynamics:Run",
+    "Solution": "landscape.solvers:Solution",
+    "Status": "landscape.solvers:Status",
+    "Trajectory": "dynamics:Trajectory",
+    "alignment": "landscape.linear",
+    "claims": "claims",
+    "diagnose": "diagnose",
+    "did": "did",
+    "dynamics": "dynamics",
+    "exercises": "teaching",
+    "explain": "landscape.explain",
+    "iterated": "dynamics.iterated",
+    "landscape": "landscape",
+    "learned_policy": "did:learned_policy",
+    "log_did": "did:log_did",
+    "metrics": "dynamics.metrics",
+    "objectives": "objectives",
+    "optimal_rejected": "did:optimal_rejected",
+    "plotting": "plotting",
+    "policies": "policies",
+    "preferences": "worlds.preferences",
+    "problem": "worlds:problem",
+    "samplers": "samplers",
+    "sequences": "numerics.sequences",
+    "signal": "landscape.signal",
+    "simplex": "numerics.simplex",
+    "solve": "landscape.solvers:solve",
+    "solve_policy": "landscape.solvers:solve_policy",
+    "survey": "landscape.survey",
+    "sweep": "sweeps:sweep",
+    "sweeps": "sweeps",
+    "train": "dynamics:train",
+    "triangle": "figures.triangle",
+    "worlds": "worlds",
+}
 __all__ = [
     "ArgumentError",
     "PolicySolution",
@@ -62,6 +85,7 @@ __all__ = [
     "metrics",
     "objectives",
     "optimal_rejected",
+    "plotting",
     "policies",
     "preferences",
     "problem",
@@ -79,57 +103,13 @@ __all__ = [
     "worlds",
 ]
 
-_ROOMS = frozenset(
-    {
-        "claims",
-        "alignment",
-        "diagnose",
-        "did",
-        "dynamics",
-        "exercises",
-        "explain",
-        "iterated",
-        "landscape",
-        "metrics",
-        "objectives",
-        "policies",
-        "preferences",
-        "samplers",
-        "sequences",
-        "signal",
-        "simplex",
-        "survey",
-        "sweeps",
-        "triangle",
-        "worlds",
-    }
-)
-_MOVED = {"triangle": "figures.triangle", "simplex": "numerics.simplex", "sequences": "numerics.sequences"}
-_HOME = {
-    "ArgumentError": "numerics.errors",
-    "PolicySolution": "solvers",
-    "Problem": "worlds",
-    "Run": "dynamics",
-    "Solution": "solvers",
-    "Status": "solvers",
-    "Trajectory": "dynamics",
-    "learned_policy": "did",
-    "log_did": "did",
-    "optimal_rejected": "did",
-    "problem": "worlds",
-    "solve": "solvers",
-    "solve_policy": "solvers",
-    "sweep": "sweeps",
-    "train": "dynamics",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"didsim.{_MOVED.get(name, name)}")
-    if name in _HOME:
-        return getattr(importlib.import_module(f"didsim.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'didsim' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'didsim' has no attribute {name!r}")
+    module, _, attribute = _HOME[name].partition(":")
+    home = importlib.import_module(f"didsim.{module}")
+    return getattr(home, attribute) if attribute else home
 
 
 def __dir__() -> list[str]:

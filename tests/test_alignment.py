@@ -11,15 +11,15 @@ from contracts import assert_close, assert_round_trip
 from tolerance import tolerance
 
 from didsim import alignment, simplex
-from didsim.alignment import LinearModel, LinearReward
 from didsim.dynamics import Sgd, train
+from didsim.landscape.linear import LinearModel, LinearReward
+from didsim.landscape.solvers import Status, solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, comparisons_for, loss
 from didsim.policies import LogLinear
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Joint, OnPolicy, Uniform
-from didsim.solvers import Status, solve
 from didsim.worlds import problem
+from didsim.worlds.preferences import BradleyTerry
 
 P, N, D, BETA = 2, 5, 3, 0.7
 RNG = np.random.default_rng(91)

@@ -10,11 +10,12 @@ import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 from tolerance import tolerance
 
-from didsim import configs, samplers, simplex
+from didsim import samplers, simplex
 from didsim.numerics.checks import ArgumentError
-from didsim.preferences import BradleyTerry
 from didsim.samplers import laws, ranks
+from didsim.sweeps import toml
 from didsim.worlds import problem
+from didsim.worlds.preferences import BradleyTerry
 
 PROMPTS, N, PAIRS, K = 2, 4, 50_000, 3
 REWARD = np.array([[1.0, 0.5, 0.5, -0.3], [0.2, -1.0, 0.7, 0.1]])  # the first prompt has a tie
@@ -264,11 +265,11 @@ def test_everything_has_a_name_and_a_case():
 
 def test_configs_nest_behaviours():
     text = {"name": "independent", "first": {"name": "best_of", "base": "policy", "k": 4}, "second": "reference"}
-    assert configs.build("sampler", text) == S.Independent(S.BestOf(S.FromPolicy(), 4), S.FromReference())
-    hybrid = configs.build("sampler", {"name": "hybrid", "offline": {"name": "best_worst", "k": 2, "base": "chosen"}})
+    assert toml.build("sampler", text) == S.Independent(S.BestOf(S.FromPolicy(), 4), S.FromReference())
+    hybrid = toml.build("sampler", {"name": "hybrid", "offline": {"name": "best_worst", "k": 2, "base": "chosen"}})
     assert hybrid == S.Hybrid(S.BestWorst(S.FromChosen(), 2))
     with pytest.raises(ArgumentError, match="Did you mean 'best_of'"):
-        configs.build("sampler", {"name": "independent", "first": "bestof", "second": "policy"})
+        toml.build("sampler", {"name": "independent", "first": "bestof", "second": "policy"})
 
 
 # --- ranks -------------------------------------------------------------------------------------------------------------------

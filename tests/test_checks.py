@@ -60,15 +60,15 @@ REFUSED = {
     ),
     "law of probabilities": (
         lambda: checks.log_law("p", np.array([0.5, 0.5])),
-        "`p` must be normalised (total probability 1), but a law in it sums to 3.29744; didsim.numerics.simplex.normalize does it.",
+        "`p` must be normalised (total probability 1), but a law in it sums to 3.29744; didsim.simplex.normalize does it.",
     ),
     "law with too little mass": (
         lambda: checks.log_law("p", HALVES[0] - 0.1),
-        "`p` must be normalised (total probability 1), but a law in it sums to 0.904837; didsim.numerics.simplex.normalize does it.",
+        "`p` must be normalised (total probability 1), but a law in it sums to 0.904837; didsim.simplex.normalize does it.",
     ),
     "second law off": (
         lambda: checks.log_law("p", HALVES + np.array([[0.0], [0.1]])),
-        "`p` must be normalised (total probability 1), but a law in it sums to 1.10517; didsim.numerics.simplex.normalize does it.",
+        "`p` must be normalised (total probability 1), but a law in it sums to 1.10517; didsim.simplex.normalize does it.",
     ),
     "law without mass": (
         lambda: checks.log_law("p", np.array([[0.0, -INF], [-INF, -INF]])),

@@ -10,7 +10,7 @@ from tolerance import tolerance
 
 from didsim import did, simplex
 from didsim.numerics.checks import ArgumentError
-from didsim.preferences import BradleyTerry
+from didsim.worlds.preferences import BradleyTerry
 
 B, N = 2000, 6
 DTYPES = (np.float32, np.float64)

@@ -14,13 +14,13 @@ from tolerance import tolerance
 
 from didsim import simplex
 from didsim.dynamics import Adam, Run, Sgd, execute, record_steps, run_key, train
-from didsim.metrics import UNITS, measure
+from didsim.dynamics.metrics import UNITS, measure
+from didsim.landscape.solvers import Status
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, IpoSum, SimPo, population
-from didsim.preferences import AsShown, Bernoulli, BradleyTerry
 from didsim.samplers import ChosenRejected, Joint, OnPolicy, Product, Restrict, Uniform
-from didsim.solvers import Status
 from didsim.worlds import Given, problem
+from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry
 
 P, N = 2, 5
 RNG = np.random.default_rng(31)

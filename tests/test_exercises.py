@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from didsim import exercises
-from didsim.exercises.exercise import Exercise, Slip
 from didsim.numerics.checks import ArgumentError
+from didsim.teaching.exercise import Exercise, Slip
 
 REF, TARGET = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])
 

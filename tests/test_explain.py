@@ -13,8 +13,8 @@ from didsim import simplex
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Aot, Dpo
 from didsim.policies import ContextLinear, LogLinear, Table
-from didsim.preferences import AsShown, BradleyTerry
 from didsim.samplers import Joint, ReferencePairs, Uniform
+from didsim.worlds.preferences import AsShown, BradleyTerry
 
 P, N, D = 2, 4, 3
 RNG = np.random.default_rng(0)

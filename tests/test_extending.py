@@ -49,7 +49,7 @@ def test_the_objective_keeps_the_contract(page):
     objective, problem = module.Exponential(beta=0.4), module.world
     assert_round_trip(objective)
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6)))
-    parts = samplers.ChosenRejected(), didsim.preferences.AsShown(), problem.log_ref
+    parts = samplers.ChosenRejected(), didsim.worlds.preferences.AsShown(), problem.log_ref
     shown = objectives.comparisons_for(objective, problem, *parts)
 
     def value(logits):

@@ -8,13 +8,13 @@ import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 
 from didsim import iterated
-from didsim.iterated import Fate, Iteration
+from didsim.dynamics.iterated import Fate, Iteration
+from didsim.landscape.solvers import solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum
-from didsim.preferences import PreferenceMatrix
 from didsim.samplers import Product
-from didsim.solvers import solve
 from didsim.worlds import problem
+from didsim.worlds.preferences import PreferenceMatrix
 
 N = 4
 RNG = np.random.default_rng(81)

@@ -10,11 +10,11 @@ from scipy.sparse.csgraph import connected_components
 from tolerance import tolerance
 
 from didsim import landscape, simplex
+from didsim.landscape.solvers import solve
 from didsim.objectives import Dpo, loss, population
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Blocks, Joint
-from didsim.solvers import solve
 from didsim.worlds import problem
+from didsim.worlds.preferences import BradleyTerry
 
 B, N = 3000, 8
 RNG = np.random.default_rng(21)

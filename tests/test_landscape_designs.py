@@ -11,7 +11,7 @@ from tolerance import tolerance
 
 import didsim
 from didsim import landscape
-from didsim.solvers.counts import fit_counts
+from didsim.landscape.solvers.counts import fit_counts
 
 RNG = np.random.default_rng(41)
 

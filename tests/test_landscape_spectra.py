@@ -11,9 +11,9 @@ from tolerance import tolerance
 import didsim
 from didsim import landscape
 from didsim.objectives import Dpo, loss, population
-from didsim.preferences import BradleyTerry, Flipped, PreferenceMatrix
 from didsim.samplers import ProductMixture, Uniform, product_law
 from didsim.worlds import problem
+from didsim.worlds.preferences import BradleyTerry, Flipped, PreferenceMatrix
 
 N, K, PROMPTS = 30, 3, 2
 RNG = np.random.default_rng(31)

@@ -10,13 +10,13 @@ from tolerance import tolerance
 
 from didsim import simplex, solve
 from didsim.dynamics import Adam, train
+from didsim.landscape.solvers import Status
 from didsim.objectives import OBJECTIVES, Limit, population
 from didsim.objectives.divergences import log_lambert
 from didsim.objectives.inversion import policy_with_reward
-from didsim.preferences import AsShown
 from didsim.samplers import ChosenRejected
-from didsim.solvers import Status
 from didsim.worlds import problem
+from didsim.worlds.preferences import AsShown
 
 P, N, BETA = 3, 5, 0.7
 RNG = np.random.default_rng(3)
@@ -113,8 +113,8 @@ def test_bco_is_dpo_at_one_shift():
 
 
 def test_robust_reaches_the_target_on_flipped_labels():
-    from didsim.preferences import BradleyTerry, Flipped
     from didsim.samplers import Uniform
+    from didsim.worlds.preferences import BradleyTerry, Flipped
 
     flipped = population(WORLD, Uniform(), Flipped(BradleyTerry(), 0.2), WORLD.log_ref)
     for smoothing, reaches in ((0.2, True), (0.1, False)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from didsim.exercises import EXERCISES
+from didsim.teaching import EXERCISES
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

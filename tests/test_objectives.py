@@ -48,9 +48,9 @@ from didsim.objectives import (
     responses,
     view,
 )
-from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, PreferenceMatrix
 from didsim.samplers import Blocks, ChosenRejected, Joint, OnPolicy, Product, Uniform
 from didsim.worlds import problem
+from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, PreferenceMatrix
 
 P, N = 3, 5
 RNG = np.random.default_rng(7)

@@ -5,8 +5,8 @@ import tomllib
 
 import numpy as np
 
-from didsim.configs import sweep_from
 from didsim.sweeps import grid, open_sweep, sweep
+from didsim.sweeps.toml import sweep_from
 
 TEXT = """
 steps = 100

@@ -12,14 +12,14 @@ from contracts import assert_close
 from scipy import optimize
 
 import didsim
+from didsim.landscape.solvers import Status, solve_policy
+from didsim.landscape.solvers.quasinewton import minimum
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo, Hinge
 from didsim.policies import LogLinear, Transformer, k_gram, prefix_table
-from didsim.preferences import BradleyTerry
 from didsim.samplers import OnPolicy, Uniform
-from didsim.solvers import Status, solve_policy
-from didsim.solvers.quasinewton import minimum
 from didsim.worlds import RandomSequences
+from didsim.worlds.preferences import BradleyTerry
 
 SPACE = SequenceSpace(2, 3)
 WORLD = jax.jit(RandomSequences(SPACE, beta=0.5).draw)(jax.random.key(3))

@@ -15,9 +15,9 @@ import didsim
 from didsim.objectives import Dpo
 from didsim.policies import POLICIES as BY_NAME
 from didsim.policies import ContextLinear, LogLinear, Policy, StartedAt, Table
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Uniform
 from didsim.worlds import RandomReward
+from didsim.worlds.preferences import BradleyTerry
 
 PROMPTS, N, D = 2, 5, 3
 REF = oracles.log_laws(30, (PROMPTS, N))

@@ -10,7 +10,7 @@ from tolerance import tolerance
 
 from didsim import preferences
 from didsim.numerics.checks import ArgumentError
-from didsim.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix, Threshold, Ties
+from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix, Threshold, Ties
 
 PROMPTS, N = 2, 4
 FIRST, SECOND = (jnp.asarray(np.indices((N, N)).reshape(2, 1, -1)[i].repeat(PROMPTS, 0)) for i in range(2))
@@ -120,7 +120,7 @@ def calls(case, count=3):
 def test_every_label_model_is_a_case():
     seen = {type(make(0)) for make, _ in CASES.values()}
     assert seen == set(preferences.LABELS.values())
-    assert seen == {model for model in Labels.__subclasses__() if model.__module__ == "didsim.preferences"}
+    assert seen == {model for model in Labels.__subclasses__() if model.__module__ == "didsim.worlds.preferences"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

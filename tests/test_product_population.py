@@ -8,8 +8,8 @@ from tolerance import tolerance
 
 import didsim
 from didsim import objectives, preferences, samplers, worlds
+from didsim.landscape.solvers import entry
 from didsim.objectives import can_stay_product, comparisons, loss, population, product_population
-from didsim.solvers import entry
 
 PROBLEM = worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(3))
 POLICY = worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(4)).log_target
@@ -112,7 +112,7 @@ def test_which_laws_stay_products():
 @pytest.mark.parametrize("label", LABELS)
 def test_metrics_do_not_depend_on_how_pairs_are_kept(label):
     _, written, kept = _both(objectives.Dpo(0.5), "mixture", label)
-    one, other = (didsim.metrics.measure(PROBLEM, objectives.Dpo(0.5), POLICY, c) for c in (written, kept))
+    one, other = (didsim.dynamics.metrics.measure(PROBLEM, objectives.Dpo(0.5), POLICY, c) for c in (written, kept))
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], atol=1e-12, err_msg=name)
@@ -121,7 +121,7 @@ def test_metrics_do_not_depend_on_how_pairs_are_kept(label):
 def test_very_many_soft_pairs_leave_accuracy_out(monkeypatch):
     _, _, kept = _both(objectives.Dpo(0.5), "mixture", "soft")
     monkeypatch.setattr(comparisons, "FEW", 4)
-    assert "accuracy" not in didsim.metrics.measure(PROBLEM, objectives.Dpo(0.5), POLICY, kept)
+    assert "accuracy" not in didsim.dynamics.metrics.measure(PROBLEM, objectives.Dpo(0.5), POLICY, kept)
 
 
 @pytest.mark.parametrize(

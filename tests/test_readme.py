@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from test_online_sweep import TEXT
 
-from didsim import cli, configs
+from didsim import cli
 from didsim.claims import LEDGER
 from didsim.figures.catalogue import FIGURES
+from didsim.sweeps import toml
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,8 +50,8 @@ def _names(row):
 
 def test_the_page_on_sweeps_names_every_part():
     for part in ("world", "sampler", "labels", "policy", "optimiser", "rule"):
-        assert _names(f"`[{part}]`") == list(configs.PARTS[part])
-    assert _names("`base`") == list(configs.INSIDE["behaviour"])
+        assert _names(f"`[{part}]`") == list(toml.PARTS[part])
+    assert _names("`base`") == list(toml.INSIDE["behaviour"])
 
 
 def test_every_command_is_named_and_exists():

@@ -10,9 +10,9 @@ import pytest
 from contracts import assert_round_trip
 
 from didsim.numerics.checks import ArgumentError
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Mix, ReferencePairs, Uniform
 from didsim.worlds import RandomTarget
+from didsim.worlds.preferences import BradleyTerry
 
 NESTED = Mix(Uniform(), Mix(ReferencePairs(), Uniform(), 0.2), 0.4)
 

@@ -24,14 +24,14 @@ from didsim.dynamics import (
     run_key,
     train,
 )
+from didsim.landscape.solvers import Status
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum, draw_pairs
 from didsim.policies import LogLinear
-from didsim.preferences import Bernoulli, BradleyTerry
 from didsim.samplers import OnPolicy, Uniform
-from didsim.solvers import Status
 from didsim.sweeps import sweep
 from didsim.worlds import Given, problem
+from didsim.worlds.preferences import Bernoulli, BradleyTerry
 
 P, N, BETA, RATE = 2, 4, 0.7, 1.5
 RNG = np.random.default_rng(71)

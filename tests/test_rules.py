@@ -8,16 +8,16 @@ import pytest
 from contracts import assert_close, assert_round_trip
 
 import didsim
-from didsim.configs import run_from
 from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, execute, rules, run_key, train
 from didsim.numerics.checks import ArgumentError
 from didsim.numerics.records import record
 from didsim.numerics.simplex import normalize
 from didsim.objectives import Cpo, Dpo, IpoSum, Sft, draw_pairs, loss, population
 from didsim.policies import Policy, Table
-from didsim.preferences import AsShown, Bernoulli, BradleyTerry
 from didsim.samplers import ChosenRejected, Joint, Uniform
+from didsim.sweeps.toml import run_from
 from didsim.worlds import Given, problem
+from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry
 
 P, N, K = 2, 5, 3
 RNG = np.random.default_rng(5)

@@ -9,9 +9,9 @@ from contracts import assert_close, assert_jit_and_vmap
 from tolerance import tolerance
 
 from didsim import objectives, preferences, samplers
+from didsim.landscape.signal import first_gradient_signal, two_level_signal
 from didsim.numerics.checks import ArgumentError
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
-from didsim.signal import first_gradient_signal, two_level_signal
 from didsim.worlds import problem
 
 PROMPTS, N = 2, 6

@@ -12,12 +12,12 @@ from contracts import assert_close
 from scipy.optimize import brentq, linprog, minimize, root
 from tolerance import tolerance
 
+from didsim.landscape.solvers import Status, solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, Hinge, IpoSum, Kto, SimPo
-from didsim.preferences import BradleyTerry, PreferenceMatrix
 from didsim.samplers import Joint, Product, Restrict, Uniform
-from didsim.solvers import Status, solve
 from didsim.worlds import problem
+from didsim.worlds.preferences import BradleyTerry, PreferenceMatrix
 
 P, N = 3, 8
 RNG = np.random.default_rng(3)

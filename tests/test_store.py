@@ -15,12 +15,12 @@ import xarray as xr
 
 import didsim
 from didsim import cli, metrics, objectives, preferences, samplers, worlds
-from didsim.configs import sweep_from
 from didsim.dynamics import Rounds, Run, Sgd
-from didsim.solvers import Status
+from didsim.landscape.solvers import Status
 from didsim.sweeps import blocks, grid, open_sweep, replace_path, stream, sweep
 from didsim.sweeps.identity import config_hash, describe, first_difference
 from didsim.sweeps.store import DONE, FAILED, TO_DO, open_store
+from didsim.sweeps.toml import sweep_from
 from didsim.sweeps.width import TEMPORARIES, default_width, largest_arrays
 
 RUN = Run(

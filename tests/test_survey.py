@@ -10,8 +10,8 @@ from contracts import assert_close
 from tolerance import tolerance
 
 from didsim import cli, landscape, samplers
+from didsim.landscape.survey import WRITTEN_OUT, mixture_components, survey
 from didsim.numerics.checks import ArgumentError
-from didsim.survey import WRITTEN_OUT, mixture_components, survey
 from didsim.worlds import problem
 
 N = 6
@@ -194,7 +194,7 @@ def test_large_problems_agree_with_small_ones(monkeypatch):
     rng = np.random.default_rng(3)
     big = problem(oracles.normalize(rng.standard_normal(n)), reward=rng.standard_normal(n), beta=0.7)
     small = survey(big, samplers.BestOfBase(k=2))
-    monkeypatch.setattr("didsim.survey.WRITTEN_OUT", 8)
+    monkeypatch.setattr("didsim.landscape.survey.WRITTEN_OUT", 8)
     large = survey(big, samplers.BestOfBase(k=2))
     for name in ("smallest", "largest", "rate", "information", "undetermined", "value_gap", "signal", "open_directions"):
         np.testing.assert_allclose(getattr(large, name), getattr(small, name), rtol=1e-6, atol=1e-9, err_msg=name)

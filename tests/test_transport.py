@@ -14,9 +14,9 @@ import didsim
 from didsim import simplex
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Aot, AotUnpaired, Population, SampledPairs, draw_pairs, loss, product_population
-from didsim.preferences import AsShown
 from didsim.samplers import ChosenRejected
 from didsim.worlds import problem
+from didsim.worlds.preferences import AsShown
 
 N, M, BETA = 4, 24, 0.8
 RNG = np.random.default_rng(12)

@@ -9,9 +9,9 @@ import didsim
 from didsim import cli, triangle
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Aot, Dpo, IpoSum, Kto, Orpo, SimPo
-from didsim.plotting import simplex as picture
-from didsim.preferences import AsShown, BradleyTerry
+from didsim.plotting import triangles as picture
 from didsim.samplers import Blocks, ChosenRejected, OnPolicy, ReferencePairs, Uniform
+from didsim.worlds.preferences import AsShown, BradleyTerry
 
 BETA = 0.5
 REF, REWARD = np.array([0.15, 0.7, 0.15]), np.array([0.0, 0.4, 1.0])

@@ -4,7 +4,7 @@ The ledger of executable claims: each is judged on thousands of random instances
 ball arithmetic, and broken on purpose, hypothesis by hypothesis.
 """
 
-from didsim.claims import families as families
+from didsim.claims import statements as statements
 from didsim.claims.arithmetic import FLOATS, TRACED, Arithmetic, balls, gaps
 from didsim.claims.attack import Climb, climb
 from didsim.claims.certify import Certificate, certify

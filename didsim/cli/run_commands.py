@@ -15,14 +15,14 @@ from rich.table import Table
 from didsim.cli.commands import diagnose as diagnose_command
 from didsim.cli.commands import sampler, simplex, sweep, verify
 from didsim.cli.commands.bench import bench
-from didsim.configs import read_toml, run_from
 from didsim.dynamics import execute, run_key
 from didsim.figures.catalogue import FIGURES
 from didsim.figures.make import Outcome, make_all, plan, prepare_folder, write_summary
+from didsim.landscape.solvers import Status
 from didsim.numerics import checks
 from didsim.numerics.version import __version__
 from didsim.objectives import OBJECTIVES, Objective
-from didsim.solvers import Status
+from didsim.sweeps.toml import read_toml, run_from
 
 
 def run(command: Any) -> int:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from didsim.diagnose import charts as draw
 from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.intervals import Estimate, share, slope
 from didsim.diagnose.likelihood import by_step
 from didsim.diagnose.logs import MeanLog, PairLog
-from didsim.plotting import diagnose as draw
 
 BINS = 6
 

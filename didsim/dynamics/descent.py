@@ -14,15 +14,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
+from didsim.dynamics.metrics import measure
 from didsim.dynamics.rules import GradientRule, check_rule
-from didsim.metrics import measure
+from didsim.landscape.solvers import Status
 from didsim.numerics.records import record, static
 from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, laid_out
 from didsim.policies import Policy
-from didsim.preferences import Labels
 from didsim.samplers import Sampler
-from didsim.solvers import Status
 from didsim.worlds import Problem
+from didsim.worlds.preferences import Labels
 
 Metrics = Callable[..., dict[str, Array]]
 

@@ -16,17 +16,17 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from didsim.dynamics.descent import Metrics, Trajectory, optax_update, record_steps
+from didsim.dynamics.metrics import measure
 from didsim.dynamics.references import Anchor, FixedReference, Reference, Round
 from didsim.dynamics.rules import GradientRule, check_rule
-from didsim.metrics import measure
+from didsim.landscape.solvers import Status
 from didsim.numerics import checks
 from didsim.numerics.records import record, static
 from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs
 from didsim.policies import Policy, Table
-from didsim.preferences import Labels
 from didsim.samplers import Sampler
-from didsim.solvers import Status
 from didsim.worlds import Problem
+from didsim.worlds.preferences import Labels
 
 
 @final

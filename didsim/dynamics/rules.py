@@ -19,8 +19,8 @@ from didsim.numerics import checks
 from didsim.numerics.records import record
 from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, view
 from didsim.policies import Policy, Table
-from didsim.preferences import gather
 from didsim.worlds import Problem
+from didsim.worlds.preferences import gather
 
 WRITTEN_OUT = 2048
 Params = Any

@@ -12,18 +12,18 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from didsim.dynamics.descent import Metrics, Trajectory, descend, looks_at_every_step, record_steps
+from didsim.dynamics.metrics import measure
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
 from didsim.dynamics.rounds import Rounds, descend_rounds
 from didsim.dynamics.rules import GradientRule, Plain
-from didsim.metrics import measure
+from didsim.landscape.solvers import check_pair_law, default_data
 from didsim.numerics import checks
 from didsim.numerics.records import record, static
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
-from didsim.preferences import AsShown, Labels
 from didsim.samplers import ChosenRejected, Sampler
-from didsim.solvers import check_pair_law, default_data
 from didsim.worlds import Given, Problem, World
+from didsim.worlds.preferences import AsShown, Labels
 
 
 @final

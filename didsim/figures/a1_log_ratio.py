@@ -16,9 +16,10 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Adam, Run
+from didsim.dynamics.metrics import measure
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
-from didsim.metrics import measure
+from didsim.landscape.solvers import Solution, Status, solve
 from didsim.numerics import checks, simplex
 from didsim.objectives import (
     ConservativeDpo,
@@ -38,7 +39,6 @@ from didsim.objectives import (
     responses,
 )
 from didsim.objectives.links import logistic
-from didsim.solvers import Solution, Status, solve
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget
 

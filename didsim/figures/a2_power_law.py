@@ -21,13 +21,13 @@ from didsim import did, landscape
 from didsim.dynamics import Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.solvers import solve
 from didsim.numerics import linalg, simplex
 from didsim.objectives import Dpo
-from didsim.preferences import AsShown, BradleyTerry
 from didsim.samplers import Joint
-from didsim.solvers import solve
 from didsim.sweeps import drawn_worlds
 from didsim.worlds import Problem, RandomTarget
+from didsim.worlds.preferences import AsShown, BradleyTerry
 
 COUPLINGS = ("symmetric", "circulating", "other")
 TURNS = 4

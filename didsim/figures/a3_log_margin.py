@@ -16,13 +16,13 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Adam, Run
+from didsim.dynamics.metrics import measure
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
-from didsim.metrics import measure
+from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
 from didsim.numerics.records import record
 from didsim.objectives import Dpo
-from didsim.solvers import solve
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget, World
 

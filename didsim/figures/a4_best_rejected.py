@@ -19,10 +19,10 @@ from didsim import did
 from didsim.dynamics import Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
 from didsim.objectives import Dpo
 from didsim.samplers.ranks import log_best_of, ranks
-from didsim.solvers import solve
 from didsim.sweeps import drawn_worlds
 from didsim.worlds import Problem, RandomTarget
 

@@ -23,15 +23,15 @@ from didsim.dynamics import Adam, Run, run_key
 from didsim.figures.a8_pairs import pair_displacement
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.solvers import PolicySolution, in_double, minimise
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo, Objective
 from didsim.policies import Policy, Transformer, k_gram, prefix_table
-from didsim.preferences import AsShown
 from didsim.samplers import ChosenRejected
-from didsim.solvers import PolicySolution, in_double, minimise
 from didsim.sweeps import sweep
 from didsim.worlds import Problem, RandomSequences
+from didsim.worlds.preferences import AsShown
 
 REACHED = 1e-8
 

@@ -18,10 +18,10 @@ from didsim.dynamics import Adam, Run, Sgd
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.objectives import Dpo
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Blocks
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomReward
+from didsim.worlds.preferences import BradleyTerry
 
 
 @config

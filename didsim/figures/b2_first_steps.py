@@ -16,15 +16,16 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import did, explain
+from didsim import did
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape import explain
 from didsim.numerics import simplex
 from didsim.objectives import Dpo, IpoSum, Objective, SimPo
 from didsim.policies import LogLinear, Policy, Table
-from didsim.preferences import AsShown, BradleyTerry
 from didsim.samplers import Joint
 from didsim.worlds import Problem, problem
+from didsim.worlds.preferences import AsShown, BradleyTerry
 
 SAMPLERS = ("uniform", "reference", "on-policy")
 PARTS = ("own", "partner", "cross", "normaliser")

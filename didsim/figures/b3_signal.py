@@ -16,13 +16,13 @@ from pydantic import Field
 
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.signal import first_gradient_signal, two_level_signal
 from didsim.numerics import simplex
 from didsim.objectives import Dpo, comparisons_for, loss, population
 from didsim.policies import LogLinear
-from didsim.preferences import BradleyTerry
 from didsim.samplers import BestOfBase, BestOfBoth, FromLaw, Independent, Sampler
-from didsim.signal import first_gradient_signal, two_level_signal
 from didsim.worlds import Problem, normal, on_geodesic
+from didsim.worlds.preferences import BradleyTerry
 
 SIDES = ("one-sided", "both-sided")
 WRITTEN_OUT = 128

@@ -22,9 +22,9 @@ from didsim.numerics import linalg
 from didsim.numerics.records import record
 from didsim.objectives import Dpo
 from didsim.policies import StartedAt
-from didsim.preferences import BradleyTerry
 from didsim.samplers import BestOfBase, JointLaw, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
 from didsim.worlds import Given, Problem, RandomReward, normal
+from didsim.worlds.preferences import BradleyTerry
 
 SAMPLERS: dict[str, Sampler] = {
     "uniform": Uniform(),

@@ -24,10 +24,10 @@ from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.records import record, static
 from didsim.objectives import Dpo
-from didsim.preferences import BradleyTerry
 from didsim.samplers import BestOf, FromPolicy, FromReference, FromUniform, Geometric, Independent, Mix, OnPolicy, Tilt
 from didsim.sweeps import sweep
 from didsim.worlds import Problem, World, normal, on_geodesic
+from didsim.worlds.preferences import BradleyTerry
 
 WIDTH = 64
 Number = float | Float[Array, ""]

@@ -21,9 +21,9 @@ from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.records import record
 from didsim.objectives import Dpo
-from didsim.preferences import Bernoulli, BradleyTerry
 from didsim.samplers import JointLaw, Sampler
 from didsim.worlds import Given, Problem, RandomReward
+from didsim.worlds.preferences import Bernoulli, BradleyTerry
 
 # Reward, policy and cap that decide μ: see `CappedMix`.
 KINDS = {

@@ -17,7 +17,9 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim.alignment import (
+from didsim.figures.config import config
+from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.linear import (
     LinearModel,
     LinearReward,
     best_in_class,
@@ -29,14 +31,12 @@ from didsim.alignment import (
     value_expansion,
     value_weights,
 )
-from didsim.figures.config import config
-from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.solvers import Status
 from didsim.numerics import simplex
 from didsim.policies import LogLinear
-from didsim.preferences import BradleyTerry, Flipped
 from didsim.samplers import OnPolicy, Product, ReferencePairs, Uniform
-from didsim.solvers import Status
 from didsim.worlds import Problem, normal
+from didsim.worlds.preferences import BradleyTerry, Flipped
 
 ALL, ONE, TWO = (1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 0.0, 0.0), (1.0, 0.0, 1.0, 0.0)
 # Features that the reward class and the policy class see, and the rate of flipped labels.

@@ -13,11 +13,11 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from didsim import iterated
+from didsim.dynamics import iterated
+from didsim.dynamics.iterated import Fate, Iteration
+from didsim.dynamics.iterated.maps import OBJECTIVES
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
-from didsim.iterated import Fate, Iteration
-from didsim.iterated.maps import OBJECTIVES
 from didsim.numerics import simplex
 
 SHOWN = ((0.6, 0.5), (0.6, 1.0))  # power and mixing of the paths drawn

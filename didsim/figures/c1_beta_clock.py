@@ -21,10 +21,10 @@ from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.objectives import Dpo
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Uniform
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import RandomReward
+from didsim.worlds.preferences import BradleyTerry
 
 RULES = {"fixed": 0, "∝ 1/β": 1, "∝ 1/β²": 2}
 FINE = 1.01

@@ -16,9 +16,9 @@ from didsim import landscape
 from didsim.dynamics import Run, run_key, run_world
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
+from didsim.landscape.solvers.counts import fit_counts
 from didsim.objectives import Dpo
 from didsim.samplers import BestOfBase, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
-from didsim.solvers.counts import fit_counts
 from didsim.worlds import Problem, RandomReward
 
 SAMPLERS: dict[str, Sampler] = {

@@ -17,9 +17,9 @@ from didsim.numerics.pair_sums import expected_kernel, expected_log_sigmoid, exp
 from didsim.numerics.records import record, static
 from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
-from didsim.preferences import AsShown, BradleyTerry, Labels, gather
 from didsim.samplers import ProductMixture, Sampler
 from didsim.worlds import Problem
+from didsim.worlds.preferences import AsShown, BradleyTerry, Labels, gather
 
 WRITTEN_OUT = 24  # measured: below, all pairs written out are as fast
 FEW = 4096

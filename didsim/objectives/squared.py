@@ -10,7 +10,7 @@ from didsim.numerics.records import record
 from didsim.objectives.inversion import policy_with_reward, squared_fit
 from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Card, Limit, Objective
-from didsim.preferences import BradleyTerry, Labels
+from didsim.worlds.preferences import BradleyTerry, Labels
 
 Scalar = float | Float[Array, "..."]
 FIT = "s = π_w/(π_w+π_l), D = 1/(1 + E_w s - E_l s)"

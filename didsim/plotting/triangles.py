@@ -66,9 +66,9 @@ def portrait(data: xr.Dataset, ax: Axes | None = None, *, colour: str = BLUE, wo
 
     Example:
         >>> import didsim
-        >>> from didsim.plotting import simplex
+        >>> from didsim.plotting import triangles
         >>> world, dpo = didsim.triangle.three_responses(), didsim.objectives.Dpo(0.5)
-        >>> ax = simplex.portrait(didsim.triangle.portrait(world, dpo, didsim.samplers.Uniform()))
+        >>> ax = triangles.portrait(didsim.triangle.portrait(world, dpo, didsim.samplers.Uniform()))
         >>> len(ax.lines) > 4
         True
     """
@@ -138,8 +138,8 @@ def bars(laws: Mapping[str, Any], names: Sequence[str], ax: Axes | None = None) 
         ax: axes to draw on, new ones if missing.
 
     Example:
-        >>> from didsim.plotting import simplex
-        >>> ax = simplex.bars({"π_ref": [0.5, 0.3, 0.2], "π*": [0.2, 0.3, 0.5]}, ["a", "b", "c"])
+        >>> from didsim.plotting import triangles
+        >>> ax = triangles.bars({"π_ref": [0.5, 0.3, 0.2], "π*": [0.2, 0.3, 0.5]}, ["a", "b", "c"])
         >>> len(ax.patches)
         6
     """

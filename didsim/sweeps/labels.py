@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from didsim.dynamics import Run
-from didsim.metrics import UNITS
+from didsim.dynamics.metrics import UNITS
 from didsim.numerics import checks
 from didsim.numerics.provenance import finished, git_state
 from didsim.numerics.version import __version__

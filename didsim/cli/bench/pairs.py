@@ -14,9 +14,9 @@ from didsim.cli.bench.c_kernel import CKernel
 from didsim.cli.bench.timing import Row, fastest
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.objectives import Dpo, comparisons_for, loss
-from didsim.preferences import AsShown
 from didsim.samplers import ChosenRejected
 from didsim.worlds import Problem, RandomTarget
+from didsim.worlds.preferences import AsShown
 
 MOST_C = 20_000  # from here on the C kernel's time is scaled by N²
 MOST_NUMPY = 2_000
@@ -65,7 +65,7 @@ def gradient_rows(kernel: CKernel | None, sizes: Sequence[int], seconds: float) 
 
 
 def crossover_rows(sizes: Sequence[int], seconds: float) -> list[Row]:
-    """The fast path against all pairs for four rows of responses: a ratio of one marks `didsim.numerics.pair_sums.sums.CROSSOVER`."""
+    """The fast path against all pairs for four rows of responses: a ratio of one marks `pair_sums.sums.CROSSOVER`."""
     rows = []
     for kernel in ("sigmoid", "log_sigmoid", "hinge"):
         for dtype in (np.float32, np.float64):

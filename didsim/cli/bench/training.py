@@ -14,10 +14,10 @@ from didsim.cli.bench.pairs import blocking, rival_seconds
 from didsim.cli.bench.timing import Row, fastest
 from didsim.dynamics import Adam, Run, Sgd, execute, run_key
 from didsim.objectives import Dpo, loss
-from didsim.preferences import BradleyTerry
 from didsim.samplers import Uniform
 from didsim.sweeps import sweep
 from didsim.worlds import Given, Problem, RandomReward, RandomTarget
+from didsim.worlds.preferences import BradleyTerry
 
 N = 20
 STEPS = 100

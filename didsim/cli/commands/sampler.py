@@ -9,10 +9,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from didsim.configs import build_named
+from didsim.landscape.survey import Survey, survey
 from didsim.numerics import checks
 from didsim.samplers import Joint, Sampler
-from didsim.survey import Survey, survey
+from didsim.sweeps.toml import build_named
 from didsim.worlds import Problem, problem
 
 NUMBERS = (

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from didsim.configs import build_named
 from didsim.figures import triangle
 from didsim.numerics import checks
 from didsim.objectives import Objective
-from didsim.plotting import simplex as picture
+from didsim.plotting import triangles as picture
 from didsim.samplers import Sampler
+from didsim.sweeps.toml import build_named
 
 OBJECTIVES = ("dpo", "simpo", "ipo[sum]", "orpo:odds_weight=1.0")
 SAMPLERS = {"uniform": "uniform", "reference": "reference", "on_policy": "on_policy", "last never shown": "blocks:block=0/0/-1"}

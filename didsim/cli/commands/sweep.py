@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from didsim.configs import read_toml, sweep_from
-from didsim.metrics import UNITS
+from didsim.dynamics.metrics import UNITS
+from didsim.landscape.solvers import Status
 from didsim.numerics import checks
-from didsim.solvers import Status
 from didsim.sweeps import grid, hosts
 from didsim.sweeps import sweep as run_sweep
 from didsim.sweeps.pool import process_pool
 from didsim.sweeps.store import open_store
 from didsim.sweeps.stream import failures
+from didsim.sweeps.toml import read_toml, sweep_from
 
 MOST_ROWS = 40
 

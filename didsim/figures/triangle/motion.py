@@ -6,13 +6,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim import explain
+from didsim.landscape import explain
 from didsim.numerics import checks
 from didsim.objectives import Objective
 from didsim.policies import Table
-from didsim.preferences import Labels
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
+from didsim.worlds.preferences import Labels
 
 
 def inner_points(divisions: int) -> np.ndarray:

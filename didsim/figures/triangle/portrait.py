@@ -13,9 +13,9 @@ from didsim.figures.triangle.runs import Laws, follow
 from didsim.figures.triangle.solutions import distance, solution_set
 from didsim.numerics import checks
 from didsim.objectives import Objective
-from didsim.preferences import AsShown, BradleyTerry, Labels
 from didsim.samplers import ChosenRejected, OptimalRejected, Sampler
 from didsim.worlds import Problem, problem
+from didsim.worlds.preferences import AsShown, BradleyTerry, Labels
 
 REFERENCE, REWARD = (0.15, 0.7, 0.15), (0.0, 0.4, 1.0)
 CORNERS = ((0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.1, 0.1, 0.8))

@@ -12,9 +12,9 @@ from didsim.figures.triangle.motion import check_three
 from didsim.numerics import checks, simplex
 from didsim.objectives import Objective, comparisons_for, loss
 from didsim.policies import StartedAt
-from didsim.preferences import Labels
 from didsim.samplers import Sampler
 from didsim.worlds import Given, Problem
+from didsim.worlds.preferences import Labels
 
 Laws = ArrayLike | Sequence[float] | Sequence[Sequence[float]]
 LONGEST = 0.1  # nats a logit may move in one step

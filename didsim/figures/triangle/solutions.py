@@ -14,12 +14,12 @@ from jaxtyping import Array, Float, Int
 
 from didsim import landscape
 from didsim.figures.triangle.motion import check_three
+from didsim.landscape.solvers import Status, solve
 from didsim.numerics.records import record
 from didsim.objectives import Objective
-from didsim.preferences import Labels
 from didsim.samplers import Sampler
-from didsim.solvers import Status, solve
 from didsim.worlds import Problem
+from didsim.worlds.preferences import Labels
 
 NONE = -1
 

@@ -1,0 +1,398 @@
+"""What changes when responses share parameters?  Claims L1 to L6."""
+
+import jax
+import jax.numpy as jnp
+
+from didsim import objectives, policies, samplers
+from didsim.claims.arithmetic import gaps
+from didsim.claims.claim import Claim
+from didsim.claims.ledger import register
+from didsim.claims.statements.conditions import above, capped, odds_of, off, reach, sets, zero
+from didsim.claims.statements.d_learning import pair_slope
+from didsim.claims.statements.one_prompt import labelled, population_loss, shown, world
+from didsim.claims.variables import between, law, real
+from didsim.landscape import explain
+from didsim.numerics import simplex
+from didsim.numerics.sequences import SequenceSpace
+from didsim.policies.ches import ches
+from didsim.worlds import preferences
+
+D = 3
+SHARED = {
+    "ref": law(),
+    "reward": real(),
+    "features": real("n", D),
+    "theta": between(-1.0, 1.0, D),
+    "joint": law("n", "n"),
+    "odds": real("n", "n"),
+    "beta": between(0.2, 5.0),
+}
+LINEAR = zero("the logits are linear in the parameters", "bend")
+
+
+def _loss(v, theta):
+    """Population DPO loss of the alignment model, its parameters perhaps bent."""
+    problem = world(v["ref"], v["beta"], reward=v["reward"])
+    policy = policies.LogLinear(v["features"])
+    bent = theta + v.get("bend", 0.0) * theta**2 / 2.0
+    logits = policy.log_probs(bent, problem.log_ref)[0]
+    return population_loss(objectives.Dpo(v["beta"]), problem, shown(v["joint"]), labelled(odds_of(v["odds"])), logits)
+
+
+def _joint(m, v):
+    return m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+
+
+def _fitted(v):
+    return (v["features"] * v["theta"]).sum(-1)
+
+
+def _size(v):
+    return (1.0 + v["beta"]) ** 2 * (1.0 + reach(v["features"])) ** 2 * (1.0 + reach(v["ref"]))
+
+
+def _gradient(v):
+    margins, pairs = v["beta"] * gaps(_fitted(v)), _joint_traced(v)
+    force = v["beta"] * pairs * (jax.nn.sigmoid(margins) - jax.nn.sigmoid(odds_of(v["odds"])))
+    wanted = jnp.einsum("ab,abd->d", force, v["features"][:, None] - v["features"][None, :])
+    return off(jax.grad(lambda theta: _loss(v, theta))(v["theta"]), wanted, _size(v))
+
+
+def _joint_traced(v):
+    return jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+
+
+register(
+    Claim(
+        id="L1.gradient",
+        source="our reading of paper B's proxy, L1",
+        statement="The alignment model's gradient is the mean feature difference weighted by what the labels still surprise.",
+        formula="-∇L = β E[(P - σ(m)) Δφ]",
+        variables=SHARED | {"bend": between(0.3, 1.0)},
+        hypotheses=(LINEAR,),
+        residual=_gradient,
+    )
+)
+
+
+def _curvature(v):
+    margins, pairs = v["beta"] * gaps(_fitted(v)), _joint_traced(v)
+    apart = v["features"][:, None] - v["features"][None, :]
+    weights = v["beta"] ** 2 * pairs * jax.nn.sigmoid(margins) * jax.nn.sigmoid(-margins)
+    wanted = jnp.einsum("ab,abd,abe->de", weights, apart, apart)
+    return off(jax.hessian(lambda theta: _loss(v, theta))(v["theta"]), wanted, _size(v) * (1.0 + reach(v["theta"])))
+
+
+register(
+    Claim(
+        id="L1.hessian",
+        source="our reading of paper B's proxy, L1",
+        statement="Its Hessian is a weighted covariance of feature differences, whatever the labels: the loss is convex.",
+        formula="∇²L = β² E[σ'(m) Δφ Δφᵀ]",
+        variables=SHARED | {"bend": between(0.3, 1.0)},
+        hypotheses=(LINEAR,),
+        residual=_curvature,
+    )
+)
+
+
+def _only_shown(v, n, seen=3):
+    """Logits of a pair law on the first few responses."""
+    shown_ = jnp.arange(n) < seen
+    return jnp.where(shown_[:, None] & shown_[None, :], v["joint"], -1e4)
+
+
+def _level(m, v):
+    """Features whose last column does not tell the shown responses apart."""
+    first = v["features"][0, D - 1]
+    shown_ = (v["features"] * 0 + 1).cumsum(0) <= 3 + v["features"] * 0
+    last = (v["features"] * 0 + 1).cumsum(1) > D - 1 + v["features"] * 0
+    return m.where(shown_ * last, v["features"] * 0 + first, v["features"])
+
+
+def _null_direction(v):
+    n = v["reward"].shape[-1]
+    problem = world(v["ref"], v["beta"], reward=v["beta"] * (v["features"] @ v["theta"]))
+    policy, sampler = policies.LogLinear(v["features"]), shown(_only_shown(v, n))
+
+    def loss(theta):
+        logits = policy.log_probs(theta, problem.log_ref)[0]
+        return population_loss(objectives.Dpo(v["beta"]), problem, sampler, preferences.BradleyTerry(), logits)
+
+    moved = v["theta"] + v["length"] * (jnp.arange(D) == D - 1)
+    return off(jax.grad(loss)(moved), jnp.zeros(()), _size(v) * (1.0 + jnp.abs(v["length"])))
+
+
+def _null_direction_exact(m, v):
+    features, joint = v["features"][:3], m.law(v["joint"][:3, :3].reshape(-1)).reshape(3, 3)
+    fitted = (features * v["theta"]).sum(-1)
+    margins = v["beta"] * gaps(fitted + v["length"] * features[:, D - 1])
+    return (features * pair_slope(m, joint, v["beta"] * gaps(fitted), margins)[:, None]).sum(0)
+
+
+register(
+    Claim(
+        id="L2.null",
+        source="derived, L2",
+        statement="Parameters may move freely along directions in which no two shown responses differ.",
+        formula="∇L(θ* + v) = 0 for v in null(E_μ ΔφΔφᵀ)",
+        variables=SHARED | {"length": between(0.5, 3.0)},
+        hypotheses=(sets("shown responses do not differ along the direction", features=_level),),
+        residual=_null_direction,
+        exact=_null_direction_exact,
+        other_sizes=(4, 12),
+    )
+)
+
+
+def _strongly_convex(v):
+    apart = v["features"][:, None] - v["features"][None, :]
+    longest = jnp.sqrt(jnp.max(jnp.sum(apart**2, -1)))
+    theta = v["radius"] * v["stretch"] * v["theta"] / jnp.maximum(jnp.linalg.norm(v["theta"]), 1e-6)
+    along, pairs = apart @ v["way"], _joint_traced(v)
+    covariance = jnp.sum(pairs * along**2)
+
+    def slope(place):
+        return jax.grad(lambda t: _loss(v, t))(place)
+
+    _, bent = jax.jvp(slope, (theta,), (v["way"],))
+    bow, edge = jnp.sum(v["way"] * bent), v["beta"] * v["radius"] * longest
+    low = v["beta"] ** 2 * jax.nn.sigmoid(edge) * jax.nn.sigmoid(-edge) * covariance
+    scale = _size(v) * (1.0 + reach(v["way"])) ** 2
+    return jnp.maximum(above(low, bow, scale), above(bow, 0.25 * v["beta"] ** 2 * covariance, scale))
+
+
+register(
+    Claim(
+        id="L3.constants",
+        source="standard, L3",
+        statement="Within a ball of parameters the loss is strongly convex and smooth with constants from the feature "
+        "covariance.",
+        formula="β²σ'(βR max‖Δφ‖) Cov ≤ ∇²L ≤ (β²/4) Cov on ‖θ‖ ≤ R",
+        variables=SHARED | {"way": real(D), "radius": between(0.05, 2.0), "stretch": between(0.1, 4.0)},
+        hypotheses=(capped("parameters stay in the ball", "stretch", 1),),
+        residual=_strongly_convex,
+        kind="inequality",
+    )
+)
+
+
+def _rates(v):
+    problem = world(v["ref"], v["beta"], reward=v["reward"])
+    policy, labels, sampler = policies.LogLinear(v["features"]), labelled(odds_of(v["odds"])), shown(v["joint"])
+    found = explain.likelihood_rates(problem, objectives.Dpo(v["beta"]), sampler, labels, policy, v["theta"])[0]
+    margins, pairs = v["beta"] * gaps(_fitted(v)), _joint_traced(v)
+    weights = v["beta"] * pairs * (jax.nn.sigmoid(odds_of(v["odds"])) - jax.nn.sigmoid(margins))
+    force = v["pace"] * (jnp.einsum("ab,abd->d", weights, v["features"][:, None] - v["features"][None, :]))
+    mass = jnp.exp(policy.log_probs(v["theta"], problem.log_ref)[0])
+    wanted = (v["features"] - mass @ v["features"]) @ force
+    closed = explain.log_linear_rates(v["features"], jnp.log(mass), weights)
+    return jnp.maximum(off(found, wanted, _size(v) ** 2), off(closed, wanted, _size(v) ** 2))
+
+
+register(
+    Claim(
+        id="L4.rates",
+        source="derived, L4",
+        statement="Under gradient flow each likelihood moves with the inner products of its feature with those of the "
+        "pairs shown.",
+        formula="d/dt log π(y) = β Σ μ_ab (P_ab - σ(m_ab)) ⟨φ(y) - E_πφ, φ(a) - φ(b)⟩",
+        variables=SHARED | {"pace": between(0.2, 3.0, D)},
+        hypotheses=(sets("all parameters move at one pace, not Adam's", pace=lambda m, v: v["pace"] * 0 + 1),),
+        residual=_rates,
+    )
+)
+
+
+def _one_hot(m, v):
+    """Square features that are one-hot."""
+    places = (v["features"] * 0 + 1).cumsum(0), (v["features"] * 0 + 1).cumsum(1)
+    return m.where(places[0] == places[1], v["features"] * 0 + 1, v["features"] * 0)
+
+
+def _one_pair(v):
+    log_policy = simplex.normalize(v["policy"])
+    n = v["policy"].shape[-1]
+    pair = jnp.zeros((n, n)).at[0, 1].set(1.0) + v["crowd"] * jax.nn.softmax(v["joint"].reshape(-1)).reshape(n, n)
+    rate = explain.log_linear_rates(v["features"], log_policy, pair)[0]
+    return above(jnp.zeros(()), rate, 1.0 + reach(v["features"]) ** 2 * (1.0 + v["crowd"]))
+
+
+def _one_pair_exact(m, v):
+    mass, features = m.law(v["policy"]), v["features"]
+    n = mass.shape[-1]
+    crowd = v["crowd"] * m.law(v["joint"].reshape(-1)).reshape(n, n)
+    pull = crowd.sum(1) - crowd.sum(0)
+    pull[0], pull[1] = pull[0] + 1, pull[1] - 1
+    force = (features * pull[:, None]).sum(0)
+    return -((features[0] - (mass[:, None] * features).sum(0)) * force).sum()
+
+
+register(
+    Claim(
+        id="L4.table",
+        source="derived, L4",
+        statement="A free table that is trained on one pair never lowers its chosen response.",
+        formula="d/dt log π(y_w) ∝ 1 - π_w + π_l > 0",
+        variables={
+            "policy": law(),
+            "features": real("n", "n"),
+            "joint": law("n", "n"),
+            "crowd": between(1.0, 30.0),
+        },
+        hypotheses=(
+            sets("features are one-hot, nothing is shared", features=_one_hot),
+            zero("there is one pair only", "crowd"),
+        ),
+        residual=_one_pair,
+        exact=_one_pair_exact,
+        kind="inequality",
+    )
+)
+
+
+def _context(v):
+    n = v["policy"].shape[-1]
+    problem = world(v["ref"], jnp.ones(()), target=v["ref"])
+    policy = policies.ContextLinear(v["context"][None])
+    pair = samplers.Joint(jnp.where(jnp.arange(n * n).reshape(n, n) == 1, 0.0, -jnp.inf))
+    rate = explain.likelihood_rates(problem, objectives.Dpo(1.0), pair, preferences.AsShown(), policy, v["weights"].T)[0]
+    mass = jnp.exp(policy.log_probs(v["weights"].T, problem.log_ref)[0])
+    others = jnp.concatenate([jnp.ones(1), jnp.zeros(1), v["tied"] * jnp.ones(n - 2)])
+    margin = (v["context"] @ v["weights"])[0] - (v["context"] @ v["weights"])[1]
+    pull = jax.nn.sigmoid(-margin) * jnp.sum(v["context"] ** 2)
+    wanted = pull * (1.0 - jnp.sum(mass * others) + mass[1])
+    size = (1.0 + jnp.sum(v["context"] ** 2)) * (1.0 + reach(v["weights"])) * (1.0 + reach(v["ref"]))
+    return jnp.maximum(off(rate[0], wanted, size), above(jnp.zeros(()), rate[0], size))
+
+
+register(
+    Claim(
+        id="L4.context",
+        source="neighbour F, L4",
+        statement="With features of the prompt and free weights per response, a single pair cannot displace its chosen response.",
+        formula="d/dt log π(y_w) = βσ(-m) ‖h‖² (1 - π_w + π_l) ≥ 0",
+        variables={
+            "ref": law(),
+            "policy": law(),
+            "context": real(D),
+            "weights": between(-1.0, 1.0, D, "n"),
+            "tied": between(0.3, 1.0),
+        },
+        hypotheses=(zero("no response shares its weights with the chosen one", "tied"),),
+        residual=_context,
+        other_sizes=(3, 40),
+    )
+)
+
+
+def _similarity(v):
+    features, mass = v["features"], jax.nn.softmax(v["policy"])
+    centred = features - v["centre"]
+    score = ches(centred[0][None], centred[1][None], jnp.ones(1, bool), jnp.ones(1, bool))
+    rate = explain.single_pair_rates(centred, jnp.log(mass), 0, 1)[0]
+    return off(rate, -score, (1.0 + reach(features, v["centre"])) ** 2)
+
+
+def _similarity_exact(m, v):
+    centred = v["features"] - v["centre"]
+    rate = ((centred[0] - (m.law(v["policy"])[:, None] * centred).sum(0)) * (centred[0] - centred[1])).sum()
+    return rate + (centred[0] * centred[1]).sum() - (centred[0] * centred[0]).sum()
+
+
+register(
+    Claim(
+        id="L5.ches",
+        source="neighbour F's score tied to L4, L5",
+        statement="CHES is minus the chosen response's rate exactly where hidden states are centred under the policy.",
+        formula="E_πφ = 0  ⇒  d/dt log π(y_w) ∝ -(⟨φ_w, φ_l⟩ - ‖φ_w‖²)",
+        variables={"features": real("n", D), "policy": law(), "centre": real(D)},
+        hypotheses=(
+            sets("states are centred under the policy", centre=lambda m, v: (m.law(v["policy"])[:, None] * v["features"]).sum(0)),
+        ),
+        residual=_similarity,
+        exact=_similarity_exact,
+    )
+)
+
+
+SPACE = SequenceSpace(2, 3)
+
+
+def _sequence_slope(v):
+    log_target = simplex.normalize(v["target"])
+    problem = world(v["ref"], v["beta"], target=log_target, log_chosen=v["chosen"], log_rejected=v["rejected"])
+    policy = policies.prefix_table(SPACE, start="flat")
+    tokens = SPACE.next_log_probs(log_target[None])
+    # Mixing the tables of all prefixes forgets what came before.
+    flat = jnp.mean(tokens, axis=1, keepdims=True)
+    tokens = (1.0 - v["forget"]) * tokens + v["forget"] * flat
+
+    def loss(params):
+        logits = policy.log_probs(params, problem.log_ref)[0]
+        return population_loss(objectives.Dpo(v["beta"]), problem, samplers.ChosenRejected(), preferences.AsShown(), logits)
+
+    found = jax.grad(loss)(tokens)
+    size = (1.0 + v["beta"]) * (1.0 + reach(v["ref"], v["target"], v["chosen"]))
+    return off(found / v["beta"], jnp.zeros(()), 8.0 * size)
+
+
+def _sequence_exact(m, v):
+    """The same stationarity for the law that the next-token tables spell, by hand for two tokens and three places."""
+    mass = m.law(v["target"]).reshape(2, 2, 2)
+    first = m.log(mass.sum(-1).sum(-1)) - m.log(mass.sum())
+    second = m.log(mass.sum(-1)) - m.log(mass.sum(-1).sum(-1, keepdims=True))
+    third = m.log(mass) - m.log(mass.sum(-1, keepdims=True))
+    mean = (first + second.sum(0) + third.sum(0).sum(0)) / 7
+    keep, lost = 1 - v["forget"], v["forget"]
+    spelled = [m.log_law(keep * table + lost * mean) for table in (first, second, third)]
+    law_ = (spelled[0][:, None, None] + spelled[1][:, :, None] + spelled[2]).reshape(-1)
+    margins = v["beta"] * gaps(law_ - v["ref"])
+    force = m.law(v["chosen"])[:, None] * m.law(v["rejected"])[None, :] * (m.sigmoid(margins) - 1)
+    return force.sum(-1) - force.sum(-2)
+
+
+register(
+    Claim(
+        id="L6.sequences",
+        source="derived, L6",
+        statement="A full table of next-token laws over sequences has the free table's minimiser: the target.",
+        formula="∇_{prefix logits} L = 0 at the target's next-token laws",
+        variables={
+            "ref": law(8),
+            "target": law(8),
+            "chosen": law(8),
+            "rejected": law(8),
+            "beta": between(0.2, 5.0),
+            "forget": between(0.3, 1.0),
+        },
+        hypotheses=(
+            sets("the data obey the power law", rejected=lambda m, v: v["chosen"] + v["beta"] * (v["ref"] - v["target"])),
+            zero("the table looks at the whole prefix", "forget"),
+        ),
+        residual=_sequence_slope,
+        exact=_sequence_exact,
+        n=8,
+    )
+)
+
+
+def _chain(v):
+    log_law = simplex.normalize(v["law"])
+    tables = SPACE.next_log_probs(log_law[None])
+    tables = (1.0 - v["forget"]) * tables + v["forget"] * simplex.normalize(v["other"].reshape(1, 7, 2))
+    return off(jnp.exp(SPACE.log_law(tables)[0]), jnp.exp(log_law), 1.0 + reach(log_law))
+
+
+register(
+    Claim(
+        id="L6.chain-rule",
+        source="standard, L6",
+        statement="A law over sequences and its next-token laws determine each other.",
+        formula="log π(y) = Σ_k log π(y_k | y_{<k})",
+        variables={"law": law(8), "other": law(7, 2), "forget": between(0.3, 1.0)},
+        hypotheses=(zero("next-token laws are the law's own", "forget"),),
+        residual=_chain,
+        n=8,
+    )
+)

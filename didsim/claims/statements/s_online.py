@@ -1,0 +1,180 @@
+"""What if the policy draws its own pairs, and if training is iterated?  Claims S11 and S12."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from didsim import objectives, samplers
+from didsim.claims.arithmetic import gaps
+from didsim.claims.claim import Claim
+from didsim.claims.ledger import register
+from didsim.claims.statements.conditions import BRADLEY_TERRY, above, odds_of, off, reach, same, sets, zero
+from didsim.claims.statements.d_learning import pair_slope
+from didsim.claims.statements.one_prompt import labelled, slope, world
+from didsim.claims.variables import between, law, real
+from didsim.numerics import linalg, simplex
+
+PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
+
+
+def _own_draws(v):
+    odds = odds_of(v["odds"])
+    problem = world(v["ref"], v["beta"], reward=v["reward"])
+
+    def loss(logits):
+        log_policy = simplex.normalize(logits)[None]
+        current = v["through"] * log_policy + (1.0 - v["through"]) * jax.lax.stop_gradient(log_policy)
+        if_moved = samplers.Product(current, current)
+        stopped = samplers.OnPolicy()
+        pairs = [objectives.population(problem, one, labelled(odds), log_policy) for one in (if_moved, stopped)]
+        values = [objectives.loss(objectives.Dpo(v["beta"]), problem, log_policy, one) for one in pairs]
+        return v["through"] * values[0] + (1.0 - v["through"]) * values[1]
+
+    found = jax.grad(loss)(problem.log_target[0])
+    scale = (1.0 + v["beta"]) * (1.0 + reach(v["ref"])) + reach(v["reward"]) * (1.0 + 1.0 / v["beta"])
+    return off(found / v["beta"], jnp.zeros(()), scale)
+
+
+def _own_draws_exact(m, v):
+    mass, margins, odds = m.law(v["ref"] + v["reward"] / v["beta"]), gaps(v["reward"]), odds_of(v["odds"])
+    joint = mass[:, None] * mass[None, :]
+    plain = pair_slope(m, joint, odds, margins)
+    cost = m.sigmoid(odds) * m.log(1 + m.exp(-margins)) + m.sigmoid(-odds) * m.log(1 + m.exp(margins))
+    each = (joint * (cost + cost.T)).sum(-1)
+    return plain + v["through"] * (each - mass * each.sum())
+
+
+register(
+    Claim(
+        id="S11.own-draws",
+        source="derived, S11",
+        statement="Training on the policy's own responses keeps the optimum, as long as no gradient flows through the sampling.",
+        formula="∇L(π*) = 0 with μ = stop-gradient(π_θ ⊗ π_θ)",
+        variables={k: PAIRS[k] for k in ("ref", "reward", "odds", "beta")} | {"through": between(0.3, 1.0)},
+        hypotheses=(BRADLEY_TERRY, zero("no gradient flows through the sampler", "through")),
+        residual=_own_draws,
+        exact=_own_draws_exact,
+    )
+)
+
+
+def _ipo(v):
+    odds = odds_of(v["odds"])
+    draws = [simplex.normalize(v[name])[None] for name in ("first", "second")]
+    wins = jax.nn.sigmoid(odds) @ jnp.exp(draws[0][0])
+    problem = world(v["ref"], v["beta"], target=v["ref"])
+    place = simplex.normalize(v["ref"]) + wins / v["beta"]
+    found = slope(objectives.IpoSum(v["beta"]), problem, samplers.Product(*draws), labelled(odds), place)
+    return off(found, jnp.zeros(()), (1.0 + 1.0 / v["beta"]) * (1.0 + reach(v["ref"])))
+
+
+def _ipo_exact(m, v):
+    odds, first, second = odds_of(v["odds"]), m.law(v["first"]), m.law(v["second"])
+    wins = (m.sigmoid(odds) * first[None, :]).sum(-1) / v["beta"]
+    joint = first[:, None] * second[None, :]
+    force = joint * (gaps(wins) - (2 * m.sigmoid(odds) - 1) / (2 * v["beta"]))
+    return force.sum(-1) - force.sum(-2)
+
+
+register(
+    Claim(
+        id="S12.ipo",
+        source="neighbour E; derived, S12",
+        statement="IPO's optimum tilts the reference by each response's chance to win against the draws: the sampler moves it.",
+        formula="π_θ ∝ π_ref exp(Pν/τ), any P",
+        variables={"ref": law(), "first": law(), "second": law(), "odds": real("n", "n"), "beta": between(0.2, 5.0)},
+        hypotheses=(
+            same("both responses are drawn from one law", "second", "first"),
+            sets(
+                "labels are Bradley-Terry",
+                needed=False,
+                odds=lambda m, v: gaps(v["ref"]) + v["odds"] * 0,
+            ),
+        ),
+        residual=_ipo,
+        exact=_ipo_exact,
+    )
+)
+
+
+CYCLE = np.array([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
+
+
+def iterate(logits, wins, keep, sharpness, mixing):
+    """One round of iterated IPO: ``π' ∝ π^a exp(b P ν)``, ``ν = λπ + (1-λ)U``, the start uniform."""
+    mass = jax.nn.softmax(logits)
+    nu = mixing * mass + (1.0 - mixing) / logits.shape[-1]
+    return keep * simplex.normalize(logits) + sharpness * (wins @ nu)
+
+
+def _advantage(v):
+    return v["advantage"] * CYCLE + v["other"] * (v["odds"] - v["odds"].T)
+
+
+def _turn(v):
+    centred = simplex.clr(v["way"])
+    wins = 0.5 + _advantage(v)
+    _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["start"],), (centred,))
+    moved = simplex.clr(moved)
+    wanted = v["keep"] ** 2 + (v["advantage"] * v["sharpness"] * v["mixing"]) ** 2 / 3.0
+    return off(
+        jnp.sum(moved**2), wanted * jnp.sum(centred**2), (1.0 + wanted) * (1.0 + jnp.sum(centred**2)) * (1.0 + reach(v["start"]))
+    )
+
+
+def _turn_exact(m, v):
+    centred = v["way"] - v["way"].sum() / 3
+    mass = m.law(v["start"])
+    tilted = mass * (centred - (mass * centred).sum())
+    moved = v["keep"] * centred + v["sharpness"] * v["mixing"] * (_advantage(v) * tilted[None, :]).sum(-1)
+    moved = moved - moved.sum() / 3
+    advantage = v["advantage"] * v["sharpness"] * v["mixing"]
+    return (moved * moved).sum() - (v["keep"] * v["keep"] + advantage * advantage / 3) * (centred * centred).sum()
+
+
+ITERATED = {"keep": between(0.0, 1.0), "sharpness": between(0.1, 10.0), "mixing": between(0.0, 1.0)}
+register(
+    Claim(
+        id="S12.cycle",
+        source="derived, S12",
+        statement="At the uniform point of a 3-cycle iterated IPO stretches every deviation alike, so it is unstable beyond one.",
+        formula="‖Jv‖² = (a² + c²b²λ²/3) ‖v‖²",
+        variables=ITERATED
+        | {"way": real(3), "start": real(3), "advantage": between(0.05, 0.5), "other": between(0.2, 1.0), "odds": real(3, 3)},
+        hypotheses=(
+            zero("preferences are one cycle of equal advantages", "other"),
+            zero("the policy is uniform", "start"),
+        ),
+        residual=_turn,
+        exact=_turn_exact,
+        n=3,
+    )
+)
+
+
+def _shrinks(v):
+    wins = jax.nn.sigmoid(odds_of(v["odds"]))
+    skew = wins - 0.5
+    size = jnp.sqrt(jnp.maximum(linalg.eigvalsh(skew.T @ skew)[-1], 0.0))
+    centred = simplex.clr(v["way"])
+    _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["policy"],), (centred,))
+    moved = simplex.clr(moved)
+    most = (v["keep"] + v["factor"] * v["sharpness"] * v["mixing"] * size) * jnp.linalg.norm(centred)
+    return above(jnp.linalg.norm(moved), most, (1.0 + most) * (1.0 + reach(v["policy"])))
+
+
+register(
+    Claim(
+        id="S12.contraction",
+        source="derived, S12",
+        statement="Iterated IPO stretches no deviation, at no policy, by more than a + (bλ/2)‖P - ½‖.",
+        formula="‖Jv‖ ≤ (a + (bλ/2) ‖P - ½11ᵀ‖₂) ‖v‖",
+        variables=ITERATED | {"way": real(), "policy": law(), "odds": real("n", "n"), "factor": between(0.0, 0.3)},
+        hypotheses=(sets("the constant is one half", factor=lambda m, v: v["factor"] * 0 + m.number(0.5)),),
+        residual=_shrinks,
+        kind="inequality",
+        share=0.2,
+        smooth=False,
+        other_sizes=(2, 12),
+    )
+)

@@ -1,6 +1,0 @@
-"""Is my answer right?  The exercises of the notebooks, each with an answer that the library computes and hints for slips."""
-
-from didsim.exercises.checking import EXERCISES, check, question
-from didsim.exercises.exercise import Answer, Exercise, Slip, Verdict
-
-__all__ = ["EXERCISES", "Answer", "Exercise", "Slip", "Verdict", "check", "question"]

@@ -1,0 +1,119 @@
+"""Where is the minimum of a smooth function of a few parameters, and how sure is it?"""
+
+from collections.abc import Callable
+from typing import NamedTuple, final
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from didsim.landscape.solvers import Status
+from didsim.numerics import linalg
+from didsim.numerics.records import record
+
+HALVINGS = 30
+Expansion = Callable[[Array], tuple[Array, Array, Array]]
+
+
+@final
+@record
+class Minimum:
+    """A minimiser with its evidence.
+
+    Attributes:
+        theta: parameters, shape (d,).
+        value: the function there.
+        gradient_norm: largest entry of the gradient.
+        step: largest entry of the last Newton step.
+        undetermined: dimensions of the Hessian's null space; along them the answer is where the start was.
+        status: a `didsim.Status`.
+        iterations: Newton steps taken.
+    """
+
+    theta: Float[Array, "... d"]
+    value: Float[Array, "..."]
+    gradient_norm: Float[Array, "..."]
+    step: Float[Array, "..."]
+    undetermined: Int[Array, "..."]
+    status: Int[Array, "..."]
+    iterations: Int[Array, "..."]
+
+
+class _State(NamedTuple):
+    """Where the search is, and the evidence of the last point it looked at."""
+
+    taken: Array
+    theta: Array
+    done: Array
+    value: Array
+    gradient: Array
+    direction: Array
+    nullity: Array
+
+
+def minimise(expansion: Expansion, value: Callable[[Array], Array], start: Float[Array, " d"], steps: int = 60) -> Minimum:
+    """Local minimiser by saddle-free Newton steps ``-|H|⁺ g`` with Armijo's rule, in d dimensions (K3).
+
+    Args:
+        expansion: parameters to (value, gradient, Hessian).
+        value: parameters to the value alone, for the line search.
+        start: where to start; null directions of the Hessian stay there.
+        steps: most Newton steps, >= 1.
+
+    Returns:
+        `Minimum`: CONVERGED, NOT_UNIQUE where the Hessian has a null space, UNBOUNDED where the value has stopped falling
+        while steps stay long, STALLED, or NOT_FINITE.
+    """
+    tolerance = jnp.finfo(start.dtype).eps ** 0.75
+
+    def body(state: _State) -> _State:
+        at, gradient, hessian = expansion(state.theta)
+        direction, nullity = newton_direction(gradient, hessian)
+        length = _length(value, state.theta, direction, at, gradient @ direction)
+        done = (jnp.max(jnp.abs(direction)) <= tolerance) | (length == 0.0) | ~jnp.isfinite(at)
+        # The evidence belongs to the point that stays.
+        theta = jnp.where(done, state.theta, state.theta + length * direction)
+        return _State(state.taken + 1, theta, done, at, gradient, direction, nullity)
+
+    nothing = jnp.full_like(start, jnp.inf)
+    begin = _State(jnp.int32(0), start, jnp.asarray(False), jnp.sum(nothing), nothing, nothing, jnp.asarray(0))
+    return _judged(jax.lax.while_loop(lambda s: (s.taken < steps) & ~s.done, body, begin))
+
+
+def newton_direction(gradient: Float[Array, " d"], hessian: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Int[Array, ""]]:
+    """Saddle-free Newton direction ``-|H|⁺ g`` without null directions, and their number."""
+    values, vectors = linalg.eigh(hessian)
+    largest = jnp.max(jnp.abs(values))
+    null = jnp.abs(values) <= 4.0 * gradient.size * jnp.finfo(values.dtype).eps * largest
+    inverse = jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, jnp.abs(values)))
+    return -vectors @ (inverse * (vectors.T @ gradient)), null.sum()
+
+
+def _length(value: Callable[[Array], Array], theta: Array, direction: Array, at: Array, slope: Array) -> Float[Array, ""]:
+    """Longest step 2^-k that lowers the value enough, with slack for rounding; zero if there is none."""
+    slack = 8.0 * jnp.finfo(theta.dtype).eps * (1.0 + jnp.abs(at))
+
+    def halve(state):
+        count, length, _ = state
+        good = value(theta + length * direction) <= at + 1e-4 * length * slope + slack
+        return count + 1, jnp.where(good, length, 0.5 * length), good
+
+    begin = (jnp.int32(0), jnp.ones_like(at), jnp.asarray(False))
+    _, length, good = jax.lax.while_loop(lambda s: (s[0] < HALVINGS) & ~s[2], halve, begin)
+    return jnp.where(good, length, 0.0)
+
+
+def _judged(end: _State) -> Minimum:
+    step, eps = jnp.max(jnp.abs(end.direction)), jnp.finfo(end.theta.dtype).eps
+    found = jnp.where(end.nullity > 0, Status.NOT_UNIQUE, Status.CONVERGED)
+    flat = -end.gradient @ end.direction <= eps**1.5 * (1.0 + jnp.abs(end.value))
+    status = jnp.where(step <= eps**0.375, found, jnp.where(flat, Status.UNBOUNDED, Status.STALLED))
+    return Minimum(
+        theta=end.theta,
+        value=end.value,
+        gradient_norm=jnp.max(jnp.abs(end.gradient)),
+        step=step,
+        undetermined=end.nullity,
+        status=jnp.where(jnp.isfinite(end.value), status, Status.NOT_FINITE),
+        iterations=end.taken,
+    )

@@ -1,0 +1,208 @@
+"""Where is the exact minimum when all pairs can be written out?
+
+Newton's method with the pseudo-inverse of the closed Hessian (`didsim.objectives.curvature`), scaled to unit diagonal;
+kinked losses through a sequence of rounded ones, losses that are not convex from several starts.
+"""
+
+import functools
+import math
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from didsim.landscape.solvers.result import Solution, Status
+from didsim.numerics import linalg, simplex
+from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, view
+from didsim.worlds import normal
+
+MAX_HALVINGS = 40
+NARROWING = 0.25
+DECOMPOSED = 256
+LONGEST = 10.0
+
+
+@functools.partial(jax.jit, static_argnames=("count", "steps"))
+def newton(problem, objective, sampler, labels, log_start, seed, count: int, steps: int) -> Solution:
+    """Newton's method from ``count`` starts; arguments as `didsim.solvers.solve` has checked them."""
+    noise = normal(jax.random.key(seed), (count, *log_start.shape)).astype(log_start.dtype)
+    starts = log_start + noise.at[0].set(0.0)
+    # A sampler or a label model may hold one law per prompt: starts are an axis of their own, not more prompts.
+    ends = jax.vmap(lambda logits: _through_widths(problem, objective, sampler, labels, logits, steps))(starts)
+    value = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
+    unit = 1.0 + jnp.abs(value.min(0))
+    # Among equal values the first start wins: where the data leaves directions open, it is the one the caller chose.
+    best = jnp.argmax(value <= value.min(0) + 64.0 * jnp.finfo(value.dtype).eps * unit, axis=0)
+    slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * unit
+    chosen = jax.tree.map(lambda leaf: leaf[best, jnp.arange(best.size)], ends)
+    return replace(chosen, agreeing=jnp.sum(value <= value.min(0) + slack, axis=0))
+
+
+def _through_widths(problem, objective: Objective, sampler, labels, logits, steps: int) -> Solution:
+    """Newton at each rounding width of the kinks in turn, each started where the last one ended."""
+    sharpest = 1e-10 if logits.dtype == jnp.float64 else 1e-3
+    stages = 1 + math.ceil(math.log(sharpest) / math.log(NARROWING)) if objective.kinked else 1
+    widths = jnp.asarray([max(NARROWING**k, sharpest) for k in range(stages)], logits.dtype)
+
+    def stage(logits, width):
+        return _newton(problem, objective.smoothed(width), sampler, labels, logits, steps)
+
+    first = _judge(problem, objective.smoothed(widths[0]), sampler, labels, simplex.normalize(logits))
+    end, taken = jax.lax.scan(stage, logits, widths)
+    last = _judge(problem, objective.smoothed(widths[-1]), sampler, labels, simplex.normalize(end))
+    settled = _settle_null(problem, objective.smoothed(widths[-1]), sampler, labels, logits, last)
+    return replace(settled, iterations=taken.sum(0), status=_classify(objective, first, last))
+
+
+def _newton(problem, objective, sampler, labels, logits, steps: int) -> tuple[Array, Array]:
+    """Log-law after Newton's iteration and the number of its steps, prompt by prompt."""
+    dtype = logits.dtype
+    eps = jnp.finfo(dtype).eps
+    tolerance = eps**0.75
+    factored = objective.convex and logits.shape[-1] > DECOMPOSED
+
+    def going(state):
+        count, _, _, done, _ = state
+        return (count < steps) & ~jnp.all(done)
+
+    def body(state):
+        count, x, _, done, taken = state
+        at = _expansion(problem, objective, sampler, labels, x)
+        direction = _short(_factored_direction(at) if factored else _newton_direction(at)[0])
+        length = _line_search(problem, objective, sampler, labels, x, direction, at)
+        move = jnp.where(done[:, None], 0.0, length[:, None] * direction)
+        size = jnp.where(done, 0.0, jnp.max(jnp.abs(direction), -1))
+        finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size)
+        if factored:
+            # Null directions are not cut off here, so the step need not become short; its gain does.
+            gain = -jnp.sum(at.gradient * direction, -1)
+            finished = finished | (gain <= eps**1.75 * (1.0 + jnp.abs(at.value)))
+        return count + 1, simplex.normalize(x + move), size, finished, taken + (~done)
+
+    prompts = logits.shape[0]
+    x0 = simplex.normalize(logits)
+    state = (0, x0, jnp.full((prompts,), jnp.inf, dtype), jnp.zeros((prompts,), bool), jnp.zeros((prompts,), int))
+    _, x, _, _, taken = jax.lax.while_loop(going, body, state)
+    return x, taken
+
+
+def _judge(problem, objective, sampler, labels, x) -> Solution:
+    """A point with the evidence of its being a minimum."""
+    at = _expansion(problem, objective, sampler, labels, x)
+    direction, nullity, _ = _newton_direction(at)
+    eps = jnp.finfo(x.dtype).eps
+    scale = jnp.maximum(jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2)), jnp.finfo(x.dtype).tiny)
+    relative = jnp.max(jnp.where(at.gradient == 0, 0.0, jnp.abs(at.gradient) / scale), -1)
+    step = jnp.max(jnp.abs(direction), -1)
+    # A step that stays long while the loss has nothing left to gain leads to a minimum at infinity.
+    gain = -jnp.sum(at.gradient * direction, -1)
+    ending = jnp.where(gain <= eps**1.5 * (1.0 + jnp.abs(at.value)), Status.UNBOUNDED, Status.STALLED)
+    status = jnp.where(step <= eps**0.375, Status.CONVERGED, ending)
+    # Responses without mass are no unknowns: their rows are zero, but nothing about them is left open.
+    absent = jnp.sum(~jnp.isfinite(x), -1)
+    none = jnp.zeros_like(nullity)
+    return Solution(x, at.value, relative, step, nullity - absent, status, none, none)
+
+
+def _expansion(problem, objective, sampler, labels, x) -> Expansion:
+    comparisons = population(problem, sampler, labels, x)
+    return expand(objective, view(objective, problem, x, comparisons), comparisons)
+
+
+def _newton_direction(at: Expansion):
+    """Saddle-free Newton direction ``-|H|⁺g``, the dimension of the null space beyond the constant, and a basis of it.
+
+    The Hessian is scaled to unit diagonal first: a Laplacian with weights over many orders of magnitude is then well
+    conditioned, and the cut between zero and non-zero eigenvalues is clean.  The common constant, null in every problem,
+    is given the eigenvalue one.
+    """
+    scaled, scale = _scaled(at)
+    values, vectors = linalg.eigh(scaled)
+    n = at.gradient.shape[-1]
+    cut = 4.0 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
+    null = jnp.abs(values) <= cut
+    inverse = jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, jnp.abs(values)))
+    projected = jnp.einsum("xab,xa->xb", vectors, scale * at.gradient)
+    direction = -scale * jnp.einsum("xab,xb->xa", vectors, inverse * projected)
+    return direction, null.sum(-1), jnp.where(null[:, None, :], scale[:, :, None] * vectors, 0.0)
+
+
+def _factored_direction(at: Expansion) -> Float[Array, "prompts n"]:
+    """Newton direction by a Cholesky factor, many times cheaper than eigenvectors; a trace of ridge covers null directions."""
+    scaled, scale = _scaled(at)
+    n = scaled.shape[-1]
+    ridge = n * n**0.5 * jnp.finfo(scaled.dtype).eps * jnp.eye(n, dtype=scaled.dtype)
+    direction = -scale * linalg.cholesky_solve(scaled + ridge, scale * at.gradient)
+    # Rounding can leave an almost singular matrix with a negative eigenvalue, and then there is no factor.
+    return jax.lax.cond(jnp.all(jnp.isfinite(direction)), lambda: direction, lambda: _newton_direction(at)[0])
+
+
+def _short(direction: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
+    """The direction cut to at most `LONGEST` nats: where the loss is nearly flat its Hessian promises too much."""
+    longest = jnp.max(jnp.abs(direction), -1, keepdims=True)
+    return direction * jnp.minimum(1.0, LONGEST / jnp.maximum(longest, LONGEST))
+
+
+def _scaled(at: Expansion) -> tuple[Array, Array]:
+    """Hessian scaled to unit diagonal with the constant's eigenvalue set to one, and the scale."""
+    diagonal = jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2))
+    scale = jnp.where(diagonal > 0, jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0)), 1.0)
+    constant = scale.min(-1, keepdims=True) / scale
+    constant = constant / jnp.linalg.norm(constant, axis=-1, keepdims=True)
+    return at.hessian * scale[:, :, None] * scale[:, None, :] + constant[:, :, None] * constant[:, None, :], scale
+
+
+def _line_search(problem, objective, sampler, labels, x, direction, at: Expansion) -> Float[Array, " prompts"]:
+    """Longest step 2^-k that lowers the loss enough (Armijo), with slack for rounding; zero if there is none."""
+    comparisons = population(problem, sampler, labels, x)
+    here = view(objective, problem, x, comparisons)
+    slope = jnp.sum(at.gradient * direction, -1)
+    slack = 8.0 * jnp.finfo(x.dtype).eps * (1.0 + jnp.abs(at.value))
+
+    def value(length):
+        # What is under a stop-gradient stays as it is at x.
+        seen = replace(here, log_policy=simplex.normalize(x + length[:, None] * direction))
+        return prompt_losses(objective, seen, comparisons)
+
+    def good(length):
+        return value(length) <= at.value + 1e-4 * length * slope + slack
+
+    def halve(state):
+        k, length, accepted = state
+        length = jnp.where(accepted, length, 0.5 * length)
+        return k + 1, length, accepted | good(length)
+
+    ones = jnp.ones_like(at.value)
+    _, length, accepted = jax.lax.while_loop(lambda s: (s[0] < MAX_HALVINGS) & ~jnp.all(s[2]), halve, (0, ones, good(ones)))
+    return jnp.where(accepted, length, 0.0)
+
+
+def _settle_null(problem, objective, sampler, labels, start, end: Solution) -> Solution:
+    """Moves the answer along null directions only, back to where the start was in them, if that costs nothing.
+
+    On a face of minimisers with corners the way back may leave the face; the answer then stays where it is.
+    """
+    _, _, basis = _newton_direction(_expansion(problem, objective, sampler, labels, end.log_policy))
+    basis = jnp.concatenate([basis, jnp.ones_like(basis[:, :, :1])], axis=-1)
+    basis = basis / jnp.maximum(jnp.linalg.norm(basis, axis=1, keepdims=True), jnp.finfo(start.dtype).tiny)
+    left, sizes = linalg.left_singular(basis)
+    keep = sizes > start.shape[-1] * jnp.finfo(start.dtype).eps * sizes[:, :1]
+    drift = jnp.where(jnp.isfinite(end.log_policy), end.log_policy - start, 0.0)
+    along = jnp.where(keep, jnp.einsum("xab,xa->xb", left, drift), 0.0)
+    settled = simplex.normalize(end.log_policy - jnp.einsum("xab,xb->xa", left, along))
+    comparisons = population(problem, sampler, labels, end.log_policy)
+    seen = view(objective, problem, settled, comparisons)
+    free = prompt_losses(objective, seen, comparisons) <= end.value + 64.0 * jnp.finfo(start.dtype).eps * (
+        1.0 + jnp.abs(end.value)
+    )
+    return replace(end, log_policy=jnp.where(((end.undetermined > 0) & free)[:, None], settled, end.log_policy))
+
+
+def _classify(objective: Objective, first: Solution, last: Solution) -> Int[Array, " prompts"]:
+    status = jnp.where((last.status == 0) & (last.undetermined > 0), Status.NOT_UNIQUE, last.status)
+    if not objective.kinked:
+        vanished = jnp.any((jnp.exp(last.log_policy) == 0) & (jnp.exp(first.log_policy) > 0), -1)
+        grew = (last.undetermined > first.undetermined) | ((last.undetermined > 0) & vanished)
+        status = jnp.where(grew, Status.UNBOUNDED, status)
+    return jnp.where(jnp.isfinite(last.value), status, Status.NOT_FINITE)

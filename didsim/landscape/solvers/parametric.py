@@ -1,0 +1,169 @@
+"""Where is the minimum of a population loss over the parameters of a policy?
+
+The limit of training for policies that are no free tables.  With shared parameters the loss is convex only for linear
+models and convex objectives; a prefix table has one minimiser, in other coordinates; for a transformer there is no
+such guarantee.  So the solver starts from several points, keeps the best end, and says where each of the others ended.
+"""
+
+import functools
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, Key
+
+from didsim.landscape.solvers.entry import check_pair_law, default_data
+from didsim.landscape.solvers.precision import in_double
+from didsim.landscape.solvers.quasinewton import minimum
+from didsim.landscape.solvers.result import Status
+from didsim.numerics import checks
+from didsim.numerics.records import record
+from didsim.objectives import Objective, comparisons_for, loss
+from didsim.policies import Policy
+from didsim.samplers import Sampler
+from didsim.worlds import Problem, normal
+from didsim.worlds.preferences import Labels
+
+SMALL = 1e-12
+
+
+@final
+@record
+class PolicySolution:
+    """The best of several local minima over a policy's parameters, with the evidence; ``starts`` in the order started.
+
+    Attributes:
+        log_policy: log-probabilities at the best end, shape (prompts, n).
+        params: its parameters.
+        value: population loss there, nats.
+        gradient_norm: largest gradient entry there.
+        status: a `Status`: CONVERGED if the gradient is small enough, STALLED if no step lowered the loss before that,
+            OUT_OF_STEPS, or NOT_FINITE.
+        iterations: steps taken from the best start.
+        ends: log-probabilities at every end, shape (starts, prompts, n).
+        end_values: loss at every end.
+        end_gradients: largest gradient entry at every end.
+        end_statuses: status of every end.
+        agreeing: how many starts ended at the best value, to the square root of the rounding unit.
+    """
+
+    log_policy: Float[Array, "... prompts n"]
+    params: Any
+    value: Float[Array, "..."]
+    gradient_norm: Float[Array, "..."]
+    status: Int[Array, "..."]
+    iterations: Int[Array, "..."]
+    ends: Float[Array, "... starts prompts n"]
+    end_values: Float[Array, "... starts"]
+    end_gradients: Float[Array, "... starts"]
+    end_statuses: Int[Array, "... starts"]
+    agreeing: Int[Array, "..."]
+
+
+def solve_policy(
+    problem: Problem,
+    objective: Objective,
+    policy: Policy,
+    sampler: Sampler | None = None,
+    labels: Labels | None = None,
+    *,
+    starts: int = 1,
+    spread: float = 1.0,
+    steps: int = 2000,
+    seed: int = 0,
+) -> PolicySolution:
+    """Minimiser of a population loss over the parameters of a policy, by L-BFGS from several starts (K3).
+
+    Args:
+        problem: the preference world.
+        objective: what is minimised; smooth, and with a loss whose gradient is its own (no stop-gradient inside).
+        policy: how parameters become laws.
+        sampler: which pairs are shown; independent chosen and rejected draws if missing.  It must not follow the policy.
+        labels: who wins; "the first one shown" if both sampler and labels are missing.
+        starts: number of starts, the first where training starts, the others with normal noise on all parameters.
+        spread: standard deviation of that noise, > 0.
+        steps: most L-BFGS steps from each start.
+        seed: seed of the noise.
+
+    Returns:
+        `PolicySolution`; CONVERGED means a stationary point and no more where the loss is not convex: compare ``end_values``.
+
+    Raises:
+        ArgumentError: labels without a sampler, a number out of range, a sampler that follows the policy, or a pair law
+            that has no mass.
+
+    Example:
+        >>> import jax
+        >>> import didsim
+        >>> from didsim.sequences import SequenceSpace
+        >>> space = SequenceSpace(vocabulary=2, length=2)
+        >>> world = didsim.worlds.RandomSequences(space).draw(jax.random.key(0))
+        >>> end = didsim.solve_policy(world, didsim.objectives.Dpo(0.5), didsim.policies.prefix_table(space))
+        >>> bool(didsim.simplex.jsd(world.log_target, end.log_policy)[0] < 1e-12)
+        True
+    """
+    sampler, labels = default_data(sampler, labels)
+    checks.whole("starts", starts, least=1)
+    checks.whole("steps", steps, least=1)
+    checks.positive("spread", spread)
+    check_pair_law(problem, sampler, problem.log_ref)
+    number = jnp.uint32(checks.seed(seed))
+    noise = jnp.asarray(spread, problem.log_ref.dtype)
+    return in_double(lambda *wide: _solved(*wide, number, starts, steps), (problem, objective, policy, sampler, labels, noise))
+
+
+@functools.partial(jax.jit, static_argnames=("count", "steps"))
+def _solved(problem, objective, policy, sampler, labels, noise, number, count: int, steps: int) -> PolicySolution:
+    return minimise(jax.random.key(number), problem, objective, policy, sampler, labels, noise, count=count, steps=steps)
+
+
+def minimise(
+    key: Key[Array, ""],
+    problem: Problem,
+    objective: Objective,
+    policy: Policy,
+    sampler: Sampler,
+    labels: Labels,
+    spread: Float[Array, ""],
+    *,
+    count: int,
+    steps: int,
+) -> PolicySolution:
+    """`solve_policy`, unchecked and traceable, for use under ``vmap``: policies and worlds as lanes of one program.
+
+    Raises:
+        ArgumentError: the sampler follows the policy.
+    """
+    if sampler.follows_policy:
+        raise checks.ArgumentError(
+            f"Argument `sampler` must not follow the policy, but is {type(sampler).__name__}: its loss has no one minimum."
+        )
+    shown = comparisons_for(objective, problem, sampler, labels, problem.log_ref)
+    first, rebuild = ravel_pytree(policy.init(problem.log_ref))
+
+    def value(flat: Array) -> tuple[Array, Array]:
+        log_policy = policy.log_probs(rebuild(flat), problem.log_ref)
+        return loss(objective, problem, log_policy, shown), log_policy
+
+    apart = spread * normal(key, (count, first.size)).astype(first.dtype)
+    ends = jax.vmap(lambda start: minimum(value, start, SMALL, steps))(first + apart.at[0].set(0.0))
+    gradients = jnp.max(jnp.abs(ends.slope), -1)
+    statuses = jnp.where(gradients <= SMALL, Status.CONVERGED, jnp.where(ends.done, Status.STALLED, Status.OUT_OF_STEPS))
+    statuses = jnp.where(jnp.isfinite(ends.value), statuses, Status.NOT_FINITE)
+    values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
+    best = jnp.argmin(values)
+    slack = jnp.finfo(values.dtype).eps ** 0.5 * (1.0 + jnp.abs(values[best]))
+    return PolicySolution(
+        log_policy=ends.beside[best],
+        params=rebuild(ends.x[best]),
+        value=ends.value[best],
+        gradient_norm=gradients[best],
+        status=statuses[best],
+        iterations=ends.taken[best],
+        ends=ends.beside,
+        end_values=ends.value,
+        end_gradients=gradients,
+        end_statuses=statuses,
+        agreeing=jnp.sum(values <= values[best] + slack),
+    )

@@ -1,0 +1,265 @@
+"""From a text file to a run: which names and numbers may a TOML config hold?
+
+A config has one table per part of a `Run` (world, objective, sampler, labels, policy, optimiser, rule, rounds), each with the
+fields of that class and, where there are several, its ``name``, and the run's own numbers at the top.  Unknown names and
+fields are refused with the nearest allowed one; nothing is silently ignored.
+"""
+
+import dataclasses
+import inspect
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from didsim import samplers, worlds
+from didsim.dynamics import OPTIMISERS, REFERENCES, RULES, Reference, Rounds, Run
+from didsim.numerics import checks
+from didsim.numerics.sequences import SequenceSpace
+from didsim.objectives import OBJECTIVES
+from didsim.policies import POLICIES
+from didsim.sweeps.grid import Axes
+from didsim.worlds import preferences
+
+PARTS: Mapping[str, Mapping[str, Any]] = {
+    "world": {
+        "random_target": worlds.RandomTarget,
+        "random_reward": worlds.RandomReward,
+        "random_sequences": worlds.RandomSequences,
+        "given": worlds.problem,
+    },
+    "objective": OBJECTIVES,
+    "sampler": samplers.SAMPLERS,
+    "labels": preferences.LABELS,
+    "policy": POLICIES,
+    "optimiser": OPTIMISERS,
+    "rule": RULES,
+    "rounds": {"rounds": Rounds},
+}
+NUMBERS = ("steps", "pairs", "records", "stop_below")
+TEXTS = ("decay", "start", "by")
+INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": samplers.BEHAVIOURS, "reference": REFERENCES}
+MAKERS: Mapping[str, Mapping[str, Any]] = {**PARTS, **INSIDE}
+KINDS = {
+    "sampler": samplers.Sampler,
+    "behaviour": samplers.Behaviour,
+    "labels": preferences.Labels,
+    "reference": Reference,
+}
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Contents of a TOML file.
+
+    Raises:
+        ArgumentError: the file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise checks.ArgumentError(f"Argument `config` must be valid TOML, but {path} is not: {error}.") from None
+    except UnicodeDecodeError:
+        raise checks.ArgumentError(f"Argument `config` must be a UTF-8 text file, but {path} is not.") from None
+    except OSError as error:
+        raise checks.ArgumentError(f"Argument `config` must be a readable file, but {path} is not: {error.strerror}.") from None
+
+
+def run_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Run:
+    """The run that a config table describes.
+
+    Args:
+        table: parts and numbers; ``world`` and ``objective`` are required.
+        folder: where paths of array files in the table are relative to.
+
+    Returns:
+        The `Run`.
+
+    Raises:
+        ArgumentError: an unknown name or field, a missing part, or a value that is not allowed.
+    """
+    allowed = (*PARTS, *NUMBERS)
+    for name in table:
+        checks.did_you_mean("config field", name, allowed)
+    for required in ("world", "objective"):
+        if required not in table:
+            raise checks.ArgumentError(f"Argument `{required}` must be given in the config, but is missing.")
+    values: dict[str, Any] = {part: build(part, table[part], folder) for part in PARTS if part in table}
+    if isinstance(values["world"], worlds.Problem):
+        values["world"] = worlds.Given(values["world"])
+    if ("sampler" in values) != ("labels" in values):
+        missing = "labels" if "sampler" in values else "sampler"
+        raise checks.ArgumentError(f"Argument `{missing}` must be given when the other of sampler and labels is.")
+    return Run(**values, **{name: table[name] for name in NUMBERS if name in table})
+
+
+def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run, Axes, int | list[int]]:
+    """The run, axes and seeds that a config table describes: a run's table with ``axes`` and ``seeds`` beside.
+
+    Args:
+        table: as for `run_from`, with ``axes`` (dotted path to list of values, ``"a+b"`` for paths that move together)
+            and ``seeds`` (how many, or a list).
+        folder: where paths of array files in the table are relative to.
+
+    Returns:
+        Run, axes and seeds for `didsim.sweep`.
+
+    Raises:
+        ArgumentError: as `run_from` and `axes_from`, or seeds that are neither a number nor a list of numbers.
+    """
+    for name in table:
+        checks.did_you_mean("config field", name, (*PARTS, *NUMBERS, "axes", "seeds"))
+    run = run_from({name: value for name, value in table.items() if name not in ("axes", "seeds")}, folder)
+    axes, seeds = table.get("axes", {}), table.get("seeds", 1)
+    if not isinstance(axes, Mapping):
+        raise checks.ArgumentError(f"Argument `axes` must be a table of lists, but is {axes!r}.")
+    for seed in seeds if isinstance(seeds, list) else [seeds]:
+        checks.whole("seeds", seed)
+    return run, axes_from(axes, folder), seeds
+
+
+def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
+    """One part from its name, or from a table with a ``name``, which a part that comes in one kind needs not, and fields.
+
+    Raises:
+        ArgumentError: an unknown name or field, a missing field, or a value that is not allowed.
+    """
+    fields = {"name": entry} if isinstance(entry, str) else dict(entry) if isinstance(entry, Mapping) else {}
+    makers = MAKERS[part]
+    if len(makers) == 1 and isinstance(entry, Mapping):
+        fields.setdefault("name", next(iter(makers)))
+    if not isinstance(fields.get("name"), str):
+        raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {entry!r}.")
+    maker = makers[checks.did_you_mean(part, fields.pop("name"), makers)]
+    known = _parameters(maker)
+    for name in fields:
+        checks.did_you_mean(f"{part} field", name, known)
+    missing = [name for name, required in known.items() if required and name not in fields]
+    if missing:
+        raise checks.ArgumentError(f"Argument `{part}.{missing[0]}` must be given for this {part}, but is missing.")
+    nested = _nested(maker)
+    return maker(
+        **{
+            name: build(nested[name], value, folder) if name in nested else _value(part, name, value, folder)
+            for name, value in fields.items()
+        }
+    )
+
+
+def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
+    """One part from ``name`` or ``name:field=number,field=number``; ``0/0/1`` is a list of numbers.
+
+    Args:
+        part: kind of part.
+        text: what a person typed.
+        option: where, for the message.
+        defaults: values of fields that the text does not give, for those parts that have them.
+
+    Raises:
+        ArgumentError: the text has another form, or as `build`.
+    """
+    name, _, rest = text.partition(":")
+    known = _parameters(PARTS[part][name]) if name in PARTS[part] else {}
+    fields: dict[str, Any] = {field: value for field, value in defaults.items() if field in known}
+    for word in filter(None, rest.split(",")):
+        field, equals, value = word.partition("=")
+        try:
+            fields[field] = [_number(one) for one in value.split("/")] if "/" in value else _number(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {text!r}.")
+    return build(part, {**fields, "name": name})
+
+
+def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
+    """Sweep axes from a config's ``axes`` table: a list of numbers for a dotted path, a list of parts for a part.
+
+    Raises:
+        ArgumentError: an entry that is not a list, or a part that cannot be built.
+    """
+    axes: dict[str | tuple[str, ...], Any] = {}
+    for path, values in _flatten(table):
+        if not isinstance(values, list):
+            raise checks.ArgumentError(f"Argument `axes.{path}` must be a list of values, but is {values!r}.")
+        part = path if path in PARTS else path.rpartition(".")[2]
+        if part in MAKERS:
+            built = [build(part, value, folder) for value in values]
+            axes[path] = {
+                _part_label(value, place, values): one for place, (value, one) in enumerate(zip(values, built, strict=True))
+            }
+        else:
+            paths = tuple(path.split("+"))
+            together = len(paths) > 1
+            kinds = tuple if together else np.asarray
+            axes[paths if together else path] = [kinds(value) if isinstance(value, list) else value for value in values]
+    return axes
+
+
+def _number(text: str) -> float | int:
+    return float(text) if set(text) & set(".einf") else int(text)
+
+
+def _part_label(value: Any, place: int, values: list) -> str:
+    names = [entry if isinstance(entry, str) else entry.get("name", "") or _spelled(entry) for entry in values]
+    return names[place] if names.count(names[place]) == 1 else f"{names[place]} {place}"
+
+
+def _spelled(entry: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in entry.items())
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows = []
+    for name, value in table.items():
+        rows += _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(prefix + name, value)]
+    return rows
+
+
+def _nested(maker: Any) -> dict[str, str]:
+    """Fields that hold another part, and of which kind."""
+    if not dataclasses.is_dataclass(maker):
+        return {}
+    typed = {field.name: field.type for field in dataclasses.fields(maker) if isinstance(field.type, type)}
+    return {name: kind for name, type_ in typed.items() for kind, base in KINDS.items() if issubclass(type_, base)}
+
+
+def _parameters(maker: Any) -> dict[str, bool]:
+    """Parameter names and whether each is required."""
+    if dataclasses.is_dataclass(maker):
+        return {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(maker)}
+    parameters = inspect.signature(maker).parameters.values()
+    return {one.name: one.default is inspect.Parameter.empty for one in parameters}
+
+
+def _value(part: str, name: str, value: Any, folder: Path) -> Any:
+    if name == "space":
+        return _space(part, value)
+    if isinstance(value, str) and value.endswith(".npy"):
+        return _load(f"{part}.{name}", folder / value)
+    if isinstance(value, str) and name not in TEXTS:
+        raise checks.ArgumentError(f"Argument `{part}.{name}` must be a number or an array of numbers, but is {value!r}.")
+    if isinstance(value, list):
+        try:
+            return jnp.asarray(np.asarray(value))
+        except (TypeError, ValueError):
+            raise checks.ArgumentError(f"Argument `{part}.{name}` must be a rectangular array, but is {value!r}.") from None
+    return value
+
+
+def _space(part: str, value: Any) -> SequenceSpace:
+    known = _parameters(SequenceSpace)
+    if not isinstance(value, Mapping) or not all(name in value for name, required in known.items() if required):
+        raise checks.ArgumentError(f"Argument `{part}.space` must be a table with vocabulary and length, but is {value!r}.")
+    for name in value:
+        checks.did_you_mean(f"{part}.space field", name, known)
+    return SequenceSpace(**value)
+
+
+def _load(name: str, path: Path) -> Any:
+    try:
+        return jnp.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise checks.ArgumentError(f"Argument `{name}` must name a readable .npy file, but {path} is not: {error}.") from None

@@ -1,0 +1,24 @@
+"""Which preference world are we in: reference, target, reward, who wins, and the laws chosen and rejected draws come from?
+
+A `Problem` holds every law of one world with prompts as the leading axis.  `problem` builds one from the parts a user
+has and derives the rest; a `World` draws one from a key, so that a sweep over seeds is a sweep over worlds.  Reward,
+reference and target always agree: ``π* ∝ π_ref e^{r/β}`` with the world's own ``β``.
+"""
+
+from didsim.worlds.linear import LinearReward, draw_features
+from didsim.worlds.problems import Given, Problem, World, on_geodesic, problem
+from didsim.worlds.random import RandomReward, RandomSequences, RandomTarget, normal
+
+__all__ = [
+    "Given",
+    "LinearReward",
+    "Problem",
+    "RandomReward",
+    "RandomSequences",
+    "RandomTarget",
+    "World",
+    "draw_features",
+    "normal",
+    "on_geodesic",
+    "problem",
+]
