@@ -2,7 +2,7 @@
 
 The text is the source of a module of Python's standard library.  A language model is trained on it, then by DPO on pairs of
 continuations, and at every checkpoint held-out pairs are logged with TRL's names.  Run as a program it writes the sample
-log that the tests and the documentation use: ``python -m tests.preference_runs``.
+log that the tests and the documentation use: ``python tests/preference_runs.py``.
 """
 
 import argparse

@@ -21,7 +21,7 @@ from didsim.cli.report.files import CLAIMS, ORIGIN, Damaged, ExampleRow, Origin,
 from didsim.cli.report.ledger import tabulated
 from didsim.cli.report.picture import HEAVIEST, picture
 
-FIGURES = Path(__file__).parent.parent / "figures"
+FIGURES = Path(__file__).parent.parent.parent / "figures"
 PLAIN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">{}</svg>'
 CLAIM = {
     "id": "D7.best",

@@ -64,7 +64,7 @@ def test_all_verdicts_hold_and_there_are_controls(results, id):
 @pytest.mark.parametrize("id", EACH)
 def test_pictures_come_from_the_dataset_alone(results, id, tmp_path):
     _, data, _ = results[id]
-    figure = importlib.import_module(f"didsim.plotting.{id.lower()}").draw(data)
+    figure = importlib.import_module(FIGURES[id].picture).draw(data)
     figure.savefig(tmp_path / "figure.png")
     drawn = [line for ax in figure.axes for line in ax.get_lines()]
     assert any(line.get_linestyle() in ("--", (0, (0.6, 0.3))) or line.is_dashed() for line in drawn)

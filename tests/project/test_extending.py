@@ -17,7 +17,7 @@ import didsim
 from didsim import claims, objectives, policies, samplers, simplex
 from didsim.figures import catalogue
 
-PAGE = (Path(__file__).parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.pages
 REGISTRIES = (
     *(objectives.OBJECTIVES, samplers.SAMPLERS, samplers.BEHAVIOURS, policies.POLICIES),

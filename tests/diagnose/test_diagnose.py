@@ -19,7 +19,7 @@ from didsim import cli, diagnose
 from didsim.diagnose import intervals, page
 from didsim.diagnose.reading import read_rows
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 W, L = np.array([0.5, 0.3, 0.2]), np.array([0.2, 0.3, 0.5])  # laws of chosen and rejected responses, in hundredths of pairs
 PAIRS = [(a, b) for a in range(3) for b in range(3) for _ in range(round(100 * W[a] * L[b]))]
 BETA = 0.5

@@ -15,7 +15,7 @@ from preference_runs import SAMPLE
 from didsim import cli
 from didsim.cli.report.figures import ENDINGS
 
-FIGURES = Path(__file__).parent.parent / "figures"
+FIGURES = Path(__file__).parent.parent.parent / "figures"
 STEMS = ("B1-support", "B8-iterated")  # the second goes in as PNG
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -11,7 +11,7 @@ import pytest
 
 from didsim.teaching import EXERCISES
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 PLACES = re.compile(r"(?<![\w:/.])/(home|root|work|tmp|usr|opt|var|Users|content)/")

@@ -13,7 +13,7 @@ from didsim.claims import LEDGER
 from didsim.figures.catalogue import FIGURES
 from didsim.sweeps import toml
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NUMBERS = {11: "eleven", 12: "twelve", 13: "thirteen", 14: "fourteen"}
 SWEEPS = (ROOT / "docs" / "sweeps.md").read_text(encoding="utf-8")
