@@ -4,9 +4,9 @@ The names in ``__all__`` are the whole public surface.  They load on first use, 
 line's help do not wait for JAX.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from didsim.numerics.lazy import lazy
 from didsim.numerics.version import __version__
 
 if TYPE_CHECKING:
@@ -104,13 +104,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'didsim' has no attribute {name!r}")
-    module, _, attribute = _HOME[name].partition(":")
-    home = importlib.import_module(f"didsim.{module}")
-    return getattr(home, attribute) if attribute else home
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _HOME)

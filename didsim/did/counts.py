@@ -9,11 +9,11 @@ from jaxtyping import Array, Float
 
 from didsim.did import inputs
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 
 @final
-@record
+@pytree
 class PowerLawEstimate:
     """Exponent of the power law and its test, from counts of drawn responses.
 

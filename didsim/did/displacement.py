@@ -15,11 +15,11 @@ from didsim.did import inputs
 from didsim.did.learned import learned_policy
 from didsim.did.path import Place, path_slope
 from didsim.numerics import simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 
 @final
-@record
+@pytree
 class Displacement:
     """Mean change of log-likelihood since the reference, in nats.
 

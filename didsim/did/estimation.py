@@ -17,11 +17,11 @@ from jaxtyping import Array, Bool, Float
 
 from didsim.did import estimators, weights
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 
 
 @final
-@record
+@pytree
 class EntropyEstimate:
     """An entropy estimated from K weighted draws, in nats, with what is needed to judge it; arrays of shape (...).
 

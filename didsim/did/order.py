@@ -14,13 +14,13 @@ from jaxtyping import Array, Float
 
 from didsim.did import inputs
 from didsim.numerics import simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 ALL_PAIRS = 1024  # beyond, pairs are counted without being written out
 
 
 @final
-@record
+@pytree
 class MarginOrder:
     """How two log-margin increments agree over all pairs of responses.
 
@@ -116,7 +116,7 @@ def _ascents(u: Float[Array, " n"], v: Float[Array, " n"]) -> Float[Array, ""]:
 
 
 @final
-@record
+@pytree
 class PowerLaw:
     """How nearly ``π_w/π_l ∝ (π*/π_ref)^β``.
 

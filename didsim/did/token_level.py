@@ -16,11 +16,11 @@ from jaxtyping import Array, Float
 from didsim.did import estimators
 from didsim.did.entropy import did_entropy
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 
 
 @final
-@record
+@pytree
 class TokenEntropyEstimate:
     """A token-level entropy averaged over the positions of K drawn responses, in nats per token; arrays of shape (...).
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 from didsim.dynamics.metrics import measure
 from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.landscape.solvers import Status
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, laid_out
 from didsim.policies import Policy
 from didsim.samplers import Sampler
@@ -28,7 +28,7 @@ Metrics = Callable[..., dict[str, Array]]
 
 
 @final
-@record
+@pytree
 class Trajectory:
     """One training run.
 

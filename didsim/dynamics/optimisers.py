@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 
 Scalar = float | Float[Array, "..."]
 DECAYS = ("none", "cosine")
@@ -26,7 +26,7 @@ class Optimiser(abc.ABC):
 
 
 @final
-@record
+@pytree
 class Sgd(Optimiser):
     """Plain gradient descent ``θ ← θ - η ∇L``: the method of S2 and S4."""
 
@@ -41,7 +41,7 @@ class Sgd(Optimiser):
 
 
 @final
-@record
+@pytree
 class Adam(Optimiser):
     """Adam with optax's constants; it does not conserve the sums that S2 rests on."""
 
@@ -56,7 +56,7 @@ class Adam(Optimiser):
 
 
 @final
-@record
+@pytree
 class Custom(Optimiser):
     """Any optax transformation, as it is."""
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.policies import Policy
 
 
@@ -45,7 +45,7 @@ class Reference(abc.ABC):
 
 
 @final
-@record
+@pytree
 class FixedReference(Reference):
     """``π_ref`` for ever: plain DPO."""
 
@@ -55,7 +55,7 @@ class FixedReference(Reference):
 
 
 @final
-@record
+@pytree
 class IteratedReference(Reference):
     """``π_ref ← π_t`` after every round: iterated DPO, the hard update of TR-DPO (Gorbatovski et al. 2404.09656)."""
 
@@ -65,7 +65,7 @@ class IteratedReference(Reference):
 
 
 @final
-@record
+@pytree
 class ParameterAverage(Reference):
     """``θ_ref ← α θ_t + (1-α) θ_ref`` after every round: the soft update of TR-DPO (Gorbatovski et al. 2404.09656).
 
@@ -83,7 +83,7 @@ class ParameterAverage(Reference):
 
 
 @final
-@record
+@pytree
 class GeometricAverage(Reference):
     """``π_ref^{(t)} ∝ π_t^a π_ref^{1-a}`` with ``power`` a, always from the world's π_ref (neighbour E; S12)."""
 
@@ -97,7 +97,7 @@ class GeometricAverage(Reference):
 
 
 @final
-@record
+@pytree
 class NoReference(Reference):
     """The uniform law in place of π_ref: log-ratios become log-probabilities up to a constant."""
 

@@ -21,7 +21,7 @@ from didsim.dynamics.references import Anchor, FixedReference, Reference, Round
 from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.landscape.solvers import Status
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs
 from didsim.policies import Policy, Table
 from didsim.samplers import Sampler
@@ -30,7 +30,7 @@ from didsim.worlds.preferences import Labels
 
 
 @final
-@record
+@pytree
 class Rounds:
     """How often data and reference are renewed, and which data a round trains on.
 
@@ -113,7 +113,7 @@ class _Task(NamedTuple):
         return self.metrics(self.problem, self.objective, self.law(params), population)
 
 
-@record
+@pytree
 class _Anchored(Policy):
     """A policy whose own part in its law stays the world's reference, wherever the objective's reference has gone."""
 

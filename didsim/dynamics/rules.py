@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, view
 from didsim.policies import Policy, Table
 from didsim.worlds import Problem
@@ -36,7 +36,7 @@ class GradientRule(abc.ABC):
 
 
 @final
-@record
+@pytree
 class Plain(GradientRule):
     """The gradient of the loss."""
 
@@ -49,7 +49,7 @@ class Plain(GradientRule):
 
 
 @final
-@record
+@pytree
 class ProjectedGradient(GradientRule):
     """Projected-gradient DPO: ``g_l`` of a pair loses its part along ``g_w`` where ``⟨g_w, g_l⟩ > 0`` (D14).
 

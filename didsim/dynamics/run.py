@@ -18,7 +18,7 @@ from didsim.dynamics.rounds import Rounds, descend_rounds
 from didsim.dynamics.rules import GradientRule, Plain
 from didsim.landscape.solvers import check_pair_law, default_data
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
 from didsim.samplers import ChosenRejected, Sampler
@@ -27,7 +27,7 @@ from didsim.worlds.preferences import AsShown, Labels
 
 
 @final
-@record
+@pytree
 class Run:
     """One training run up to its seed.
 

@@ -21,7 +21,7 @@ from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Dpo
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget, World
@@ -48,7 +48,7 @@ class Config:
             object.__setattr__(self, "seeds", 16 if self.n <= 100 else 1)
 
 
-@record
+@pytree
 class BentLink(World):
     """A power-law world whose rejected law is bent: ``log(π_ref/π_l) = β s (1 + bend |s|)``, increasing in ``s``."""
 

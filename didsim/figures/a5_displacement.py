@@ -20,7 +20,7 @@ from didsim.dynamics import Adam, Run
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Dpo
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget, World, normal
@@ -58,7 +58,7 @@ class Config:
             raise ValueError("betas must be positive")
 
 
-@record
+@pytree
 class Strayed(World):
     """A world on the path whose rejected law is pushed off it by ``stray`` times normal noise on its logits."""
 

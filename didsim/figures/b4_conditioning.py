@@ -19,7 +19,7 @@ from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Dpo
 from didsim.policies import StartedAt
 from didsim.samplers import BestOfBase, JointLaw, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
@@ -58,7 +58,7 @@ class Config:
 
 
 @final
-@record
+@pytree
 class Shown(Sampler):
     """A fixed pair law, or both responses from the current policy where ``follows`` is 1: one program for all samplers."""
 

@@ -22,7 +22,7 @@ from didsim.dynamics import Run, Sgd
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.objectives import Dpo
 from didsim.samplers import BestOf, FromPolicy, FromReference, FromUniform, Geometric, Independent, Mix, OnPolicy, Tilt
 from didsim.sweeps import sweep
@@ -64,7 +64,7 @@ class Config:
     pairs: tuple[int, ...] = (10_000, 100_000, 1_000_000)
 
 
-@record
+@pytree
 class Levels(World):
     """Normal rewards with a reference that follows them, or two reward levels with a given share of good draws.
 

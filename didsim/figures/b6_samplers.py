@@ -19,7 +19,7 @@ from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Dpo
 from didsim.samplers import JointLaw, Sampler
 from didsim.worlds import Given, Problem, RandomReward
@@ -60,7 +60,7 @@ class Config:
 
 
 @final
-@record
+@pytree
 class CappedMix(Sampler):
     """``μ_ab ∝ min(1/σ'(s_a - s_b), cap)``, ``s = from_reward · r + from_policy · β log(π_t/π_ref)``: C's samplers in one.
 

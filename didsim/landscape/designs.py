@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 
 from didsim.landscape.laplacian import laplacian, laplacian_weights
 from didsim.numerics import checks, linalg, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers import Joint
 
 LARGEST = 64
@@ -27,7 +27,7 @@ MAX_HALVINGS = 30
 
 
 @final
-@record
+@pytree
 class Design:
     """An optimal pair law with its certificate.
 

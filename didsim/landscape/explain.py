@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective, Population, comparisons_for, loss, population, view
 from didsim.policies import Params, Policy, Table
 from didsim.samplers import Sampler
@@ -30,7 +30,7 @@ LARGEST = 2**26
 
 
 @final
-@record
+@pytree
 class Explanation:
     """One step's change of every log-probability, shape (prompts, n), in parts; rates are nats per unit step size.
 

@@ -16,14 +16,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from didsim.landscape.laplacian import ProductLaplacian
 from didsim.numerics import checks, linalg
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.worlds import normal
 
 INNER_STEPS = 300
 
 
 @final
-@record
+@pytree
 class Extremes:
     """Smallest non-zero and largest eigenvalue of a Laplacian, with the evidence.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics.pair_sums import kernel_sum
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers import PairLaw, ProductMixture
 
 
@@ -58,7 +58,7 @@ def policy_hessian(
 
 
 @final
-@record
+@pytree
 class ProductLaplacian:
     """A Hessian ``β² Lap(w)`` of a mixture of products that is never written out: N numbers where a matrix has N² (K1).
 

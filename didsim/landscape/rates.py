@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 LEAST = 4  # points that a fitted slope needs
 
@@ -46,7 +46,7 @@ def slope_ratio_bound(reward: Float[Array, "*#batch n"]) -> Float[Array, "*#batc
 
 
 @final
-@record
+@pytree
 class RateFit:
     """A measured rate of convergence.
 

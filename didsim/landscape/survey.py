@@ -16,7 +16,7 @@ from didsim import landscape
 from didsim.landscape.signal import first_gradient_signal
 from didsim.numerics import checks, linalg, simplex
 from didsim.numerics.pair_sums import expected_kernel
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers import PairLaw, ProductMixture, Sampler
 from didsim.worlds import Problem
 
@@ -24,7 +24,7 @@ WRITTEN_OUT = 2048
 
 
 @final
-@record
+@pytree
 class Survey:
     """What a sampler does to one problem, an entry per prompt.
 

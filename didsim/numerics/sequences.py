@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 
 ENUMERABLE = 2**22
 
 
 @final
-@record
+@pytree
 class SequenceSpace:
     """All sequences of at most ``length`` tokens from ``vocabulary`` many: V^L of them, or more short ones with ``ends``.
 

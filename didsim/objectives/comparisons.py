@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics.pair_sums import expected_kernel, expected_log_sigmoid, expected_log_sigmoid_of_one, kernel_sum, runs_minor
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.samplers import ProductMixture, Sampler
@@ -26,7 +26,7 @@ FEW = 4096
 
 
 @final
-@record
+@pytree
 class Population(Comparisons):
     """The whole law ``ν`` of (chosen, rejected), shape (prompts, n, n)."""
 
@@ -62,7 +62,7 @@ class Population(Comparisons):
 
 
 @final
-@record
+@pytree
 class ProductPopulation(Comparisons):
     """The law ``ν`` where pairs come from a mixture of products, never written out: O(N) in time and memory (K1).
 
@@ -131,7 +131,7 @@ class ProductPopulation(Comparisons):
 
 
 @final
-@record
+@pytree
 class SampledPairs(Comparisons):
     """Drawn pairs: indices of first and second response, and the weight with which the first is the chosen one."""
 

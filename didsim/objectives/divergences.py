@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import clip, logistic, logistic_sum
 from didsim.objectives.parts import Card, Limit, Objective
@@ -53,7 +53,7 @@ class _Divergence(Objective):
 
 
 @final
-@record
+@pytree
 class ForwardKlDpo(_Divergence):
     """``-log σ(β(e^{-b} - e^{-a}))``: DPO with the forward KL as regulariser (2309.16240)."""
 
@@ -69,7 +69,7 @@ class ForwardKlDpo(_Divergence):
 
 
 @final
-@record
+@pytree
 class JensenShannonDpo(_Divergence):
     """``-log σ(β(log σ(a) - log σ(b)))``: DPO with the Jensen-Shannon divergence as regulariser (2309.16240)."""
 
@@ -87,7 +87,7 @@ class JensenShannonDpo(_Divergence):
 
 
 @final
-@record
+@pytree
 class AlphaDpo(_Divergence):
     """``-log σ(β(g(a) - g(b)))`` with ``g(x) = (e^{(α-1)x} - 1)/(α-1)``: DPO with an α-divergence (2309.16240).
 
@@ -120,7 +120,7 @@ class AlphaDpo(_Divergence):
 
 
 @final
-@record
+@pytree
 class ChiPo(Objective):
     """``-log σ(clip_{2R}(β[φ(e^a) - φ(e^b)]))`` with ``φ(u) = u + log u``: χ² and reverse KL together (2407.13399)."""
 

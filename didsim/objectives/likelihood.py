@@ -6,14 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.objectives.parts import Card, Limit, Objective
 
 Scalar = float | Float[Array, "..."]
 
 
 @final
-@record
+@pytree
 class Sft(Objective):
     """``-log π(y_w)``: maximum likelihood on chosen responses; minimiser π_w."""
 
@@ -30,7 +30,7 @@ class Sft(Objective):
 
 
 @final
-@record
+@pytree
 class BestOfSft(Objective):
     """``-E log π(y)`` over the best of K draws from π_ref by the true reward; minimiser that law (S10).  Uses no pairs.
 
@@ -54,7 +54,7 @@ class BestOfSft(Objective):
 
 
 @final
-@record
+@pytree
 class Rlhf(Objective):
     """``-E_π r + β KL(π‖π_ref)`` exactly, with the true reward; minimiser ``π_ref e^{r/β}``.  Uses no pairs."""
 

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 
 
 @final
-@record
+@pytree
 class Term:
     """One kernel of a link: ``scale · K(sign · m + shift)`` with K a name in ``didsim.numerics.pair_sums.KERNELS``."""
 
@@ -21,7 +21,7 @@ class Term:
 
 
 @final
-@record
+@pytree
 class LinkSum:
     """A link as a sum of kernels, so that its mean over a product law costs O(N) (K1).
 

@@ -21,13 +21,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.links import LinkSum
 from didsim.worlds import Problem
 
 
 @final
-@record
+@pytree
 class Responses:
     """What an implicit reward may look at, one entry per response; all arrays of shape (prompts, n).
 

@@ -9,8 +9,8 @@ from typing import ClassVar, final
 
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics import simplex
+from didsim.numerics.pytrees import at_least, between, positive, pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import LinkSum, Term, logistic, logistic_sum
 from didsim.objectives.parts import Card, Limit, Objective
@@ -19,16 +19,13 @@ Scalar = float | Float[Array, "..."]
 
 
 @final
-@record
+@pytree
 class Dpo(Objective):
     """``-log σ(z)`` (Rafailov et al. 2305.18290); minimiser ``π_ref (π_w/π_l)^{1/β}`` on product data (D5)."""
 
     name: ClassVar[str] = "dpo"
     card: ClassVar[Card] = Card("β log(π/π_ref)", "-log σ(m)", Limit.TARGET, "π_ref (π_w/π_l)^{1/β}", "2305.18290")
-    beta: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Scalar = positive(0.1)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio
@@ -44,7 +41,7 @@ class Dpo(Objective):
 
 
 @final
-@record
+@pytree
 class ConservativeDpo(Objective):
     """``-(1-ε) log σ(z) - ε log σ(-z)``: DPO that believes a share ε of labels is flipped."""
 
@@ -52,12 +49,8 @@ class ConservativeDpo(Objective):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "-(1-ε) log σ(m) - ε log σ(-m)", Limit.OWN, "labels shrunk towards ½", "note of E. Mitchell, 2023"
     )
-    beta: Scalar = 0.1
-    smoothing: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_between("smoothing", self.smoothing, 0.0, 0.5, open_high=True)
+    beta: Scalar = positive(0.1)
+    smoothing: Scalar = between(0.0, 0.5, 0.1, open_high=True)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio
@@ -71,7 +64,7 @@ class ConservativeDpo(Objective):
 
 
 @final
-@record
+@pytree
 class RobustDpo(Objective):
     """``[-(1-ε) log σ(z) + ε log σ(-z)]/(1-2ε)``: unbiased for labels flipped with chance ε (2403.00409).
 
@@ -83,12 +76,8 @@ class RobustDpo(Objective):
         "β log(π/π_ref)", "[-(1-ε) log σ(m) + ε log σ(-m)]/(1-2ε)", Limit.OWN,
         "π* if labels are flipped with chance ε; none if they are too sure", "2403.00409",
     )  # fmt: skip
-    beta: Scalar = 0.1
-    smoothing: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_between("smoothing", self.smoothing, 0.0, 0.5, open_high=True)
+    beta: Scalar = positive(0.1)
+    smoothing: Scalar = between(0.0, 0.5, 0.1, open_high=True)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio
@@ -103,17 +92,14 @@ class RobustDpo(Objective):
 
 
 @final
-@record
+@pytree
 class DpoNorm(Objective):
     """``-log σ(β(ā - b̄))``: DPO with log-ratios per token."""
 
     name: ClassVar[str] = "dpo_norm"
     card: ClassVar[Card] = Card("β log(π/π_ref)/n", "-log σ(m)", Limit.FORMULA, "π_ref e^{n (log(π_w/π_l) + C)/β}", "2411.15124")
     convex: ClassVar[bool] = False
-    beta: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Scalar = positive(0.1)
 
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_ratio
@@ -130,7 +116,7 @@ class DpoNorm(Objective):
 
 
 @final
-@record
+@pytree
 class LengthDpo(Objective):
     """``-log σ(z + α(n_w - n_l))``: DPO whose reward has a price per token taken out (2403.19159)."""
 
@@ -138,12 +124,8 @@ class LengthDpo(Objective):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref) + αn", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{-αn/β}", "2403.19159"
     )
-    beta: Scalar = 0.1
-    length_weight: Scalar = 0.01
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_at_least("length_weight", self.length_weight, 0.0)
+    beta: Scalar = positive(0.1)
+    length_weight: Scalar = at_least(0.0, 0.01)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio + self.length_weight * seen.lengths
@@ -160,7 +142,7 @@ class LengthDpo(Objective):
 
 
 @final
-@record
+@pytree
 class OffsetDpo(Objective):
     """``-log σ(z - α(r_w - r_l))``: DPO that asks for a margin in proportion to the reward gap (2402.10571).
 
@@ -171,12 +153,8 @@ class OffsetDpo(Objective):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref) - αr", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{αr/β}: beyond π*", "2402.10571"
     )
-    beta: Scalar = 0.1
-    offset: Scalar = 1.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_at_least("offset", self.offset, 0.0)
+    beta: Scalar = positive(0.1)
+    offset: Scalar = at_least(0.0, 1.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio - self.offset * seen.reward

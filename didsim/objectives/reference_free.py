@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import hinge_sum, logistic, logistic_sum, ramp
 from didsim.objectives.parts import Card, Limit, Objective, log_odds
@@ -17,7 +17,7 @@ Scalar = float | Float[Array, "..."]
 
 
 @final
-@record
+@pytree
 class Slic(Objective):
     """``max(0, δ - ℓ_w + ℓ_l) + λ NLL`` on log-probabilities, no reference (Zhao et al. 2305.10425)."""
 
@@ -51,7 +51,7 @@ class Slic(Objective):
 
 
 @final
-@record
+@pytree
 class SimPo(Objective):
     """``-log σ(β(ℓ_w/n_w - ℓ_l/n_l) - γ)``, no reference, γ absolute (Meng et al. 2405.14734).
 
@@ -87,7 +87,7 @@ class SimPo(Objective):
 
 
 @final
-@record
+@pytree
 class SimPoRatio(Objective):
     """``-log σ(β(ℓ̄_w - ℓ̄_l - g))`` with ``g`` the ratio γ/β: how public code takes SimPO's margin (2405.14734)."""
 
@@ -119,7 +119,7 @@ class SimPoRatio(Objective):
 
 
 @final
-@record
+@pytree
 class AlphaPo(Objective):
     """``-log σ(β(ρ(ℓ̄_w) - ρ(ℓ̄_l)) - γ)`` with ``ρ(ℓ) = (1 - e^{-αℓ})/α``; SimPO as α → 0 (2501.03884)."""
 
@@ -157,7 +157,7 @@ class AlphaPo(Objective):
 
 
 @final
-@record
+@pytree
 class Cpo(Objective):
     """``-log σ(β(ℓ_w - ℓ_l)) + α NLL``, no reference (Xu et al. 2401.08417)."""
 
@@ -203,7 +203,7 @@ class _Orpo(Objective):
 
 
 @final
-@record
+@pytree
 class Orpo(_Orpo):
     """``NLL/n_w - λ log σ(log-odds_w - log-odds_l)`` with odds of the per-token mean (Hong et al. 2403.07691)."""
 
@@ -221,7 +221,7 @@ class Orpo(_Orpo):
 
 
 @final
-@record
+@pytree
 class OrpoSum(_Orpo):
     """``NLL - λ log σ(log-odds_w - log-odds_l)`` with odds of the whole response: ORPO without dividing by lengths."""
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.links import hinge_sum, logistic, logistic_sum, ramp
 from didsim.objectives.parts import Card, Limit, Objective
 
@@ -17,7 +17,7 @@ CLAMP = 1e-3
 
 
 @final
-@record
+@pytree
 class Hinge(Objective):
     """``max(0, 1 - z)``: the hinge on log-ratios that TRL calls hinge.  Piecewise linear; faces of minimisers can occur."""
 
@@ -45,7 +45,7 @@ class Hinge(Objective):
 
 
 @final
-@record
+@pytree
 class Dpop(Objective):
     """``-log σ(β[Δ - λ max(0, -a)])``: DPO that punishes a falling chosen response (Pal et al. 2402.13228).
 
@@ -83,7 +83,7 @@ class Dpop(Objective):
 
 
 @final
-@record
+@pytree
 class ExoPair(Objective):
     """``σ(z)[log σ(z) - log(1-ε)] + σ(-z)[log σ(-z) - log ε]``: reverse KL to smoothed labels (2402.00856)."""
 
@@ -108,7 +108,7 @@ class ExoPair(Objective):
 
 
 @final
-@record
+@pytree
 class ExoPairClamped(Objective):
     """``exo_pair`` that takes ε = 0 for 10⁻³, as TRL does, where the other dialect refuses it (2402.00856)."""
 
@@ -132,7 +132,7 @@ class ExoPairClamped(Objective):
 
 
 @final
-@record
+@pytree
 class DiscoPop(Objective):
     """``(1-s)(-log σ(z)) + s e^{-z}`` with ``s = σ(z/τ)``: a loss found by a language model (2406.08414)."""
 

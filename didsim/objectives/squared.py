@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.inversion import policy_with_reward, squared_fit
 from didsim.objectives.links import LinkSum, Term
 from didsim.objectives.parts import Card, Limit, Objective
@@ -32,7 +32,7 @@ class _Ipo(Objective):
 
 
 @final
-@record
+@pytree
 class IpoSum(_Ipo):
     """``(Δ - 1/(2β))²`` with log-probabilities summed over tokens: the form of Azar et al. 2310.12036."""
 
@@ -48,7 +48,7 @@ class IpoSum(_Ipo):
 
 
 @final
-@record
+@pytree
 class IpoTokenMean(_Ipo):
     """``(ā - b̄ - 1/(2β))²``: IPO with log-ratios per token, as TRL, HALOs and oat have it."""
 
@@ -66,7 +66,7 @@ class IpoTokenMean(_Ipo):
 
 
 @final
-@record
+@pytree
 class IpoReferenceFree(_Ipo):
     """``(ℓ̄_w - ℓ̄_l - 1/(2β))²``: IPO per token with the reference left out."""
 
@@ -84,7 +84,7 @@ class IpoReferenceFree(_Ipo):
 
 
 @final
-@record
+@pytree
 class IpoMargin(Objective):
     """``(Δ - β)²``: IPO whose β is the margin itself, not half its inverse."""
 
@@ -109,7 +109,7 @@ class IpoMargin(Objective):
 
 
 @final
-@record
+@pytree
 class Rebel(Objective):
     """``(Δ/η - (r_w - r_l))²``: regression of the log-ratio gap on the reward gap (2404.16767); labels do not matter."""
 
@@ -134,7 +134,7 @@ class Rebel(Objective):
 
 
 @final
-@record
+@pytree
 class SppoHard(Objective):
     """``(a - 1/(2β))² + (b + 1/(2β))²``: self-play with win rates rounded to 1 and 0 (2405.00675)."""
 
@@ -155,7 +155,7 @@ class SppoHard(Objective):
 
 
 @final
-@record
+@pytree
 class Sppo(Objective):
     """``(a - η(P(y_w ≻ π_ref) - ½))²`` and the same for the rejected response: self-play preferences (2405.00675).
 

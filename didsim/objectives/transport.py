@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, Objective
 
@@ -32,7 +32,7 @@ class _Aot(Objective):
 
 
 @final
-@record
+@pytree
 class Aot(_Aot):
     """``-log σ(β(sorted ℓ_w - ℓ_l  −  sorted reference margins))``: policy margins dominate the reference's (2406.05882)."""
 
@@ -48,7 +48,7 @@ class Aot(_Aot):
 
 
 @final
-@record
+@pytree
 class AotUnpaired(_Aot):
     """``-log σ(β(sorted a - sorted b))``: chosen log-ratios dominate the rejected ones (2406.05882).
 

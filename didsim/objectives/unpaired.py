@@ -6,7 +6,7 @@ import jax
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, Objective
 
@@ -15,7 +15,7 @@ LOSERS = "all responses with π_w < π_l lose their mass"
 
 
 @final
-@record
+@pytree
 class Kto(Objective):
     """``λ_D (1 - σ(β(a - z₀)))`` on chosen and ``λ_U (1 - σ(β(z₀ - b)))`` on rejected responses (2402.01306).
 
@@ -46,7 +46,7 @@ class Kto(Objective):
 
 
 @final
-@record
+@pytree
 class NcaPair(Objective):
     """``-log σ(βa) - ½ log σ(-βa) - ½ log σ(-βb)``: noise-contrastive alignment of a pair (2402.05369)."""
 
@@ -94,7 +94,7 @@ class _Bco(Objective):
 
 
 @final
-@record
+@pytree
 class BcoNone(_Bco):
     """``-log σ(βa) - log σ(-βb)``: binary classifier optimisation without a shift (2404.04656)."""
 
@@ -107,7 +107,7 @@ class BcoNone(_Bco):
 
 
 @final
-@record
+@pytree
 class BcoBatch(_Bco):
     """``-log σ(βa - δ) - log σ(-(βb - δ))``, ``δ`` the mean of ``βa`` and ``βb`` over the data at hand, no gradient (2404.04656).
 
@@ -127,7 +127,7 @@ class BcoBatch(_Bco):
 
 
 @final
-@record
+@pytree
 class BcoRunning(_Bco):
     """``-log σ(βa - δ) - log σ(-(βb - δ))`` with a given ``δ`` (2404.04656).
 
@@ -151,7 +151,7 @@ class BcoRunning(_Bco):
 
 
 @final
-@record
+@pytree
 class ApoZero(Objective):
     """``1 - σ(βa) + σ(βb)``: chosen up, rejected down, each on its own (2408.06266)."""
 
@@ -172,7 +172,7 @@ class ApoZero(Objective):
 
 
 @final
-@record
+@pytree
 class ApoDown(Objective):
     """``σ(βa) + 1 - σ(z)``: chosen down, rejected down further (2408.06266)."""
 

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.policies.policy import STARTS, Policy
 
 
 @final
-@record
+@pytree
 class ContextLinear(Policy):
     """``π_W(y|x) ∝ π_ref(y|x) e^{(W h(x))_y}`` with free weights W, shape (n, d), started at W = 0 (L4).
 

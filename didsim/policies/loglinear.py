@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.policies.policy import Policy
 
 
 @final
-@record
+@pytree
 class LogLinear(Policy):
     """``π_θ(y|x) ∝ π_ref(y|x) e^{⟨θ, φ(x,y)⟩}`` with one θ for all prompts, started at θ = 0, which is π_ref (L1).
 

@@ -5,12 +5,12 @@ from typing import final
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.policies.policy import Policy
 
 
 @final
-@record
+@pytree
 class Table(Policy):
     """Free logits, one per prompt and response: ``π_θ(y|x) = softmax(θ_x)_y``, started at ``θ = log π_ref``."""
 
@@ -23,7 +23,7 @@ class Table(Policy):
 
 
 @final
-@record
+@pytree
 class StartedAt(Policy):
     """A `Table` that starts at logits of one's own instead of at the reference.
 

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
 from didsim.policies.policy import STARTS
 
 
 @final
-@record
+@pytree
 class TokenTable(Autoregressive):
     """Free next-token logits for every context: ``logits(prefix) = θ_{context(prefix)}``, one table per prompt (L6).
 

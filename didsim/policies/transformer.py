@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
 from didsim.policies.policy import STARTS, Params
@@ -20,7 +20,7 @@ EPSILON = 1e-6
 
 
 @final
-@record
+@pytree
 class Transformer(Autoregressive):
     """Pre-norm causal transformer with root-mean-square norms, learned positions, GELU and a free unembedding.
 

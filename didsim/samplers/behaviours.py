@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.samplers.ranks import log_best_of, log_rank_of, ranks
 from didsim.samplers.rule import Number
 from didsim.worlds import Problem
@@ -50,7 +50,7 @@ class Altered(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromUniform(Behaviour):
     """The uniform law."""
 
@@ -60,7 +60,7 @@ class FromUniform(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromReference(Behaviour):
     """The reference π_ref."""
 
@@ -70,7 +70,7 @@ class FromReference(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromTarget(Behaviour):
     """The target π*."""
 
@@ -80,7 +80,7 @@ class FromTarget(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromChosen(Behaviour):
     """The problem's law of chosen responses π_w."""
 
@@ -90,7 +90,7 @@ class FromChosen(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromRejected(Behaviour):
     """The problem's law of rejected responses π_l."""
 
@@ -100,7 +100,7 @@ class FromRejected(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromPolicy(Behaviour):
     """The policy being trained, under a stop-gradient."""
 
@@ -114,7 +114,7 @@ class FromPolicy(Behaviour):
 
 
 @final
-@record
+@pytree
 class FromLaw(Behaviour):
     """A fixed log-law given by the user, shape (n,) or (prompts, n)."""
 
@@ -126,7 +126,7 @@ class FromLaw(Behaviour):
 
 
 @final
-@record
+@pytree
 class Temper(Altered):
     """``p^{1/T}``, normalised: above 1 flatter, below 1 sharper; responses without mass stay without."""
 
@@ -141,7 +141,7 @@ class Temper(Altered):
 
 
 @final
-@record
+@pytree
 class Tilt(Altered):
     """``p e^{t s}``, normalised, with s the true reward or the policy's implicit reward ``log(π_t/π_ref)``."""
 
@@ -163,7 +163,7 @@ class Tilt(Altered):
 
 
 @final
-@record
+@pytree
 class Geometric(Behaviour):
     """``first^{1-c} second^c``, normalised: a point ``c`` in [0, 1] of the path between two behaviours."""
 
@@ -184,7 +184,7 @@ class Geometric(Behaviour):
 
 
 @final
-@record
+@pytree
 class TopP(Altered):
     """Nucleus sampling: the likeliest responses up to mass ``p`` in (0, 1], renormalised.
 
@@ -205,7 +205,7 @@ class TopP(Altered):
 
 
 @final
-@record
+@pytree
 class Greedy(Altered):
     """Always the likeliest response of the base; ties are drawn evenly."""
 
@@ -218,7 +218,7 @@ class Greedy(Altered):
 
 
 @final
-@record
+@pytree
 class BestOf(Altered):
     """The best of ``k`` draws, ``F(y)^k - F(y⁻)^k`` with F the base's mass in order of score (S10).
 
@@ -248,7 +248,7 @@ class BestOf(Altered):
 
 
 @final
-@record
+@pytree
 class Ranked(Altered):
     """The draw of a given rank by reward among ``k``: 1 the best, ``k`` the worst; ties as in `BestOf`."""
 
@@ -270,7 +270,7 @@ class Ranked(Altered):
 
 
 @final
-@record
+@pytree
 class RejectionSampled(Altered):
     """Rejection sampling of the target π* from the base, at most ``tries`` draws; the last one is kept when all are refused.
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
 from didsim.samplers.rule import Number, Sampler
 
 
 @final
-@record
+@pytree
 class Restrict(Sampler):
     """Another sampler conditioned on both responses lying in ``support``, booleans of shape (n,) or (prompts, n)."""
 
@@ -46,7 +46,7 @@ class Restrict(Sampler):
 
 
 @final
-@record
+@pytree
 class Mix(Sampler):
     """Shows a pair from ``second`` with probability ``share``, else from ``first``: hybrid offline and online data."""
 

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers.laws import JointLaw, ProductMixture
 from didsim.samplers.rule import Number, Sampler
 from didsim.worlds import Problem
 
 
 @final
-@record
+@pytree
 class MixR(Sampler):
     """``μ_ab ∝ 1/σ'(r_a - r_b)`` with the true reward (neighbour C's Mix-R; S5), a sum of three products."""
 
@@ -43,7 +43,7 @@ class FollowsMargin(Sampler):
 
 
 @final
-@record
+@pytree
 class MixP(FollowsMargin):
     """``μ_ab ∝ 1/σ'(m_ab)`` with the current policy's margins (neighbour C's Mix-P; S5), a sum of three products."""
 
@@ -57,7 +57,7 @@ class MixP(FollowsMargin):
 
 
 @final
-@record
+@pytree
 class MixPStar(FollowsMargin):
     """Mix-P with entries capped at ``2 + e^R + e^{-R}``, ``R = max r - min r`` (neighbour C's Mix-P*; S5); dense."""
 
@@ -75,7 +75,7 @@ class MixPStar(FollowsMargin):
 
 
 @final
-@record
+@pytree
 class Pilaf(FollowsMargin):
     """PILAF: ``½ π⊗π + ½ π⁺⊗π⁻`` with ``π^± ∝ π^{1±β} π_ref^{∓β}``, the policy tilted by its own margins."""
 

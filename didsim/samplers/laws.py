@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 LONG = 4096
 
@@ -36,7 +36,7 @@ class PairLaw(abc.ABC):
 
 
 @final
-@record
+@pytree
 class ProductMixture(PairLaw):
     """``μ(a,b) = Σ_k c_k p_k(a) q_k(b)``.
 
@@ -76,7 +76,7 @@ class ProductMixture(PairLaw):
 
 
 @final
-@record
+@pytree
 class JointLaw(PairLaw):
     """Any joint law, ``log_joint`` of shape (prompts, n, n)."""
 

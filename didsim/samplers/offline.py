@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
 from didsim.samplers.rule import Sampler
 
 
 @final
-@record
+@pytree
 class Uniform(Sampler):
     """Both responses uniform: ``μ = U ⊗ U``."""
 
@@ -23,7 +23,7 @@ class Uniform(Sampler):
 
 
 @final
-@record
+@pytree
 class ReferencePairs(Sampler):
     """Both responses from the reference: ``μ = π_ref ⊗ π_ref``, offline DPO on base-model samples."""
 
@@ -33,7 +33,7 @@ class ReferencePairs(Sampler):
 
 
 @final
-@record
+@pytree
 class ChosenRejected(Sampler):
     """Independent draws ``μ = π_w ⊗ π_l`` of the problem, the chosen response first (use labels `AsShown`) (D3)."""
 
@@ -43,7 +43,7 @@ class ChosenRejected(Sampler):
 
 
 @final
-@record
+@pytree
 class Product(Sampler):
     """Fixed product law ``p ⊗ q`` given by the user, shapes (n,) or (prompts, n)."""
 
@@ -58,7 +58,7 @@ class Product(Sampler):
 
 
 @final
-@record
+@pytree
 class Joint(Sampler):
     """Fixed dense joint law given by the user, ``log_joint`` of shape (n, n) or (prompts, n, n)."""
 
@@ -71,7 +71,7 @@ class Joint(Sampler):
 
 
 @final
-@record
+@pytree
 class Blocks(Sampler):
     """Uniform pairs within blocks of responses, never across: the comparison graph has the blocks as components.
 

@@ -8,13 +8,13 @@ from typing import final
 
 import jax
 
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers.laws import product_law
 from didsim.samplers.rule import Sampler
 
 
 @final
-@record
+@pytree
 class OnPolicy(Sampler):
     """Both responses from the policy being trained: ``μ_t = π_t ⊗ π_t`` under a stop-gradient (S11)."""
 

@@ -4,7 +4,7 @@ import abc
 from typing import final
 
 from didsim.numerics import checks
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.samplers.behaviours import Behaviour, FromReference
 from didsim.samplers.laws import JointLaw, product_law
 from didsim.samplers.ranks import log_best_and_worst_of, log_two_ranks_of, ranks
@@ -12,7 +12,7 @@ from didsim.samplers.rule import Number, Sampler
 
 
 @final
-@record
+@pytree
 class Independent(Sampler):
     """Two independent draws, one from each behaviour: ``μ = p ⊗ q``."""
 
@@ -49,7 +49,7 @@ class SameDraws(Sampler):
 
 
 @final
-@record
+@pytree
 class BestWorst(SameDraws):
     """The best and the worst by reward of the same ``k >= 2`` draws from ``base``, the best first (S10).
 
@@ -71,7 +71,7 @@ class BestWorst(SameDraws):
 
 
 @final
-@record
+@pytree
 class RankPair(SameDraws):
     """The draws of ranks ``first < second`` by reward among the same ``k`` draws from ``base``; 1 is the best."""
 

@@ -12,12 +12,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers.rule import Number
 
 
 @final
-@record
+@pytree
 class Ranks:
     """Where each response stands under a law and a score.
 

@@ -7,7 +7,7 @@ import abc
 from typing import final
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.samplers.behaviours import (
     Behaviour,
     BestOf,
@@ -51,7 +51,7 @@ class Recipe(Sampler):
 
 
 @final
-@record
+@pytree
 class OptimalRejected(Sampler):
     """Chosen ⊗ optimal rejected, ``π_l ∝ π_w (π_ref/π*)^β``: DPO's optimum is π* (D7).  Use labels `AsShown`."""
 
@@ -67,7 +67,7 @@ class OptimalRejected(Sampler):
 
 
 @final
-@record
+@pytree
 class BestOfBase(Recipe):
     """One side improved: best of ``k`` draws by reward ⊗ one draw, both from ``base`` (S9, S10)."""
 
@@ -80,7 +80,7 @@ class BestOfBase(Recipe):
 
 
 @final
-@record
+@pytree
 class BestOfBoth(Recipe):
     """Both sides improved: best of ``k`` ⊗ best of another ``k`` draws by reward from ``base`` (S9, S10)."""
 
@@ -93,7 +93,7 @@ class BestOfBoth(Recipe):
 
 
 @final
-@record
+@pytree
 class ImplicitBestOf(Recipe):
     """Best of ``k`` draws by the policy's own implicit reward ``log(π_t/π_ref)`` ⊗ one draw, both from ``base``."""
 
@@ -106,7 +106,7 @@ class ImplicitBestOf(Recipe):
 
 
 @final
-@record
+@pytree
 class Tempered(Recipe):
     """Both responses from ``base`` at a temperature: ``p^{1/T} ⊗ p^{1/T}``."""
 
@@ -120,7 +120,7 @@ class Tempered(Recipe):
 
 
 @final
-@record
+@pytree
 class Nucleus(Recipe):
     """Both responses from the nucleus of ``base`` of mass ``p`` (top-p sampling); what lies outside is never shown (S1)."""
 
@@ -134,7 +134,7 @@ class Nucleus(Recipe):
 
 
 @final
-@record
+@pytree
 class GreedyAgainst(Recipe):
     """The likeliest response of ``base`` ⊗ one draw from it: the comparison graph is a star."""
 
@@ -146,7 +146,7 @@ class GreedyAgainst(Recipe):
 
 
 @final
-@record
+@pytree
 class TargetAgainst(Recipe):
     """The target ⊗ ``base``: chosen-looking data of the best quality against what one has."""
 
@@ -158,7 +158,7 @@ class TargetAgainst(Recipe):
 
 
 @final
-@record
+@pytree
 class Rewrite(Recipe):
     """One draw from ``base`` improved, ``p e^{t r}``, ⊗ one draw as it is: a rewrite against its original (S9)."""
 
@@ -171,7 +171,7 @@ class Rewrite(Recipe):
 
 
 @final
-@record
+@pytree
 class Xpo(Recipe):
     """The policy ⊗ the reference, ``π_t ⊗ π_ref``: the pairs of exploratory preference optimisation."""
 
@@ -181,7 +181,7 @@ class Xpo(Recipe):
 
 
 @final
-@record
+@pytree
 class GeometricMix(Recipe):
     """The policy against a point of the path to the reference, ``π_t ⊗ π_t^{1-c} π_ref^c``."""
 
@@ -193,7 +193,7 @@ class GeometricMix(Recipe):
 
 
 @final
-@record
+@pytree
 class Hybrid(Recipe):
     """Offline pairs with on-policy ones, ``(1-λ) offline + λ π_t ⊗ π_t``; offline data chosen ⊗ rejected if not given."""
 
@@ -206,7 +206,7 @@ class Hybrid(Recipe):
 
 
 @final
-@record
+@pytree
 class HalfTilted(Recipe):
     """``½ U⊗U + ½ p⁺⊗p⁻`` with ``p^± ∝ e^{±t s}``: uniform pairs and pairs drawn apart by reward or by implicit reward."""
 
@@ -220,7 +220,7 @@ class HalfTilted(Recipe):
 
 
 @final
-@record
+@pytree
 class Rejection(Recipe):
     """Both responses by rejection sampling of the target from ``base``, with at most ``tries`` draws each."""
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import checks, linalg, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.worlds.problems import Problem, World, on_geodesic
 from didsim.worlds.random import normal
 
@@ -38,7 +38,7 @@ def draw_features(key: Key[Array, ""], prompts: int, n: int, d: int, *, context:
 
 
 @final
-@record
+@pytree
 class LinearReward(World):
     """Reward ``r = β⟨θ*, φ⟩ + misfit · ε``, ε normal noise without the part that features and prompt constants explain.
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 
 class Labels(abc.ABC):
@@ -67,7 +67,7 @@ def gather(values: Float[Array, "*batch n"], index: Int[Array, "*batch m"]) -> F
 
 
 @final
-@record
+@pytree
 class BradleyTerry(Labels):
     """``P_ab = σ((r_a - r_b)/T)``; ``temperature`` T other than 1 models a rater who is off-scale."""
 
@@ -84,7 +84,7 @@ class BradleyTerry(Labels):
 
 
 @final
-@record
+@pytree
 class AsShown(Labels):
     """The first response of the pair is the chosen one: ``P = 1``.  The label of independent chosen and rejected draws.
 
@@ -99,7 +99,7 @@ class AsShown(Labels):
 
 
 @final
-@record
+@pytree
 class PreferenceMatrix(Labels):
     """Any probabilities ``P_ab`` (cycles allowed), shape (..., n, n), entries in [0, 1], ``P + Pᵀ = 1``."""
 
@@ -118,7 +118,7 @@ class PreferenceMatrix(Labels):
 
 
 @final
-@record
+@pytree
 class Hard(Labels):
     """The likelier winner of the base model always wins; an exact tie stays ``½``, and is a coin flip where labels are drawn."""
 
@@ -136,7 +136,7 @@ class Hard(Labels):
 
 
 @final
-@record
+@pytree
 class Ties(Labels):
     """Rao and Kupper's ties: ``Pr(a wins) = σ(d - δ)``, ``Pr(tie) = 1 - σ(d-δ) - σ(-d-δ)``, ``d = (r_a - r_b)/T``.
 
@@ -170,7 +170,7 @@ class Ties(Labels):
 
 
 @final
-@record
+@pytree
 class Threshold(Labels):
     """The base model where the true rewards differ by at least ``least``; closer pairs are undecided, ``P = ½``."""
 
@@ -198,7 +198,7 @@ class Threshold(Labels):
 
 
 @final
-@record
+@pytree
 class Flipped(Labels):
     """Labels of the base model turned over with probability ``rate`` in [0, 1], pair by pair where labels are drawn."""
 
@@ -226,7 +226,7 @@ class Flipped(Labels):
 
 
 @final
-@record
+@pytree
 class Bernoulli(Labels):
     """The base model's probability is only seen through one draw a pair; the population loss is unchanged."""
 

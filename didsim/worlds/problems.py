@@ -8,11 +8,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 
 @final
-@record
+@pytree
 class Problem:
     """The laws of one preference world; all arrays share the prompt axis.
 
@@ -98,7 +98,7 @@ class World(abc.ABC):
 
 
 @final
-@record
+@pytree
 class Given(World):
     """Always the same problem."""
 

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 from didsim.numerics.sequences import SequenceSpace
 from didsim.worlds.problems import World, on_geodesic
 
 
 @final
-@record
+@pytree
 class RandomTarget(World):
     """Reference and target with independent normal logits; chosen and rejected laws by the power law.
 
@@ -44,7 +44,7 @@ class RandomTarget(World):
 
 
 @final
-@record
+@pytree
 class RandomReward(World):
     """Reference with normal logits and an independent normal reward; the target follows from ``beta``.
 
@@ -74,7 +74,7 @@ class RandomReward(World):
 
 
 @final
-@record
+@pytree
 class RandomSequences(World):
     """Responses made of tokens: reference and target with independent normal next-token logits after every prefix (L6).
 

@@ -10,7 +10,7 @@ from contracts import assert_close, assert_round_trip
 import didsim
 from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, execute, rules, run_key, train
 from didsim.numerics.checks import ArgumentError
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.numerics.simplex import normalize
 from didsim.objectives import Cpo, Dpo, IpoSum, Sft, draw_pairs, loss, population
 from didsim.policies import Policy, Table
@@ -34,7 +34,7 @@ WEIGHTS = RNG.standard_normal(K)
 BETA = 0.6
 
 
-@record
+@pytree
 class Linear(Policy):
     """Parameters shared by all prompts, as a pytree of two leaves: ``π ∝ π_ref e^{φθ}``, the first feature apart."""
 

@@ -9,7 +9,7 @@ from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 
 from didsim import samplers
 from didsim.numerics.checks import ArgumentError
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.samplers import (
     Blocks,
     ChosenRejected,
@@ -205,7 +205,7 @@ def leak(sampler, parts) -> float:
     return float(jnp.abs(slope).max())
 
 
-@record
+@pytree
 class Leaky(Sampler):
     """An on-policy sampler that forgot its stop-gradient."""
 

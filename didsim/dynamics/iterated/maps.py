@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, linalg, simplex
-from didsim.numerics.records import record, static
+from didsim.numerics.pytrees import pytree, static
 
 OBJECTIVES = ("ipo", "dpo")
 NEWTON_STEPS = 10
@@ -15,7 +15,7 @@ LONGEST = 2.0
 
 
 @final
-@record
+@pytree
 class Iteration:
     """One round's map: what is iterated.
 

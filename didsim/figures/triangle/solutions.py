@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from didsim import landscape
 from didsim.figures.triangle.motion import check_three
 from didsim.landscape.solvers import Status, solve
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
@@ -25,7 +25,7 @@ NONE = -1
 
 
 @final
-@record
+@pytree
 class SolutionSet:
     """Minimisers on the triangle.
 

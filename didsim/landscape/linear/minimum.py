@@ -9,14 +9,14 @@ from jaxtyping import Array, Float, Int
 
 from didsim.landscape.solvers import Status
 from didsim.numerics import linalg
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 HALVINGS = 30
 Expansion = Callable[[Array], tuple[Array, Array, Array]]
 
 
 @final
-@record
+@pytree
 class Minimum:
     """A minimiser with its evidence.
 

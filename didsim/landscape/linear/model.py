@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import linalg
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives.links import logistic
 from didsim.policies import LogLinear
 from didsim.samplers import Sampler
@@ -16,7 +16,7 @@ from didsim.worlds.preferences import Labels, reward_gaps
 
 
 @final
-@record
+@pytree
 class LinearModel:
     """Logistic preference loss of a linear implicit reward, ``m_ab = β⟨θ, φ_a - φ_b⟩`` (L1; our reading of paper B's proxy).
 

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from didsim.numerics import linalg
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 LONGEST = 2.0
 
 
 @final
-@record
+@pytree
 class CountsFit:
     """Maximum-likelihood implicit rewards of many tables.
 

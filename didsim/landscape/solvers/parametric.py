@@ -18,7 +18,7 @@ from didsim.landscape.solvers.precision import in_double
 from didsim.landscape.solvers.quasinewton import minimum
 from didsim.landscape.solvers.result import Status
 from didsim.numerics import checks
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective, comparisons_for, loss
 from didsim.policies import Policy
 from didsim.samplers import Sampler
@@ -29,7 +29,7 @@ SMALL = 1e-12
 
 
 @final
-@record
+@pytree
 class PolicySolution:
     """The best of several local minima over a policy's parameters, with the evidence; ``starts`` in the order started.
 

@@ -5,7 +5,7 @@ from typing import final
 
 from jaxtyping import Array, Float, Int
 
-from didsim.numerics.records import record
+from didsim.numerics.pytrees import pytree
 
 
 class Status(enum.IntEnum):
@@ -20,7 +20,7 @@ class Status(enum.IntEnum):
 
 
 @final
-@record
+@pytree
 class Solution:
     """Exact minimiser of every prompt, with the evidence.
 
