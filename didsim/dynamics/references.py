@@ -85,7 +85,7 @@ class ParameterAverage(Reference):
 @final
 @pytree
 class GeometricAverage(Reference):
-    """``π_ref^{(t)} ∝ π_t^a π_ref^{1-a}`` with ``power`` a, always from the world's π_ref (neighbour E; S12)."""
+    """``π_ref^{(t)} ∝ π_t^a π_ref^{1-a}`` with ``power`` a, always from the world's π_ref (Chen et al. 2602.12180; S12)."""
 
     power: float | Float[Array, ""] = 0.5
 

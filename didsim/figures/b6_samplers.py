@@ -1,4 +1,4 @@
-"""B6: what do neighbour C's samplers change: the speed, the order of convergence, or the end?
+"""B6: what do Shi et al.'s (2409.19605) samplers change: the speed, the order of convergence, or the end?
 
 In C's published setting every sampler converges linearly at the rate its Laplacian predicts; with a step of its own, Mix-R
 and Mix-P square the error every step and Uniform does not (S5).  With sampled pairs and coin-flip labels all end at one and
@@ -39,7 +39,7 @@ LOCAL = 0.01  # errors of the logits, in nats, from which on descent is judged a
 
 @config
 class Config:
-    """Numbers of B6: those of neighbour C's published code (N, β, steps, rates, pairs); the number of worlds is this project's.
+    """Numbers of B6: as in Shi et al.'s published code (N, β, steps, rates, pairs); the number of worlds is this project's.
 
     ``sampled_seeds`` worlds are trained from drawn pairs as well.
     """

@@ -2,7 +2,7 @@
 
 Worlds have a reward that is linear in four features.  A class "too small" sees two of them.  Where reward and policy class
 hold the truth all routes agree; a small policy class favours RLHF, a small reward class favours DPO, classes that are
-small in the same way make the two equal, and in different ways leave them without an order (neighbour D's dichotomy).
+small in the same way make the two equal, and in different ways leave them without an order (Shi et al.'s (2505.19770) dichotomy).
 Wherever DPO misses the target the sampler decides which policy it finds (S6); the same happens to labels that are not
 Bradley-Terry.
 """

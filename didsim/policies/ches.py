@@ -1,6 +1,6 @@
 """Which preference pairs will push down the chosen response, judged by hidden states alone?
 
-The centred hidden embedding similarity (CHES) of neighbour F: the more the rejected response's states point the way of
+The centred hidden embedding similarity (CHES) of Razin et al. 2410.08847: the more the rejected response's states point as
 the chosen one's, the more of the push against the one lands on the other.
 """
 
@@ -14,7 +14,7 @@ def ches(
     chosen_counts: Bool[Array, "*#batch l"],
     rejected_counts: Bool[Array, "*#batch l"],
 ) -> Float[Array, "*#batch"]:
-    """CHES score ``⟨Σ_k h(y⁺_{<k}), Σ_k h(y⁻_{<k})⟩ - ‖Σ_k h(y⁺_{<k})‖²`` (neighbour F; L5).
+    """CHES score ``⟨Σ_k h(y⁺_{<k}), Σ_k h(y⁻_{<k})⟩ - ‖Σ_k h(y⁺_{<k})‖²`` (Razin et al. 2410.08847; L5).
 
     Args:
         chosen: hidden states before each token of the chosen responses.
@@ -35,7 +35,7 @@ def normalised_ches(
     chosen_counts: Bool[Array, "*#batch l"],
     rejected_counts: Bool[Array, "*#batch l"],
 ) -> Float[Array, "*#batch"]:
-    """Length-normalised CHES: the inner product over ``|y⁺||y⁻|``, the square over ``|y⁺|²`` (neighbour F; L5).
+    """Length-normalised CHES: the inner product over ``|y⁺||y⁻|``, the square over ``|y⁺|²`` (Razin et al. 2410.08847; L5).
 
     Args as for `ches`; lengths are the numbers of tokens that count, the end token included.
     """

@@ -1,7 +1,7 @@
 """What can a policy say when prompts share parameters but responses do not?
 
 The other half of linear models: fixed features of the prompt, free weights for every response.  A single pair cannot
-displace its chosen response here (L4; neighbour F, appendix F), although prompts do move each other.
+displace its chosen response here (L4; Razin et al. 2410.08847, appendix F), although prompts do move each other.
 """
 
 from typing import final
@@ -20,7 +20,7 @@ class ContextLinear(Policy):
     """``π_W(y|x) ∝ π_ref(y|x) e^{(W h(x))_y}`` with free weights W, shape (n, d), started at W = 0 (L4).
 
     With ``start = "reference"`` that start is π_ref; with ``start = "flat"`` the factor π_ref is left out, logits are
-    ``W h(x)`` alone as in neighbour F, and the start is uniform.  One-hot contexts make it a table.
+    ``W h(x)`` alone as in Razin et al. 2410.08847, and the start is uniform.  One-hot contexts make it a table.
 
     Args:
         contexts: h, shape (prompts, d), finite; (d,) for a single prompt.

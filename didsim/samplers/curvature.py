@@ -1,7 +1,7 @@
 """Which pairs make the loss equally curved in every direction?
 
-Neighbour C's samplers show a pair in proportion to ``1/σ'(d) = 2 + e^d + e^{-d}``, which cancels the slope of the logistic
-function in the Hessian's weights: the Laplacian is that of the complete graph, κ = 1, and one step is a Newton step (S5).
+Samplers of Shi et al. 2409.19605 show a pair in proportion to ``1/σ'(d) = 2 + e^d + e^{-d}``, which cancels the
+slope of the logistic function in the Hessian's weights: the Laplacian is that of the complete graph, κ = 1, and one step is a Newton step (S5).
 """
 
 from typing import final
@@ -20,7 +20,7 @@ from didsim.worlds import Problem
 @final
 @pytree
 class MixR(Sampler):
-    """``μ_ab ∝ 1/σ'(r_a - r_b)`` with the true reward (neighbour C's Mix-R; S5), a sum of three products."""
+    """``μ_ab ∝ 1/σ'(r_a - r_b)`` with the true reward (Shi et al.'s (2409.19605) Mix-R; S5), a sum of three products."""
 
     def pair_law(self, problem, log_policy):
         del log_policy
@@ -45,7 +45,7 @@ class FollowsMargin(Sampler):
 @final
 @pytree
 class MixP(FollowsMargin):
-    """``μ_ab ∝ 1/σ'(m_ab)`` with the current policy's margins (neighbour C's Mix-P; S5), a sum of three products."""
+    """``μ_ab ∝ 1/σ'(m_ab)`` with the current policy's margins (Shi et al.'s (2409.19605) Mix-P; S5), a sum of three products."""
 
     beta: Number | None = None
 
@@ -59,7 +59,7 @@ class MixP(FollowsMargin):
 @final
 @pytree
 class MixPStar(FollowsMargin):
-    """Mix-P with entries capped at ``2 + e^R + e^{-R}``, ``R = max r - min r`` (neighbour C's Mix-P*; S5); dense."""
+    """Mix-P with entries capped at ``2 + e^R + e^{-R}``, ``R = max r - min r`` (Shi et al.'s (2409.19605) Mix-P*; S5); dense."""
 
     beta: Number | None = None
 

@@ -163,7 +163,7 @@ def test_a_table_with_one_pair_never_displaces():
 
 
 def test_context_features_cannot_displace_by_one_pair():
-    """Neighbour F, appendix F: with free weights per response one pair moves its chosen response up."""
+    """Razin et al. 2410.08847, appendix F: with free weights per response one pair moves its chosen response up."""
     rng = np.random.default_rng(6)
     contexts, log_ref = jnp.asarray(rng.standard_normal((2_000, 1, 3))), jnp.asarray(oracles.log_laws(7, (2_000, 1, 5)))
 

@@ -269,7 +269,7 @@ def _context(v):
 register(
     Claim(
         id="L4.context",
-        source="neighbour F, L4",
+        source="Razin et al. 2410.08847, L4",
         statement="With features of the prompt and free weights per response, a single pair cannot displace its chosen response.",
         formula="d/dt log π(y_w) = βσ(-m) ‖h‖² (1 - π_w + π_l) ≥ 0",
         variables={
@@ -303,7 +303,7 @@ def _similarity_exact(m, v):
 register(
     Claim(
         id="L5.ches",
-        source="neighbour F's score tied to L4, L5",
+        source="score of Razin et al. 2410.08847 tied to L4, L5",
         statement="CHES is minus the chosen response's rate exactly where hidden states are centred under the policy.",
         formula="E_πφ = 0  ⇒  d/dt log π(y_w) ∝ -(⟨φ_w, φ_l⟩ - ‖φ_w‖²)",
         variables={"features": real("n", D), "policy": law(), "centre": real(D)},

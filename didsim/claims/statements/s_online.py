@@ -79,7 +79,7 @@ def _ipo_exact(m, v):
 register(
     Claim(
         id="S12.ipo",
-        source="neighbour E; derived, S12",
+        source="Chen et al. 2602.12180; derived, S12",
         statement="IPO's optimum tilts the reference by each response's chance to win against the draws: the sampler moves it.",
         formula="π_θ ∝ π_ref exp(Pν/τ), any P",
         variables={"ref": law(), "first": law(), "second": law(), "odds": real("n", "n"), "beta": between(0.2, 5.0)},

@@ -109,7 +109,7 @@ def _flat_exact(m, v):
 register(
     Claim(
         id="S5.mix-r",
-        source="neighbour C, explained here, S5",
+        source="Shi et al. 2409.19605, explained here, S5",
         statement="Mix-R gives every pair the same weight in the Hessian: condition number one.",
         formula="μ_ab ∝ 2 + e^{r_a-r_b} + e^{r_b-r_a}  ⇒  w_ab constant",
         variables={"reward": between(-3.0, 3.0, "n"), "even": between(0.2, 1.0)},
@@ -175,7 +175,7 @@ for _name, _sampler, _own in (("mix-r", lambda beta: samplers.MixR(), 0), ("mix-
     register(
         Claim(
             id=f"S5.quadratic-{_name}",
-            source="neighbour C, explained here; constant derived, S5",
+            source="Shi et al. 2409.19605, explained here; constant derived, S5",
             statement=f"With {_name.title()} one step of the right size squares the error, with a stated constant.",
             formula="‖e'‖₁ ≤ η β³ E_μ[(e_a - e_b)²] / (6√3)",
             variables=QUADRATIC,
@@ -217,7 +217,7 @@ def _true_reward(v):
 register(
     Claim(
         id="S6.sampler-free",
-        source="neighbour E; derived, S6",
+        source="Chen et al. 2602.12180; derived, S6",
         statement="Which pairs are shown does not move the optimum if labels are Bradley-Terry and the policy class "
         "holds the target.",
         formula="∇L(θ*) = 0 for every μ",

@@ -1,6 +1,6 @@
 """What does training take the way scripts are usually written: a PyTorch loop, one optimiser step at a time?
 
-Twice: as the published bandit script of neighbour C (arXiv 2409.19605) does it, which computes at every step the pair laws
+Twice: as the published bandit script of Shi et al. (arXiv 2409.19605) does it, which computes at every step the pair laws
 of all its samplers, two metrics and a check for infinities beside the loss; and tightly, the loss alone.
 """
 
@@ -56,7 +56,7 @@ def train(
 
 
 def train_as_published(torch: Any, rewards: Any, *, beta: float, learning_rate: float, steps: int) -> tuple[Any, Any, Any]:
-    """Neighbour C's exact setting with its uniform sampler: uniform reference, soft labels, plain gradient descent.
+    """Shi et al.'s (2409.19605) exact setting with its uniform sampler: uniform reference, soft labels, plain gradient descent.
 
     Args:
         torch: the module.

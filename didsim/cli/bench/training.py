@@ -23,7 +23,7 @@ N = 20
 STEPS = 100
 BATCH = 64
 BETA, LEARNING_RATE = 0.5, 0.02
-PUBLISHED_BETA, PUBLISHED_RATE = 3.0, 10.0  # neighbour C's exact setting
+PUBLISHED_BETA, PUBLISHED_RATE = 3.0, 10.0  # Shi et al.'s (2409.19605) exact setting
 WIDTH = 1000  # lanes per block of the sweeps
 
 
@@ -33,7 +33,7 @@ def loss_alone(problem: Problem, objective: Any, log_policy: Any, comparisons: A
 
 
 def published_metrics(problem: Problem, objective: Any, log_policy: Any, comparisons: Any) -> dict[str, Any]:
-    """The two metrics of neighbour C's script: value, and mean error of the implicit margins."""
+    """The two metrics of Shi et al.'s (2409.19605) script: value, and mean error of the implicit margins."""
     excess = problem.reward - problem.beta * log_policy
     return {
         "value": jnp.sum(jnp.exp(log_policy) * excess),
@@ -48,7 +48,7 @@ def tight_run(problem: Problem, steps: int = STEPS) -> Run:
 
 
 def published_run(problem: Problem, steps: int = STEPS) -> Run:
-    """Neighbour C's exact setting with its uniform sampler, both metrics recorded at every step."""
+    """Shi et al.'s (2409.19605) exact setting with its uniform sampler, both metrics recorded at every step."""
     return Run(
         Given(problem),
         Dpo(beta=PUBLISHED_BETA),
@@ -89,7 +89,7 @@ def _published_rows(seconds: float, double: bool) -> list[Row]:
     problems = jax.jit(jax.vmap(RandomReward(N, beta=PUBLISHED_BETA).draw))(jax.random.split(jax.random.key(0), BATCH))
     rewards = np.asarray(problems.reward)[:, 0]
     settings = {"beta": PUBLISHED_BETA, "learning_rate": PUBLISHED_RATE, "loop": torch_loop.train_as_published}
-    what = f"N={N}, {STEPS} exact steps as neighbour C's script takes and records them"
+    what = f"N={N}, {STEPS} exact steps as Shi et al.'s (2409.19605) script takes and records them"
     return _pair_of_rows("vs_torch", published_run, problems, ((rewards[:1],), (rewards,)), settings, what, seconds, double)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from didsim.cli.report.files import CLAIMS, ORIGIN, ClaimRow, ExampleRow, Origin, read
 
-WHO = re.compile(r"paper [A-Z]|neighbour [A-Z]|derived|standard")
+WHO = re.compile(r"paper [A-Z]|[A-Z]\w+ et al\. [\d.]+\d|derived|standard")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

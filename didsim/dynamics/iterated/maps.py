@@ -55,7 +55,7 @@ def ipo_optimum(
     log_law: Float[Array, "*#batch n"],
     tau: Float[Array, ""] | float,
 ) -> Float[Array, "*#batch n"]:
-    """Population optimum of IPO on independent draws from ν: ``π_ref e^{Pν/τ}`` (neighbour E; S12)."""
+    """Population optimum of IPO on independent draws from ν: ``π_ref e^{Pν/τ}`` (Chen et al. 2602.12180; S12)."""
     wins = jnp.einsum("...ab,...b->...a", preference, jnp.exp(log_law))
     return simplex.tilt(log_ref, wins, 1.0 / tau)
 

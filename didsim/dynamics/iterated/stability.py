@@ -52,7 +52,7 @@ def cycle_boundary(
 
 
 def contraction_factor(iteration: Iteration) -> Float[Array, ""]:
-    """``a + (bλ/2) ‖P - ½11ᵀ‖₂``: below one, IPO's rounds contract logits to one fixed point whatever P is (neighbour E; S12)."""
+    """``a + (bλ/2) ‖P - ½11ᵀ‖₂``: below one, IPO's rounds contract to one fixed point (Chen et al. 2602.12180; S12)."""
     cycle = iteration.preference - 0.5
     largest = jnp.sqrt(jnp.maximum(linalg.eigvalsh(cycle.T @ cycle)[-1], 0.0))
     return iteration.power + iteration.mixing * slope_at_uniform("ipo", iteration.temperature) * largest / 2.0

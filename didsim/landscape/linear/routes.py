@@ -2,7 +2,7 @@
 
 All three see the same pairs and may say only what their classes can.  The value ``E_π r - β KL(π‖π_ref)`` of where they
 end is what they are compared by; a class that holds what it should makes them agree, one that does not tells them apart
-(neighbour D's dichotomy; S6).
+(Shi et al.'s (2505.19770) dichotomy; S6).
 """
 
 from collections.abc import Callable
