@@ -1,7 +1,8 @@
 """Which pairs make the loss equally curved in every direction?
 
 Samplers of Shi et al. 2409.19605 show a pair in proportion to ``1/σ'(d) = 2 + e^d + e^{-d}``, which cancels the
-slope of the logistic function in the Hessian's weights: the Laplacian is that of the complete graph, κ = 1, and one step is a Newton step (S5).
+slope of the logistic function in the Hessian's weights: the Laplacian is that of the complete graph, κ = 1, and one step
+is a Newton step (S5).
 """
 
 from typing import final
