@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from didsim.claims.claim import Claim, judge
+from didsim.claims.definition import Claim, judge
 from didsim.claims.trials import QUICK, instance, instances_from, mask
 from didsim.claims.variables import Instance, limit
 from didsim.numerics import checks

@@ -15,7 +15,7 @@ import numpy as np
 from rich.table import Table
 
 from didsim.claims.arithmetic import FLOATS
-from didsim.claims.claim import Claim
+from didsim.claims.definition import Claim
 from didsim.claims.trials import batch_size, judge_many, mask
 from didsim.claims.variables import complexity, from_round, round_values
 from didsim.numerics import checks
@@ -121,7 +121,7 @@ def load(path: Path) -> list[Counterexample]:
         raise checks.ArgumentError(f"Argument `path` must be a file of counterexamples, but {path} is not: {error}.") from None
 
 
-def check(claim: Claim, example: Counterexample) -> float:
+def recheck(claim: Claim, example: Counterexample) -> float:
     """How far a claim is off on a saved counterexample, computed anew."""
     return float(residuals(claim, [example.values], example.n, claim.place(example.dropped))[0])
 

@@ -6,19 +6,22 @@ and looks for the smallest counterexample to each twin.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from didsim.claims.arithmetic import balls
 from didsim.claims.attack import Climb, climb
-from didsim.claims.certify import Certificate, certify
-from didsim.claims.claim import Claim, Hypothesis
+from didsim.claims.certificates import Certificate, certify
 from didsim.claims.counterexamples import Counterexample, smallest
+from didsim.claims.definition import Claim
 from didsim.claims.trials import Trial, instance, run_trial
+from didsim.claims.variables import Instance, Variable
 from didsim.numerics import checks
 
 INSTANCES = 10_000
@@ -26,6 +29,7 @@ CONTROL_INSTANCES = 2_500
 OTHER_SIZE_INSTANCES = 500
 DTYPES = ("float64", "float32")
 LEDGER: dict[str, Claim] = {}
+Residual = Callable[[Instance], Float[Array, ""]]
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,27 @@ def register(claim: Claim) -> Claim:
     """
     LEDGER[checks.own_name("id", claim.id, LEDGER)] = claim
     return claim
+
+
+def claim(id: str, statement: str, formula: str, *, given: Mapping[str, Variable], **rest: Any) -> Callable[[Residual], Residual]:
+    """Decorator: the residual below it becomes a claim of the ledger.
+
+    Args:
+        id: short name, "D7.best-rejected".
+        statement: one sentence.
+        formula: the equation.
+        given: what an instance is made of.
+        rest: source, hypotheses and the other fields of a `Claim`.
+
+    Raises:
+        ArgumentError: the id is taken, or a field of `Claim` is not allowed.
+    """
+
+    def add(residual: Residual) -> Residual:
+        register(Claim(id=id, statement=statement, formula=formula, variables=given, residual=residual, **rest))
+        return residual
+
+    return add
 
 
 def chosen(ids: Sequence[str]) -> list[Claim]:
@@ -237,6 +262,3 @@ def _with_counterexamples(found: Finding, seed: int, *, wanted: bool) -> Finding
         for control in found.controls
     ]
     return replace(found, controls=controls)
-
-
-__all__ = ["LEDGER", "Claim", "Control", "Finding", "Hypothesis", "chosen", "register", "verify"]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from didsim.claims.claim import Claim, judge
+from didsim.claims.definition import Claim, judge
 from didsim.claims.variables import Instance, Variable, draw
 
 BATCH = 2500

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from didsim import ArgumentError, claims, cli, did, simplex
-from didsim.claims import FLOATS, LEDGER, Claim, Counterexample, Hypothesis
-from didsim.claims.claim import judge
+from didsim.claims import FLOATS, LEDGER, Claim, Counterexample, Hypothesis, arithmetic, attack, certificates, trials
+from didsim.claims.definition import judge
 from didsim.claims.trials import mask
 from didsim.claims.variables import complexity, draw, from_round, limit, round_values
 
@@ -158,11 +158,11 @@ def test_the_ledger_in_single_precision():
 
 def test_the_worst_instance_can_be_had_again():
     claim = LEDGER["D10.both-fall"]
-    trial = claims.run_trial(claim, instances=3000, seed=5)
-    raw = claims.instance(claim, 5, trial.index)
+    trial = trials.run_trial(claim, instances=3000, seed=5)
+    raw = trials.instance(claim, 5, trial.index)
     again = float(judge(claim, raw, mask(claim, None))[0])
     assert again == pytest.approx(trial.worst, rel=1e-6)
-    assert claims.run_trial(claim, instances=10, seed=6).worst <= claims.run_trial(claim, instances=2000, seed=6).worst
+    assert trials.run_trial(claim, instances=10, seed=6).worst <= trials.run_trial(claim, instances=2000, seed=6).worst
 
 
 def test_instances_do_not_depend_on_the_precision(key):
@@ -187,7 +187,7 @@ def test_random_instances_reach_the_corners():
 
 def test_a_residual_that_is_no_number_fails_a_claim(ledger):
     bad = Claim("U.nan", "nobody", "Nothing.", "0/0", {"x": claims.real()}, lambda v: jnp.sum(v["x"]) * jnp.nan)
-    trial = claims.run_trial(bad, instances=50, seed=0)
+    trial = trials.run_trial(bad, instances=50, seed=0)
     assert trial.worst == np.inf
     claims.register(bad)
     (found,) = claims.verify(["U.nan"], instances=50)
@@ -196,26 +196,26 @@ def test_a_residual_that_is_no_number_fails_a_claim(ledger):
 
 def test_an_attack_finds_what_chance_does_not():
     claim = sum_of_squares(bump=0.05)
-    found = claims.climb(claim, seed=0, starts=64, steps=120)
-    chance = claims.run_trial(claim, instances=100, seed=0)
+    found = attack.climb(claim, seed=0, starts=64, steps=120)
+    chance = trials.run_trial(claim, instances=100, seed=0)
     assert found.worst > claim.bound(np.float64)
     assert found.worst > chance.worst
-    honest = claims.climb(sum_of_squares(), seed=0)
+    honest = attack.climb(sum_of_squares(), seed=0)
     assert honest.worst <= claim.bound(np.float64)
-    ends = claim.imposed(claims.TRACED, found.raw)
+    ends = claim.imposed(arithmetic.TRACED, found.raw)
     assert float(ends["sign"]) == 1.0
     assert all(bool(jnp.all(ends[name] == limit(claim.variables, ends)[name])) for name in ends)
 
 
 def test_certificates_enclose_the_truth():
     claim = LEDGER["D8.mean-margin"]
-    raw = claims.instance(claim, 0, 1)
-    proof = claims.certify(claim, raw)
+    raw = trials.instance(claim, 0, 1)
+    proof = certificates.certify(claim, raw)
     assert proof.ok
     assert proof.verdict == "zero"
     assert proof.low <= 0.0 <= proof.high
     assert max(-proof.low, proof.high) < 1e-30
-    broken = claims.certify(claim, raw, dropped=0)
+    broken = certificates.certify(claim, raw, dropped=0)
     assert broken.verdict == "positive"
     assert not broken.ok
     loose = exact_residual(claim, raw, 0)
@@ -225,14 +225,14 @@ def test_certificates_enclose_the_truth():
 def test_certificates_settle_signs():
     claim = sum_of_squares()
     at = {"x": np.array(1.0), "y": np.array(1.5), "sign": np.array(-1.0)}
-    assert claims.certify(claim, at).verdict == "negative"
-    assert claims.certify(claim, at | {"y": np.array(1.0)}).verdict == "zero"
-    assert claims.certify(claim, at, dropped=0).verdict == "positive"
-    assert str(claims.certify(claim, at)) == "< 0 (128 bits)"
+    assert certificates.certify(claim, at).verdict == "negative"
+    assert certificates.certify(claim, at | {"y": np.array(1.0)}).verdict == "zero"
+    assert certificates.certify(claim, at, dropped=0).verdict == "positive"
+    assert str(certificates.certify(claim, at)) == "< 0 (128 bits)"
 
 
 def test_a_claim_without_exact_form_has_no_certificate():
-    assert claims.certify(LEDGER["S1.null-space"], {}) is None
+    assert certificates.certify(LEDGER["S1.null-space"], {}) is None
 
 
 def test_precision_rises_until_an_enclosure_settles():
@@ -240,8 +240,8 @@ def test_precision_rises_until_an_enclosure_settles():
         return (m.exp(v["x"]) - 1) - v["x"]  # about 1e-61/2: 128 bits do not see its sign
 
     claim = Claim("U.tiny", "nobody", "A difference.", "e^x - 1 - x", {"x": claims.real(1)}, lambda v: 0.0, exact=tiny)
-    assert claims.certify(claim, {"x": np.array([1e-3])}).verdict == "positive"
-    assert claims.certify(claim, {"x": np.array([2.0**-60])}).verdict == "zero"
+    assert certificates.certify(claim, {"x": np.array([1e-3])}).verdict == "positive"
+    assert certificates.certify(claim, {"x": np.array([2.0**-60])}).verdict == "zero"
     before = flint.ctx.prec
     with claims.balls(64) as m:
         assert isinstance(m.exp(m.number(np.array([1.0])))[0], flint.arb)

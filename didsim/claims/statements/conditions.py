@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.claims.arithmetic import Arithmetic, Number, gaps, turned
-from didsim.claims.claim import Hypothesis
+from didsim.claims.definition import Hypothesis
 
 Values = dict[str, Number]
 

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from didsim import did
-from didsim.claims.claim import Claim
-from didsim.claims.ledger import register
+from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import above, capped, off, reach, same, sets, zero
 from didsim.claims.variables import between, law, real
 from didsim.numerics import simplex
@@ -37,30 +36,19 @@ def _third(m, x):
     return central(x, 1 / (x * 0 + x.shape[-1]), 3)
 
 
+@claim(
+    "D11.rate",
+    "The policy's entropy moves at minus the covariance of the log-ratio with the log of the reference.",
+    "dH(π_t)/dt at 0 = -Cov_{π_ref}(s, log π_ref)",
+    source="paper A's claim with its condition, D11",
+    given={"ref": law(), "way": real(), "t": between(0.1, 2.0)},
+    hypotheses=(zero("the rate is taken at the reference", "t"),),
+)
 def _rate(v):
     ref = simplex.normalize(v["ref"])
     there = simplex.tilt(ref, v["way"], v["t"])
     _, rate = jax.jvp(lambda t: simplex.entropy(simplex.tilt(ref, v["way"], t)), (v["t"],), (jnp.ones_like(v["t"]),))
     return off(did.entropy_slope(ref, v["way"]), rate, (1.0 + reach(v["way"])) * (1.0 + reach(ref, there)))
-
-
-register(
-    Claim(
-        id="D11.rate",
-        source="paper A's claim with its condition, D11",
-        statement="The policy's entropy moves at minus the covariance of the log-ratio with the log of the reference.",
-        formula="dH(π_t)/dt at 0 = -Cov_{π_ref}(s, log π_ref)",
-        variables={"ref": law(), "way": real(), "t": between(0.1, 2.0)},
-        hypotheses=(zero("the rate is taken at the reference", "t"),),
-        residual=_rate,
-    )
-)
-
-
-def _sharpens(v):
-    ref = simplex.normalize(v["ref"])
-    way = v["gain"] * ref + v["noise"]
-    return above(did.entropy_slope(ref, way), jnp.zeros(()), (1.0 + reach(way)) * (1.0 + reach(ref)))
 
 
 def _sharpens_exact(m, v):
@@ -69,24 +57,42 @@ def _sharpens_exact(m, v):
     return m.mean(v["ref"], way) * m.mean(v["ref"], log_ref) - m.mean(v["ref"], way * log_ref)
 
 
-register(
-    Claim(
-        id="D11.reinforcement",
-        source="paper A's claim with its condition, D11",
-        statement="An update that favours what the reference favours lowers the entropy.",
-        formula="s = g·log π_ref, g ≥ 0  ⇒  dH ≤ 0",
-        variables={"ref": law(), "gain": between(-1.0, 1.0), "noise": real()},
-        hypotheses=(
-            sets("the update correlates with the reference", gain=lambda m, v: m.size(v["gain"])),
-            zero("nothing else moves", "noise"),
-        ),
-        residual=_sharpens,
-        exact=_sharpens_exact,
-        kind="inequality",
-    )
+@claim(
+    "D11.reinforcement",
+    "An update that favours what the reference favours lowers the entropy.",
+    "s = g·log π_ref, g ≥ 0  ⇒  dH ≤ 0",
+    source="paper A's claim with its condition, D11",
+    given={"ref": law(), "gain": between(-1.0, 1.0), "noise": real()},
+    hypotheses=(
+        sets("the update correlates with the reference", gain=lambda m, v: m.size(v["gain"])),
+        zero("nothing else moves", "noise"),
+    ),
+    exact=_sharpens_exact,
+    kind="inequality",
 )
+def _sharpens(v):
+    ref = simplex.normalize(v["ref"])
+    way = v["gain"] * ref + v["noise"]
+    return above(did.entropy_slope(ref, way), jnp.zeros(()), (1.0 + reach(way)) * (1.0 + reach(ref)))
 
 
+def _third_order_exact(m, v):
+    way, n = v["way"] * v["amount"], v["way"].shape[-1]
+    weights, wide = m.law(v["weights"]), spread(m, v["way"] * v["amount"])
+    found = m.log(m.number(n)) - central(way, weights, 2) / 2 - central(way, weights, 3) / 3
+    return m.size(m.entropy(way) - found) - 3 * wide * wide * wide * wide / 128
+
+
+@claim(
+    "D12.third-order",
+    "The entropy of the differential information is log N less two cumulants, to fourth order with a stated constant.",
+    "|H(q) - (log N - ε²κ₂/2 - ε³κ₃/3)| ≤ (3/128) (ε·range s)⁴",
+    source="derived, D12",
+    given={"way": real(), "amount": between(0.01, 1.0), "weights": law()},
+    hypotheses=(zero("cumulants are taken under the uniform law", "weights"),),
+    exact=_third_order_exact,
+    kind="inequality",
+)
 def _third_order(v):
     way = v["way"] * v["amount"]
     weights = jax.nn.softmax(v["weights"])
@@ -99,37 +105,6 @@ def _third_order(v):
     return above(jnp.abs(exact - found), FOURTH * wide**4, 1.0 + wide**3)
 
 
-def _third_order_exact(m, v):
-    way, n = v["way"] * v["amount"], v["way"].shape[-1]
-    weights, wide = m.law(v["weights"]), spread(m, v["way"] * v["amount"])
-    found = m.log(m.number(n)) - central(way, weights, 2) / 2 - central(way, weights, 3) / 3
-    return m.size(m.entropy(way) - found) - 3 * wide * wide * wide * wide / 128
-
-
-register(
-    Claim(
-        id="D12.third-order",
-        source="derived, D12",
-        statement="The entropy of the differential information is log N less two cumulants, to fourth order with a "
-        "stated constant.",
-        formula="|H(q) - (log N - ε²κ₂/2 - ε³κ₃/3)| ≤ (3/128) (ε·range s)⁴",
-        variables={"way": real(), "amount": between(0.01, 1.0), "weights": law()},
-        hypotheses=(zero("cumulants are taken under the uniform law", "weights"),),
-        residual=_third_order,
-        exact=_third_order_exact,
-        kind="inequality",
-    )
-)
-
-
-def _gap(v):
-    ref = simplex.normalize(v["ref"])
-    wide = (jnp.max(ref) - jnp.min(ref)) * v["amount"]
-    lead = did.temperature_gap_third_order(ref, v["amount"])
-    gap = did.temperature_gap(ref, v["amount"]) + v["tilt"]
-    return above(jnp.abs(gap - lead), FIFTH * wide**5, 1.0 + wide**3)
-
-
 def _gap_exact(m, v):
     way = v["ref"] * v["amount"]
     wide = spread(m, way)
@@ -137,19 +112,22 @@ def _gap_exact(m, v):
     return m.size(gap + 2 * _third(m, way) / 3) - wide * wide * wide * wide * wide / 45
 
 
-register(
-    Claim(
-        id="D12.temperature-gap",
-        source="derived, D12",
-        statement="Sharpening and flattening differ in the entropy of their differential information by a third cumulant.",
-        formula="|H(q₊) - H(q₋) + (2/3)κ₃ε³| ≤ (ε·range log π_ref)⁵/45",
-        variables={"ref": law(), "amount": between(0.01, 1.0), "tilt": between(0.05, 0.5)},
-        hypotheses=(zero("both updates are tempered references", "tilt"),),
-        residual=_gap,
-        exact=_gap_exact,
-        kind="inequality",
-    )
+@claim(
+    "D12.temperature-gap",
+    "Sharpening and flattening differ in the entropy of their differential information by a third cumulant.",
+    "|H(q₊) - H(q₋) + (2/3)κ₃ε³| ≤ (ε·range log π_ref)⁵/45",
+    source="derived, D12",
+    given={"ref": law(), "amount": between(0.01, 1.0), "tilt": between(0.05, 0.5)},
+    hypotheses=(zero("both updates are tempered references", "tilt"),),
+    exact=_gap_exact,
+    kind="inequality",
 )
+def _gap(v):
+    ref = simplex.normalize(v["ref"])
+    wide = (jnp.max(ref) - jnp.min(ref)) * v["amount"]
+    lead = did.temperature_gap_third_order(ref, v["amount"])
+    gap = did.temperature_gap(ref, v["amount"]) + v["tilt"]
+    return above(jnp.abs(gap - lead), FIFTH * wide**5, 1.0 + wide**3)
 
 
 def _right_skewed(m, v):
@@ -164,31 +142,41 @@ def _safe_amount(m, v):
     return guess * m.number(0.999)
 
 
+@claim(
+    "D12.sign",
+    "A low entropy of the differential information goes with reinforcement where log π_ref is right-skewed, "
+    "as in language; on left-skewed references it is the other way round.",
+    "κ₃(log π_ref) > 0  ⇒  H(q₊) < H(q₋)",
+    source="paper A's claim with its condition, D12",
+    given={"ref": law(), "amount": between(0.02, 3.0)},
+    hypotheses=(
+        sets("log π_ref is right-skewed over responses", ref=_right_skewed),
+        capped("the update is small", "amount", _safe_amount),
+    ),
+    exact=lambda m, v: m.entropy(v["amount"] * v["ref"]) - m.entropy(-v["amount"] * v["ref"]),
+    kind="inequality",
+    other_sizes=(3, 40),
+)
 def _low_goes_with_sharpening(v):
     ref = simplex.normalize(v["ref"])
     return above(did.temperature_gap(ref, v["amount"]), jnp.zeros(()))
 
 
-register(
-    Claim(
-        id="D12.sign",
-        source="paper A's claim with its condition, D12",
-        statement="A low entropy of the differential information goes with reinforcement where log π_ref is right-skewed, "
-        "as in language; on left-skewed references it is the other way round.",
-        formula="κ₃(log π_ref) > 0  ⇒  H(q₊) < H(q₋)",
-        variables={"ref": law(), "amount": between(0.02, 3.0)},
-        hypotheses=(
-            sets("log π_ref is right-skewed over responses", ref=_right_skewed),
-            capped("the update is small", "amount", _safe_amount),
-        ),
-        residual=_low_goes_with_sharpening,
-        exact=lambda m, v: m.entropy(v["amount"] * v["ref"]) - m.entropy(-v["amount"] * v["ref"]),
-        kind="inequality",
-        other_sizes=(3, 40),
-    )
+def _weighted_exact(m, v):
+    weights = m.law(v["drawn"]) / m.law(v["ref"])
+    ratio = m.log_law(v["policy"]) - m.log_law(v["ref"])
+    return m.log(weights.sum()) - (weights * ratio).sum() / weights.sum() - m.entropy(v["policy"] - v["ref"])
+
+
+@claim(
+    "D13.weights",
+    "Weights 1/π_ref on draws from the policy give the entropy of the differential information in the limit.",
+    "H(q) = log E_π[1/π_ref] - E_q log(π/π_ref)",
+    source="paper A's estimator, made exact, D13",
+    given={"ref": law(), "policy": law(), "drawn": law()},
+    hypotheses=(same("responses are drawn from the policy itself", "drawn", "policy"),),
+    exact=_weighted_exact,
 )
-
-
 def _weighted(v):
     policy, ref, drawn = (simplex.normalize(v[name]) for name in ("policy", "ref", "drawn"))
     log_weights = -ref + (drawn - policy) * 0.0
@@ -198,48 +186,23 @@ def _weighted(v):
     return off(estimate, did.did_entropy(policy, ref), 1.0 + reach(policy, ref, drawn))
 
 
-def _weighted_exact(m, v):
-    weights = m.law(v["drawn"]) / m.law(v["ref"])
-    ratio = m.log_law(v["policy"]) - m.log_law(v["ref"])
-    return m.log(weights.sum()) - (weights * ratio).sum() / weights.sum() - m.entropy(v["policy"] - v["ref"])
-
-
-register(
-    Claim(
-        id="D13.weights",
-        source="paper A's estimator, made exact, D13",
-        statement="Weights 1/π_ref on draws from the policy give the entropy of the differential information in the limit.",
-        formula="H(q) = log E_π[1/π_ref] - E_q log(π/π_ref)",
-        variables={"ref": law(), "policy": law(), "drawn": law()},
-        hypotheses=(same("responses are drawn from the policy itself", "drawn", "policy"),),
-        residual=_weighted,
-        exact=_weighted_exact,
-    )
-)
-
-
-def _effective(v):
-    k = v["log_weights"].shape[-1]
-    found = did.effective_sample_size(v["log_weights"])
-    return jnp.maximum(above(found, k * (1.0 - v["uneven"])), above(1.0 - found, jnp.zeros(()))) / k
-
-
 def _effective_exact(m, v):
     weights = m.law(v["log_weights"])
     found, k = 1 / (weights * weights).sum(), v["log_weights"].shape[-1]
     return [found - k * (1 - v["uneven"]), 1 - found]
 
 
-register(
-    Claim(
-        id="D13.effective-size",
-        source="standard, D13",
-        statement="The effective sample size lies between 1 and the number of draws, and no smaller upper bound holds.",
-        formula="1 ≤ (Σu)²/Σu² ≤ K",
-        variables={"log_weights": law(), "uneven": between(0.05, 0.5)},
-        hypotheses=(zero("the bound is K itself", "uneven"),),
-        residual=_effective,
-        exact=_effective_exact,
-        kind="inequality",
-    )
+@claim(
+    "D13.effective-size",
+    "The effective sample size lies between 1 and the number of draws, and no smaller upper bound holds.",
+    "1 ≤ (Σu)²/Σu² ≤ K",
+    source="standard, D13",
+    given={"log_weights": law(), "uneven": between(0.05, 0.5)},
+    hypotheses=(zero("the bound is K itself", "uneven"),),
+    exact=_effective_exact,
+    kind="inequality",
 )
+def _effective(v):
+    k = v["log_weights"].shape[-1]
+    found = did.effective_sample_size(v["log_weights"])
+    return jnp.maximum(above(found, k * (1.0 - v["uneven"])), above(1.0 - found, jnp.zeros(()))) / k

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 
 from didsim import did, objectives, samplers
 from didsim.claims.arithmetic import gaps
-from didsim.claims.claim import Claim
-from didsim.claims.ledger import register
+from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import off, reach, same, zero
 from didsim.claims.statements.one_prompt import drawn_apart, world
 from didsim.claims.variables import between, law, real
@@ -15,29 +14,42 @@ from didsim.numerics import pair_sums, simplex
 from didsim.worlds import preferences
 
 
+@claim(
+    "K1.kernel-sum",
+    "Sums of the logistic function over all pairs come out of panels in time linear in N, to rounding.",
+    "Σ_b w_b σ(u_a - v_b) by Chebyshev panels",
+    source="derived, K1",
+    given={"targets": real("n"), "sources": real("n"), "weights": law("n"), "moved": between(0.3, 1.0)},
+    hypotheses=(zero("the sources are the same", "moved"),),
+    n=64,
+    share=0.02,
+    smooth=False,
+    other_sizes=(2, 512),
+)
 def _panels(v):
     found = pair_sums.kernel_sum("sigmoid", v["targets"], v["sources"], jax.nn.softmax(v["weights"]), method="fast")
     wanted = jax.nn.sigmoid(v["targets"][:, None] - (v["sources"] + v["moved"])[None, :]) @ jax.nn.softmax(v["weights"])
     return off(found, wanted, 1.0)
 
 
-register(
-    Claim(
-        id="K1.kernel-sum",
-        source="derived, K1",
-        statement="Sums of the logistic function over all pairs come out of panels in time linear in N, to rounding.",
-        formula="Σ_b w_b σ(u_a - v_b) by Chebyshev panels",
-        variables={"targets": real("n"), "sources": real("n"), "weights": law("n"), "moved": between(0.3, 1.0)},
-        hypotheses=(zero("the sources are the same", "moved"),),
-        residual=_panels,
-        n=64,
-        share=0.02,
-        smooth=False,
-        other_sizes=(2, 512),
-    )
+@claim(
+    "K1.products",
+    "The population gradient of a mixture of products needs no table of pairs: kernel sums give the same.",
+    "∇L from Σ_k c_k p_k ⊗ q_k = ∇L from the N×N table",
+    source="derived, K1",
+    given={
+        "ref": law(),
+        "reward": between(-2.0, 2.0, "n"),
+        "chosen": law(),
+        "rejected": law(),
+        "policy": law(),
+        "moved": real(),
+        "beta": between(0.2, 5.0),
+    },
+    hypotheses=(zero("both are taken at one policy", "moved"),),
+    share=0.2,
+    other_sizes=(2, 40),
 )
-
-
 def _never_written_out(v):
     chosen, rejected = simplex.normalize(v["chosen"]), simplex.normalize(v["rejected"])
     problem = world(v["ref"], jnp.ones(()), reward=v["reward"], log_chosen=chosen, log_rejected=rejected)
@@ -53,29 +65,17 @@ def _never_written_out(v):
     return off(slopes[0], slopes[1], (1.0 + v["beta"]) * (1.0 + reach(v["reward"])))
 
 
-register(
-    Claim(
-        id="K1.products",
-        source="derived, K1",
-        statement="The population gradient of a mixture of products needs no table of pairs: kernel sums give the same.",
-        formula="∇L from Σ_k c_k p_k ⊗ q_k = ∇L from the N×N table",
-        variables={
-            "ref": law(),
-            "reward": between(-2.0, 2.0, "n"),
-            "chosen": law(),
-            "rejected": law(),
-            "policy": law(),
-            "moved": real(),
-            "beta": between(0.2, 5.0),
-        },
-        hypotheses=(zero("both are taken at one policy", "moved"),),
-        residual=_never_written_out,
-        share=0.2,
-        other_sizes=(2, 40),
-    )
+@claim(
+    "K2.quotient",
+    "All logistic functions of differences are quotients of N exponentials.",
+    "σ(u_a - u_b) = e^{u_a} / (e^{u_a} + e^{u_b})",
+    source="derived, K2",
+    given={"scores": real(), "other": real()},
+    hypotheses=(same("the scores are the same", "other", "scores"),),
+    exact=lambda m, v: (
+        m.exp(v["scores"])[:, None] / (m.exp(v["scores"])[:, None] + m.exp(v["scores"])[None, :]) - m.sigmoid(gaps(v["other"]))
+    ),
 )
-
-
 def _quotient(v):
     scale = jnp.exp(v["scores"] - jnp.max(v["scores"]))
     found = scale[:, None] / (scale[:, None] + scale[None, :])
@@ -83,61 +83,39 @@ def _quotient(v):
     return off(found, wanted, 1.0 + reach(v["scores"]))
 
 
-register(
-    Claim(
-        id="K2.quotient",
-        source="derived, K2",
-        statement="All logistic functions of differences are quotients of N exponentials.",
-        formula="σ(u_a - u_b) = e^{u_a} / (e^{u_a} + e^{u_b})",
-        variables={"scores": real(), "other": real()},
-        hypotheses=(same("the scores are the same", "other", "scores"),),
-        residual=_quotient,
-        exact=lambda m, v: (
-            m.exp(v["scores"])[:, None] / (m.exp(v["scores"])[:, None] + m.exp(v["scores"])[None, :])
-            - m.sigmoid(gaps(v["other"]))
-        ),
-    )
-)
-
-
 def _learned(v, beta):
     chosen, rejected, ref = (simplex.normalize(v[name]) for name in ("chosen", "rejected", "ref"))
     return did.learned_policy(chosen, rejected, ref, beta)
-
-
-def _solved(v):
-    problem = world(v["ref"], v["beta"], target=v["ref"], log_chosen=v["chosen"], log_rejected=v["rejected"])
-    sampler, labels = drawn_apart()
-    end = newton(problem, objectives.Dpo(v["beta"]), sampler, labels, problem.log_ref, jnp.uint32(0), 1, 60)
-    closed = _learned(v, v["told"])
-    return off(jnp.exp(end.log_policy[0]), jnp.exp(closed), 1.0)
 
 
 def _three(low, high):
     return between(low, high, "n")
 
 
-register(
-    Claim(
-        id="K3.newton",
-        source="derived, K3",
-        statement="Newton's method with the Laplacian's pseudo-inverse finds the minimiser that the closed form names.",
-        formula="argmin L = π_ref (π_w/π_l)^{1/β}",
-        variables={
-            "ref": _three(-1.5, 1.5),
-            "chosen": _three(-1.5, 1.5),
-            "rejected": _three(-1.5, 1.5),
-            "beta": between(0.5, 2.0),
-            "told": between(0.5, 2.0),
-        },
-        hypotheses=(same("the closed form is told the same β", "told", "beta"),),
-        residual=_solved,
-        kind="rate",
-        rounding=0.0,
-        allowance=1e-9,
-        share=0.02,
-        smooth=False,
-        needs_double=True,
-        other_sizes=(2, 12),
-    )
+@claim(
+    "K3.newton",
+    "Newton's method with the Laplacian's pseudo-inverse finds the minimiser that the closed form names.",
+    "argmin L = π_ref (π_w/π_l)^{1/β}",
+    source="derived, K3",
+    given={
+        "ref": _three(-1.5, 1.5),
+        "chosen": _three(-1.5, 1.5),
+        "rejected": _three(-1.5, 1.5),
+        "beta": between(0.5, 2.0),
+        "told": between(0.5, 2.0),
+    },
+    hypotheses=(same("the closed form is told the same β", "told", "beta"),),
+    kind="rate",
+    rounding=0.0,
+    allowance=1e-9,
+    share=0.02,
+    smooth=False,
+    needs_double=True,
+    other_sizes=(2, 12),
 )
+def _solved(v):
+    problem = world(v["ref"], v["beta"], target=v["ref"], log_chosen=v["chosen"], log_rejected=v["rejected"])
+    sampler, labels = drawn_apart()
+    end = newton(problem, objectives.Dpo(v["beta"]), sampler, labels, problem.log_ref, jnp.uint32(0), 1, 60)
+    closed = _learned(v, v["told"])
+    return off(jnp.exp(end.log_policy[0]), jnp.exp(closed), 1.0)

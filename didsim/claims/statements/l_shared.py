@@ -5,8 +5,7 @@ import jax.numpy as jnp
 
 from didsim import objectives, policies, samplers
 from didsim.claims.arithmetic import gaps
-from didsim.claims.claim import Claim
-from didsim.claims.ledger import register
+from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import above, capped, odds_of, off, reach, sets, zero
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, population_loss, shown, world
@@ -51,6 +50,18 @@ def _size(v):
     return (1.0 + v["beta"]) ** 2 * (1.0 + reach(v["features"])) ** 2 * (1.0 + reach(v["ref"]))
 
 
+def _joint_traced(v):
+    return jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+
+
+@claim(
+    "L1.gradient",
+    "The alignment model's gradient is the mean feature difference weighted by what the labels still surprise.",
+    "-∇L = β E[(P - σ(m)) Δφ]",
+    source="our reading of paper B's proxy, L1",
+    given=SHARED | {"bend": between(0.3, 1.0)},
+    hypotheses=(LINEAR,),
+)
 def _gradient(v):
     margins, pairs = v["beta"] * gaps(_fitted(v)), _joint_traced(v)
     force = v["beta"] * pairs * (jax.nn.sigmoid(margins) - jax.nn.sigmoid(odds_of(v["odds"])))
@@ -58,42 +69,20 @@ def _gradient(v):
     return off(jax.grad(lambda theta: _loss(v, theta))(v["theta"]), wanted, _size(v))
 
 
-def _joint_traced(v):
-    return jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
-
-
-register(
-    Claim(
-        id="L1.gradient",
-        source="our reading of paper B's proxy, L1",
-        statement="The alignment model's gradient is the mean feature difference weighted by what the labels still surprise.",
-        formula="-∇L = β E[(P - σ(m)) Δφ]",
-        variables=SHARED | {"bend": between(0.3, 1.0)},
-        hypotheses=(LINEAR,),
-        residual=_gradient,
-    )
+@claim(
+    "L1.hessian",
+    "Its Hessian is a weighted covariance of feature differences, whatever the labels: the loss is convex.",
+    "∇²L = β² E[σ'(m) Δφ Δφᵀ]",
+    source="our reading of paper B's proxy, L1",
+    given=SHARED | {"bend": between(0.3, 1.0)},
+    hypotheses=(LINEAR,),
 )
-
-
 def _curvature(v):
     margins, pairs = v["beta"] * gaps(_fitted(v)), _joint_traced(v)
     apart = v["features"][:, None] - v["features"][None, :]
     weights = v["beta"] ** 2 * pairs * jax.nn.sigmoid(margins) * jax.nn.sigmoid(-margins)
     wanted = jnp.einsum("ab,abd,abe->de", weights, apart, apart)
     return off(jax.hessian(lambda theta: _loss(v, theta))(v["theta"]), wanted, _size(v) * (1.0 + reach(v["theta"])))
-
-
-register(
-    Claim(
-        id="L1.hessian",
-        source="our reading of paper B's proxy, L1",
-        statement="Its Hessian is a weighted covariance of feature differences, whatever the labels: the loss is convex.",
-        formula="∇²L = β² E[σ'(m) Δφ Δφᵀ]",
-        variables=SHARED | {"bend": between(0.3, 1.0)},
-        hypotheses=(LINEAR,),
-        residual=_curvature,
-    )
-)
 
 
 def _only_shown(v, n, seen=3):
@@ -110,6 +99,23 @@ def _level(m, v):
     return m.where(shown_ * last, v["features"] * 0 + first, v["features"])
 
 
+def _null_direction_exact(m, v):
+    features, joint = v["features"][:3], m.law(v["joint"][:3, :3].reshape(-1)).reshape(3, 3)
+    fitted = (features * v["theta"]).sum(-1)
+    margins = v["beta"] * gaps(fitted + v["length"] * features[:, D - 1])
+    return (features * pair_slope(m, joint, v["beta"] * gaps(fitted), margins)[:, None]).sum(0)
+
+
+@claim(
+    "L2.null",
+    "Parameters may move freely along directions in which no two shown responses differ.",
+    "∇L(θ* + v) = 0 for v in null(E_μ ΔφΔφᵀ)",
+    source="derived, L2",
+    given=SHARED | {"length": between(0.5, 3.0)},
+    hypotheses=(sets("shown responses do not differ along the direction", features=_level),),
+    exact=_null_direction_exact,
+    other_sizes=(4, 12),
+)
 def _null_direction(v):
     n = v["reward"].shape[-1]
     problem = world(v["ref"], v["beta"], reward=v["beta"] * (v["features"] @ v["theta"]))
@@ -123,28 +129,15 @@ def _null_direction(v):
     return off(jax.grad(loss)(moved), jnp.zeros(()), _size(v) * (1.0 + jnp.abs(v["length"])))
 
 
-def _null_direction_exact(m, v):
-    features, joint = v["features"][:3], m.law(v["joint"][:3, :3].reshape(-1)).reshape(3, 3)
-    fitted = (features * v["theta"]).sum(-1)
-    margins = v["beta"] * gaps(fitted + v["length"] * features[:, D - 1])
-    return (features * pair_slope(m, joint, v["beta"] * gaps(fitted), margins)[:, None]).sum(0)
-
-
-register(
-    Claim(
-        id="L2.null",
-        source="derived, L2",
-        statement="Parameters may move freely along directions in which no two shown responses differ.",
-        formula="∇L(θ* + v) = 0 for v in null(E_μ ΔφΔφᵀ)",
-        variables=SHARED | {"length": between(0.5, 3.0)},
-        hypotheses=(sets("shown responses do not differ along the direction", features=_level),),
-        residual=_null_direction,
-        exact=_null_direction_exact,
-        other_sizes=(4, 12),
-    )
+@claim(
+    "L3.constants",
+    "Within a ball of parameters the loss is strongly convex and smooth with constants from the feature covariance.",
+    "β²σ'(βR max‖Δφ‖) Cov ≤ ∇²L ≤ (β²/4) Cov on ‖θ‖ ≤ R",
+    source="standard, L3",
+    given=SHARED | {"way": real(D), "radius": between(0.05, 2.0), "stretch": between(0.1, 4.0)},
+    hypotheses=(capped("parameters stay in the ball", "stretch", 1),),
+    kind="inequality",
 )
-
-
 def _strongly_convex(v):
     apart = v["features"][:, None] - v["features"][None, :]
     longest = jnp.sqrt(jnp.max(jnp.sum(apart**2, -1)))
@@ -162,21 +155,14 @@ def _strongly_convex(v):
     return jnp.maximum(above(low, bow, scale), above(bow, 0.25 * v["beta"] ** 2 * covariance, scale))
 
 
-register(
-    Claim(
-        id="L3.constants",
-        source="standard, L3",
-        statement="Within a ball of parameters the loss is strongly convex and smooth with constants from the feature "
-        "covariance.",
-        formula="β²σ'(βR max‖Δφ‖) Cov ≤ ∇²L ≤ (β²/4) Cov on ‖θ‖ ≤ R",
-        variables=SHARED | {"way": real(D), "radius": between(0.05, 2.0), "stretch": between(0.1, 4.0)},
-        hypotheses=(capped("parameters stay in the ball", "stretch", 1),),
-        residual=_strongly_convex,
-        kind="inequality",
-    )
+@claim(
+    "L4.rates",
+    "Under gradient flow each likelihood moves with the inner products of its feature with those of the pairs shown.",
+    "d/dt log π(y) = β Σ μ_ab (P_ab - σ(m_ab)) ⟨φ(y) - E_πφ, φ(a) - φ(b)⟩",
+    source="derived, L4",
+    given=SHARED | {"pace": between(0.2, 3.0, D)},
+    hypotheses=(sets("all parameters move at one pace, not Adam's", pace=lambda m, v: v["pace"] * 0 + 1),),
 )
-
-
 def _rates(v):
     problem = world(v["ref"], v["beta"], reward=v["reward"])
     policy, labels, sampler = policies.LogLinear(v["features"]), labelled(odds_of(v["odds"])), shown(v["joint"])
@@ -190,32 +176,10 @@ def _rates(v):
     return jnp.maximum(off(found, wanted, _size(v) ** 2), off(closed, wanted, _size(v) ** 2))
 
 
-register(
-    Claim(
-        id="L4.rates",
-        source="derived, L4",
-        statement="Under gradient flow each likelihood moves with the inner products of its feature with those of the "
-        "pairs shown.",
-        formula="d/dt log π(y) = β Σ μ_ab (P_ab - σ(m_ab)) ⟨φ(y) - E_πφ, φ(a) - φ(b)⟩",
-        variables=SHARED | {"pace": between(0.2, 3.0, D)},
-        hypotheses=(sets("all parameters move at one pace, not Adam's", pace=lambda m, v: v["pace"] * 0 + 1),),
-        residual=_rates,
-    )
-)
-
-
 def _one_hot(m, v):
     """Square features that are one-hot."""
     places = (v["features"] * 0 + 1).cumsum(0), (v["features"] * 0 + 1).cumsum(1)
     return m.where(places[0] == places[1], v["features"] * 0 + 1, v["features"] * 0)
-
-
-def _one_pair(v):
-    log_policy = simplex.normalize(v["policy"])
-    n = v["policy"].shape[-1]
-    pair = jnp.zeros((n, n)).at[0, 1].set(1.0) + v["crowd"] * jax.nn.softmax(v["joint"].reshape(-1)).reshape(n, n)
-    rate = explain.log_linear_rates(v["features"], log_policy, pair)[0]
-    return above(jnp.zeros(()), rate, 1.0 + reach(v["features"]) ** 2 * (1.0 + v["crowd"]))
 
 
 def _one_pair_exact(m, v):
@@ -228,29 +192,47 @@ def _one_pair_exact(m, v):
     return -((features[0] - (mass[:, None] * features).sum(0)) * force).sum()
 
 
-register(
-    Claim(
-        id="L4.table",
-        source="derived, L4",
-        statement="A free table that is trained on one pair never lowers its chosen response.",
-        formula="d/dt log π(y_w) ∝ 1 - π_w + π_l > 0",
-        variables={
-            "policy": law(),
-            "features": real("n", "n"),
-            "joint": law("n", "n"),
-            "crowd": between(1.0, 30.0),
-        },
-        hypotheses=(
-            sets("features are one-hot, nothing is shared", features=_one_hot),
-            zero("there is one pair only", "crowd"),
-        ),
-        residual=_one_pair,
-        exact=_one_pair_exact,
-        kind="inequality",
-    )
+@claim(
+    "L4.table",
+    "A free table that is trained on one pair never lowers its chosen response.",
+    "d/dt log π(y_w) ∝ 1 - π_w + π_l > 0",
+    source="derived, L4",
+    given={
+        "policy": law(),
+        "features": real("n", "n"),
+        "joint": law("n", "n"),
+        "crowd": between(1.0, 30.0),
+    },
+    hypotheses=(
+        sets("features are one-hot, nothing is shared", features=_one_hot),
+        zero("there is one pair only", "crowd"),
+    ),
+    exact=_one_pair_exact,
+    kind="inequality",
 )
+def _one_pair(v):
+    log_policy = simplex.normalize(v["policy"])
+    n = v["policy"].shape[-1]
+    pair = jnp.zeros((n, n)).at[0, 1].set(1.0) + v["crowd"] * jax.nn.softmax(v["joint"].reshape(-1)).reshape(n, n)
+    rate = explain.log_linear_rates(v["features"], log_policy, pair)[0]
+    return above(jnp.zeros(()), rate, 1.0 + reach(v["features"]) ** 2 * (1.0 + v["crowd"]))
 
 
+@claim(
+    "L4.context",
+    "With features of the prompt and free weights per response, a single pair cannot displace its chosen response.",
+    "d/dt log π(y_w) = βσ(-m) ‖h‖² (1 - π_w + π_l) ≥ 0",
+    source="Razin et al. 2410.08847, L4",
+    given={
+        "ref": law(),
+        "policy": law(),
+        "context": real(D),
+        "weights": between(-1.0, 1.0, D, "n"),
+        "tied": between(0.3, 1.0),
+    },
+    hypotheses=(zero("no response shares its weights with the chosen one", "tied"),),
+    other_sizes=(3, 40),
+)
 def _context(v):
     n = v["policy"].shape[-1]
     problem = world(v["ref"], jnp.ones(()), target=v["ref"])
@@ -266,26 +248,23 @@ def _context(v):
     return jnp.maximum(off(rate[0], wanted, size), above(jnp.zeros(()), rate[0], size))
 
 
-register(
-    Claim(
-        id="L4.context",
-        source="Razin et al. 2410.08847, L4",
-        statement="With features of the prompt and free weights per response, a single pair cannot displace its chosen response.",
-        formula="d/dt log π(y_w) = βσ(-m) ‖h‖² (1 - π_w + π_l) ≥ 0",
-        variables={
-            "ref": law(),
-            "policy": law(),
-            "context": real(D),
-            "weights": between(-1.0, 1.0, D, "n"),
-            "tied": between(0.3, 1.0),
-        },
-        hypotheses=(zero("no response shares its weights with the chosen one", "tied"),),
-        residual=_context,
-        other_sizes=(3, 40),
-    )
+def _similarity_exact(m, v):
+    centred = v["features"] - v["centre"]
+    rate = ((centred[0] - (m.law(v["policy"])[:, None] * centred).sum(0)) * (centred[0] - centred[1])).sum()
+    return rate + (centred[0] * centred[1]).sum() - (centred[0] * centred[0]).sum()
+
+
+@claim(
+    "L5.ches",
+    "CHES is minus the chosen response's rate exactly where hidden states are centred under the policy.",
+    "E_πφ = 0  ⇒  d/dt log π(y_w) ∝ -(⟨φ_w, φ_l⟩ - ‖φ_w‖²)",
+    source="score of Razin et al. 2410.08847 tied to L4, L5",
+    given={"features": real("n", D), "policy": law(), "centre": real(D)},
+    hypotheses=(
+        sets("states are centred under the policy", centre=lambda m, v: (m.law(v["policy"])[:, None] * v["features"]).sum(0)),
+    ),
+    exact=_similarity_exact,
 )
-
-
 def _similarity(v):
     features, mass = v["features"], jax.nn.softmax(v["policy"])
     centred = features - v["centre"]
@@ -294,31 +273,44 @@ def _similarity(v):
     return off(rate, -score, (1.0 + reach(features, v["centre"])) ** 2)
 
 
-def _similarity_exact(m, v):
-    centred = v["features"] - v["centre"]
-    rate = ((centred[0] - (m.law(v["policy"])[:, None] * centred).sum(0)) * (centred[0] - centred[1])).sum()
-    return rate + (centred[0] * centred[1]).sum() - (centred[0] * centred[0]).sum()
-
-
-register(
-    Claim(
-        id="L5.ches",
-        source="score of Razin et al. 2410.08847 tied to L4, L5",
-        statement="CHES is minus the chosen response's rate exactly where hidden states are centred under the policy.",
-        formula="E_πφ = 0  ⇒  d/dt log π(y_w) ∝ -(⟨φ_w, φ_l⟩ - ‖φ_w‖²)",
-        variables={"features": real("n", D), "policy": law(), "centre": real(D)},
-        hypotheses=(
-            sets("states are centred under the policy", centre=lambda m, v: (m.law(v["policy"])[:, None] * v["features"]).sum(0)),
-        ),
-        residual=_similarity,
-        exact=_similarity_exact,
-    )
-)
-
-
 SPACE = SequenceSpace(2, 3)
 
 
+def _sequence_exact(m, v):
+    """The same stationarity for the law that the next-token tables spell, by hand for two tokens and three places."""
+    mass = m.law(v["target"]).reshape(2, 2, 2)
+    first = m.log(mass.sum(-1).sum(-1)) - m.log(mass.sum())
+    second = m.log(mass.sum(-1)) - m.log(mass.sum(-1).sum(-1, keepdims=True))
+    third = m.log(mass) - m.log(mass.sum(-1, keepdims=True))
+    mean = (first + second.sum(0) + third.sum(0).sum(0)) / 7
+    keep, lost = 1 - v["forget"], v["forget"]
+    spelled = [m.log_law(keep * table + lost * mean) for table in (first, second, third)]
+    law_ = (spelled[0][:, None, None] + spelled[1][:, :, None] + spelled[2]).reshape(-1)
+    margins = v["beta"] * gaps(law_ - v["ref"])
+    force = m.law(v["chosen"])[:, None] * m.law(v["rejected"])[None, :] * (m.sigmoid(margins) - 1)
+    return force.sum(-1) - force.sum(-2)
+
+
+@claim(
+    "L6.sequences",
+    "A full table of next-token laws over sequences has the free table's minimiser: the target.",
+    "∇_{prefix logits} L = 0 at the target's next-token laws",
+    source="derived, L6",
+    given={
+        "ref": law(8),
+        "target": law(8),
+        "chosen": law(8),
+        "rejected": law(8),
+        "beta": between(0.2, 5.0),
+        "forget": between(0.3, 1.0),
+    },
+    hypotheses=(
+        sets("the data obey the power law", rejected=lambda m, v: v["chosen"] + v["beta"] * (v["ref"] - v["target"])),
+        zero("the table looks at the whole prefix", "forget"),
+    ),
+    exact=_sequence_exact,
+    n=8,
+)
 def _sequence_slope(v):
     log_target = simplex.normalize(v["target"])
     problem = world(v["ref"], v["beta"], target=log_target, log_chosen=v["chosen"], log_rejected=v["rejected"])
@@ -337,62 +329,17 @@ def _sequence_slope(v):
     return off(found / v["beta"], jnp.zeros(()), 8.0 * size)
 
 
-def _sequence_exact(m, v):
-    """The same stationarity for the law that the next-token tables spell, by hand for two tokens and three places."""
-    mass = m.law(v["target"]).reshape(2, 2, 2)
-    first = m.log(mass.sum(-1).sum(-1)) - m.log(mass.sum())
-    second = m.log(mass.sum(-1)) - m.log(mass.sum(-1).sum(-1, keepdims=True))
-    third = m.log(mass) - m.log(mass.sum(-1, keepdims=True))
-    mean = (first + second.sum(0) + third.sum(0).sum(0)) / 7
-    keep, lost = 1 - v["forget"], v["forget"]
-    spelled = [m.log_law(keep * table + lost * mean) for table in (first, second, third)]
-    law_ = (spelled[0][:, None, None] + spelled[1][:, :, None] + spelled[2]).reshape(-1)
-    margins = v["beta"] * gaps(law_ - v["ref"])
-    force = m.law(v["chosen"])[:, None] * m.law(v["rejected"])[None, :] * (m.sigmoid(margins) - 1)
-    return force.sum(-1) - force.sum(-2)
-
-
-register(
-    Claim(
-        id="L6.sequences",
-        source="derived, L6",
-        statement="A full table of next-token laws over sequences has the free table's minimiser: the target.",
-        formula="∇_{prefix logits} L = 0 at the target's next-token laws",
-        variables={
-            "ref": law(8),
-            "target": law(8),
-            "chosen": law(8),
-            "rejected": law(8),
-            "beta": between(0.2, 5.0),
-            "forget": between(0.3, 1.0),
-        },
-        hypotheses=(
-            sets("the data obey the power law", rejected=lambda m, v: v["chosen"] + v["beta"] * (v["ref"] - v["target"])),
-            zero("the table looks at the whole prefix", "forget"),
-        ),
-        residual=_sequence_slope,
-        exact=_sequence_exact,
-        n=8,
-    )
+@claim(
+    "L6.chain-rule",
+    "A law over sequences and its next-token laws determine each other.",
+    "log π(y) = Σ_k log π(y_k | y_{<k})",
+    source="standard, L6",
+    given={"law": law(8), "other": law(7, 2), "forget": between(0.3, 1.0)},
+    hypotheses=(zero("next-token laws are the law's own", "forget"),),
+    n=8,
 )
-
-
 def _chain(v):
     log_law = simplex.normalize(v["law"])
     tables = SPACE.next_log_probs(log_law[None])
     tables = (1.0 - v["forget"]) * tables + v["forget"] * simplex.normalize(v["other"].reshape(1, 7, 2))
     return off(jnp.exp(SPACE.log_law(tables)[0]), jnp.exp(log_law), 1.0 + reach(log_law))
-
-
-register(
-    Claim(
-        id="L6.chain-rule",
-        source="standard, L6",
-        statement="A law over sequences and its next-token laws determine each other.",
-        formula="log π(y) = Σ_k log π(y_k | y_{<k})",
-        variables={"law": law(8), "other": law(7, 2), "forget": between(0.3, 1.0)},
-        hypotheses=(zero("next-token laws are the law's own", "forget"),),
-        residual=_chain,
-        n=8,
-    )
-)

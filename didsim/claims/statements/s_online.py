@@ -6,8 +6,7 @@ import numpy as np
 
 from didsim import objectives, samplers
 from didsim.claims.arithmetic import gaps
-from didsim.claims.claim import Claim
-from didsim.claims.ledger import register
+from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import BRADLEY_TERRY, above, odds_of, off, reach, same, sets, zero
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, slope, world
@@ -17,6 +16,24 @@ from didsim.numerics import linalg, simplex
 PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
 
 
+def _own_draws_exact(m, v):
+    mass, margins, odds = m.law(v["ref"] + v["reward"] / v["beta"]), gaps(v["reward"]), odds_of(v["odds"])
+    joint = mass[:, None] * mass[None, :]
+    plain = pair_slope(m, joint, odds, margins)
+    cost = m.sigmoid(odds) * m.log(1 + m.exp(-margins)) + m.sigmoid(-odds) * m.log(1 + m.exp(margins))
+    each = (joint * (cost + cost.T)).sum(-1)
+    return plain + v["through"] * (each - mass * each.sum())
+
+
+@claim(
+    "S11.own-draws",
+    "Training on the policy's own responses keeps the optimum, as long as no gradient flows through the sampling.",
+    "∇L(π*) = 0 with μ = stop-gradient(π_θ ⊗ π_θ)",
+    source="derived, S11",
+    given={k: PAIRS[k] for k in ("ref", "reward", "odds", "beta")} | {"through": between(0.3, 1.0)},
+    hypotheses=(BRADLEY_TERRY, zero("no gradient flows through the sampler", "through")),
+    exact=_own_draws_exact,
+)
 def _own_draws(v):
     odds = odds_of(v["odds"])
     problem = world(v["ref"], v["beta"], reward=v["reward"])
@@ -35,39 +52,6 @@ def _own_draws(v):
     return off(found / v["beta"], jnp.zeros(()), scale)
 
 
-def _own_draws_exact(m, v):
-    mass, margins, odds = m.law(v["ref"] + v["reward"] / v["beta"]), gaps(v["reward"]), odds_of(v["odds"])
-    joint = mass[:, None] * mass[None, :]
-    plain = pair_slope(m, joint, odds, margins)
-    cost = m.sigmoid(odds) * m.log(1 + m.exp(-margins)) + m.sigmoid(-odds) * m.log(1 + m.exp(margins))
-    each = (joint * (cost + cost.T)).sum(-1)
-    return plain + v["through"] * (each - mass * each.sum())
-
-
-register(
-    Claim(
-        id="S11.own-draws",
-        source="derived, S11",
-        statement="Training on the policy's own responses keeps the optimum, as long as no gradient flows through the sampling.",
-        formula="∇L(π*) = 0 with μ = stop-gradient(π_θ ⊗ π_θ)",
-        variables={k: PAIRS[k] for k in ("ref", "reward", "odds", "beta")} | {"through": between(0.3, 1.0)},
-        hypotheses=(BRADLEY_TERRY, zero("no gradient flows through the sampler", "through")),
-        residual=_own_draws,
-        exact=_own_draws_exact,
-    )
-)
-
-
-def _ipo(v):
-    odds = odds_of(v["odds"])
-    draws = [simplex.normalize(v[name])[None] for name in ("first", "second")]
-    wins = jax.nn.sigmoid(odds) @ jnp.exp(draws[0][0])
-    problem = world(v["ref"], v["beta"], target=v["ref"])
-    place = simplex.normalize(v["ref"]) + wins / v["beta"]
-    found = slope(objectives.IpoSum(v["beta"]), problem, samplers.Product(*draws), labelled(odds), place)
-    return off(found, jnp.zeros(()), (1.0 + 1.0 / v["beta"]) * (1.0 + reach(v["ref"])))
-
-
 def _ipo_exact(m, v):
     odds, first, second = odds_of(v["odds"]), m.law(v["first"]), m.law(v["second"])
     wins = (m.sigmoid(odds) * first[None, :]).sum(-1) / v["beta"]
@@ -76,25 +60,30 @@ def _ipo_exact(m, v):
     return force.sum(-1) - force.sum(-2)
 
 
-register(
-    Claim(
-        id="S12.ipo",
-        source="Chen et al. 2602.12180; derived, S12",
-        statement="IPO's optimum tilts the reference by each response's chance to win against the draws: the sampler moves it.",
-        formula="π_θ ∝ π_ref exp(Pν/τ), any P",
-        variables={"ref": law(), "first": law(), "second": law(), "odds": real("n", "n"), "beta": between(0.2, 5.0)},
-        hypotheses=(
-            same("both responses are drawn from one law", "second", "first"),
-            sets(
-                "labels are Bradley-Terry",
-                needed=False,
-                odds=lambda m, v: gaps(v["ref"]) + v["odds"] * 0,
-            ),
+@claim(
+    "S12.ipo",
+    "IPO's optimum tilts the reference by each response's chance to win against the draws: the sampler moves it.",
+    "π_θ ∝ π_ref exp(Pν/τ), any P",
+    source="Chen et al. 2602.12180; derived, S12",
+    given={"ref": law(), "first": law(), "second": law(), "odds": real("n", "n"), "beta": between(0.2, 5.0)},
+    hypotheses=(
+        same("both responses are drawn from one law", "second", "first"),
+        sets(
+            "labels are Bradley-Terry",
+            needed=False,
+            odds=lambda m, v: gaps(v["ref"]) + v["odds"] * 0,
         ),
-        residual=_ipo,
-        exact=_ipo_exact,
-    )
+    ),
+    exact=_ipo_exact,
 )
+def _ipo(v):
+    odds = odds_of(v["odds"])
+    draws = [simplex.normalize(v[name])[None] for name in ("first", "second")]
+    wins = jax.nn.sigmoid(odds) @ jnp.exp(draws[0][0])
+    problem = world(v["ref"], v["beta"], target=v["ref"])
+    place = simplex.normalize(v["ref"]) + wins / v["beta"]
+    found = slope(objectives.IpoSum(v["beta"]), problem, samplers.Product(*draws), labelled(odds), place)
+    return off(found, jnp.zeros(()), (1.0 + 1.0 / v["beta"]) * (1.0 + reach(v["ref"])))
 
 
 CYCLE = np.array([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
@@ -111,17 +100,6 @@ def _advantage(v):
     return v["advantage"] * CYCLE + v["other"] * (v["odds"] - v["odds"].T)
 
 
-def _turn(v):
-    centred = simplex.clr(v["way"])
-    wins = 0.5 + _advantage(v)
-    _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["start"],), (centred,))
-    moved = simplex.clr(moved)
-    wanted = v["keep"] ** 2 + (v["advantage"] * v["sharpness"] * v["mixing"]) ** 2 / 3.0
-    return off(
-        jnp.sum(moved**2), wanted * jnp.sum(centred**2), (1.0 + wanted) * (1.0 + jnp.sum(centred**2)) * (1.0 + reach(v["start"]))
-    )
-
-
 def _turn_exact(m, v):
     centred = v["way"] - v["way"].sum() / 3
     mass = m.law(v["start"])
@@ -133,25 +111,45 @@ def _turn_exact(m, v):
 
 
 ITERATED = {"keep": between(0.0, 1.0), "sharpness": between(0.1, 10.0), "mixing": between(0.0, 1.0)}
-register(
-    Claim(
-        id="S12.cycle",
-        source="derived, S12",
-        statement="At the uniform point of a 3-cycle iterated IPO stretches every deviation alike, so it is unstable beyond one.",
-        formula="‖Jv‖² = (a² + c²b²λ²/3) ‖v‖²",
-        variables=ITERATED
-        | {"way": real(3), "start": real(3), "advantage": between(0.05, 0.5), "other": between(0.2, 1.0), "odds": real(3, 3)},
-        hypotheses=(
-            zero("preferences are one cycle of equal advantages", "other"),
-            zero("the policy is uniform", "start"),
-        ),
-        residual=_turn,
-        exact=_turn_exact,
-        n=3,
-    )
+
+
+@claim(
+    "S12.cycle",
+    "At the uniform point of a 3-cycle iterated IPO stretches every deviation alike, so it is unstable beyond one.",
+    "‖Jv‖² = (a² + c²b²λ²/3) ‖v‖²",
+    source="derived, S12",
+    given=ITERATED
+    | {"way": real(3), "start": real(3), "advantage": between(0.05, 0.5), "other": between(0.2, 1.0), "odds": real(3, 3)},
+    hypotheses=(
+        zero("preferences are one cycle of equal advantages", "other"),
+        zero("the policy is uniform", "start"),
+    ),
+    exact=_turn_exact,
+    n=3,
 )
+def _turn(v):
+    centred = simplex.clr(v["way"])
+    wins = 0.5 + _advantage(v)
+    _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["start"],), (centred,))
+    moved = simplex.clr(moved)
+    wanted = v["keep"] ** 2 + (v["advantage"] * v["sharpness"] * v["mixing"]) ** 2 / 3.0
+    return off(
+        jnp.sum(moved**2), wanted * jnp.sum(centred**2), (1.0 + wanted) * (1.0 + jnp.sum(centred**2)) * (1.0 + reach(v["start"]))
+    )
 
 
+@claim(
+    "S12.contraction",
+    "Iterated IPO stretches no deviation, at no policy, by more than a + (bλ/2)‖P - ½‖.",
+    "‖Jv‖ ≤ (a + (bλ/2) ‖P - ½11ᵀ‖₂) ‖v‖",
+    source="derived, S12",
+    given=ITERATED | {"way": real(), "policy": law(), "odds": real("n", "n"), "factor": between(0.0, 0.3)},
+    hypotheses=(sets("the constant is one half", factor=lambda m, v: v["factor"] * 0 + m.number(0.5)),),
+    kind="inequality",
+    share=0.2,
+    smooth=False,
+    other_sizes=(2, 12),
+)
 def _shrinks(v):
     wins = jax.nn.sigmoid(odds_of(v["odds"]))
     skew = wins - 0.5
@@ -161,20 +159,3 @@ def _shrinks(v):
     moved = simplex.clr(moved)
     most = (v["keep"] + v["factor"] * v["sharpness"] * v["mixing"] * size) * jnp.linalg.norm(centred)
     return above(jnp.linalg.norm(moved), most, (1.0 + most) * (1.0 + reach(v["policy"])))
-
-
-register(
-    Claim(
-        id="S12.contraction",
-        source="derived, S12",
-        statement="Iterated IPO stretches no deviation, at no policy, by more than a + (bλ/2)‖P - ½‖.",
-        formula="‖Jv‖ ≤ (a + (bλ/2) ‖P - ½11ᵀ‖₂) ‖v‖",
-        variables=ITERATED | {"way": real(), "policy": law(), "odds": real("n", "n"), "factor": between(0.0, 0.3)},
-        hypotheses=(sets("the constant is one half", factor=lambda m, v: v["factor"] * 0 + m.number(0.5)),),
-        residual=_shrinks,
-        kind="inequality",
-        share=0.2,
-        smooth=False,
-        other_sizes=(2, 12),
-    )
-)

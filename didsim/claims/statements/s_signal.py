@@ -8,8 +8,7 @@ import numpy as np
 
 from didsim import objectives, samplers
 from didsim.claims.arithmetic import gaps
-from didsim.claims.claim import Claim
-from didsim.claims.ledger import register
+from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import BRADLEY_TERRY, above, capped, odds_of, off, reach, same, sets, zero
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, shown, slope, world
@@ -26,6 +25,21 @@ def _signal(m, joint, margins):
     return (joint * margins * m.tanh(margins / 2)).sum(-1).sum(-1) / 2
 
 
+def _first_gradient_exact(m, v):
+    joint = m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+    away = pair_slope(m, joint, odds_of(v["odds"]), v["beta"] * gaps(v["policy"] - v["ref"]))
+    return -(away * v["reward"]).sum() - _signal(m, joint, gaps(v["reward"]))
+
+
+@claim(
+    "S8.signal",
+    "At the reference the first gradient points to the target with the spread of reward gaps that the sampler shows.",
+    "⟨-∇L, θ*⟩ = ½ E_μ[m* tanh(m*/2)]",
+    source="paper B, made exact, S8",
+    given=PAIRS | {"policy": law()},
+    hypotheses=(BRADLEY_TERRY, same("training is at the reference", "policy", "ref")),
+    exact=_first_gradient_exact,
+)
 def _first_gradient(v):
     odds = odds_of(v["odds"])
     problem = world(v["ref"], v["beta"], reward=v["reward"])
@@ -37,27 +51,6 @@ def _first_gradient(v):
     return off(pull, wanted, (1.0 + v["beta"]) * (1.0 + reach(v["ref"], v["policy"])) * (1.0 + reach(v["reward"])))
 
 
-def _first_gradient_exact(m, v):
-    joint = m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
-    away = pair_slope(m, joint, odds_of(v["odds"]), v["beta"] * gaps(v["policy"] - v["ref"]))
-    return -(away * v["reward"]).sum() - _signal(m, joint, gaps(v["reward"]))
-
-
-register(
-    Claim(
-        id="S8.signal",
-        source="paper B, made exact, S8",
-        statement="At the reference the first gradient points to the target with the spread of reward gaps that the "
-        "sampler shows.",
-        formula="⟨-∇L, θ*⟩ = ½ E_μ[m* tanh(m*/2)]",
-        variables=PAIRS | {"policy": law()},
-        hypotheses=(BRADLEY_TERRY, same("training is at the reference", "policy", "ref")),
-        residual=_first_gradient,
-        exact=_first_gradient_exact,
-    )
-)
-
-
 def _two_level(m, share, gap):
     return share * (1 - share) * gap * m.tanh(gap / 2)
 
@@ -66,6 +59,24 @@ def _levels(m, v):
     return v["gap"] * v["good"] + v["reward"] * 0
 
 
+def _levels_exact(m, v):
+    joint = m.law(v["base"])[:, None] * m.law(v["base"])[None, :] * m.exp(v["odd"])
+    share = (m.law(v["base"]) * v["good"]).sum()
+    return _signal(m, joint / joint.sum(), gaps(v["reward"])) - _two_level(m, share, v["gap"])
+
+
+@claim(
+    "S9.two-levels",
+    "With a share ε of good responses in independent draws the first signal is ε(1-ε) times a function of the gap.",
+    "signal = ε(1-ε) g tanh(g/2)",
+    source="paper B, with its boundary, S9",
+    given=TWO_LEVELS | {"base": law(), "odd": real("n", "n")},
+    hypotheses=(
+        sets("there are two reward levels", reward=_levels),
+        zero("the two draws are independent", "odd"),
+    ),
+    exact=_levels_exact,
+)
 def _levels_signal(v):
     law_ = jax.nn.softmax(v["base"])
     pairs = law_[:, None] * law_[None, :] * jnp.exp(v["odd"])
@@ -74,29 +85,6 @@ def _levels_signal(v):
     share = jnp.sum(law_ * v["good"])
     wanted = share * (1.0 - share) * v["gap"] * jnp.tanh(v["gap"] / 2.0)
     return off(-jnp.sum(away * v["reward"]), wanted, (1.0 + reach(v["base"])) * (1.0 + reach(v["reward"]) + v["gap"]))
-
-
-def _levels_exact(m, v):
-    joint = m.law(v["base"])[:, None] * m.law(v["base"])[None, :] * m.exp(v["odd"])
-    share = (m.law(v["base"]) * v["good"]).sum()
-    return _signal(m, joint / joint.sum(), gaps(v["reward"])) - _two_level(m, share, v["gap"])
-
-
-register(
-    Claim(
-        id="S9.two-levels",
-        source="paper B, with its boundary, S9",
-        statement="With a share ε of good responses in independent draws the first signal is ε(1-ε) times a function of the gap.",
-        formula="signal = ε(1-ε) g tanh(g/2)",
-        variables=TWO_LEVELS | {"base": law(), "odd": real("n", "n")},
-        hypotheses=(
-            sets("there are two reward levels", reward=_levels),
-            zero("the two draws are independent", "odd"),
-        ),
-        residual=_levels_signal,
-        exact=_levels_exact,
-    )
-)
 
 
 def _rises(m, v):
@@ -115,22 +103,19 @@ def _signal_of_share(share, gap):
     return -jnp.sum(away * problem.reward[0])
 
 
-register(
-    Claim(
-        id="S9.peak",
-        source="paper B, with its boundary, S9",
-        statement="More good responses raise the first signal up to a share of one half; beyond, they lower it.",
-        formula="ε ≤ ε' ≤ ½  ⇒  signal(ε) ≤ signal(ε')",
-        variables={"low": between(0.01, 0.99), "high": between(0.01, 0.99), "gap": between(0.05, 6.0)},
-        hypotheses=(
-            capped("the share stays below one half", "high", 0.5),
-            sets("the second share is the larger", low=_ordered_shares),
-        ),
-        residual=lambda v: above(_signal_of_share(v["low"], v["gap"]), _signal_of_share(v["high"], v["gap"]), 1.0 + v["gap"]),
-        exact=_rises,
-        kind="inequality",
-    )
-)
+claim(
+    "S9.peak",
+    "More good responses raise the first signal up to a share of one half; beyond, they lower it.",
+    "ε ≤ ε' ≤ ½  ⇒  signal(ε) ≤ signal(ε')",
+    source="paper B, with its boundary, S9",
+    given={"low": between(0.01, 0.99), "high": between(0.01, 0.99), "gap": between(0.05, 6.0)},
+    hypotheses=(
+        capped("the share stays below one half", "high", 0.5),
+        sets("the second share is the larger", low=_ordered_shares),
+    ),
+    exact=_rises,
+    kind="inequality",
+)(lambda v: above(_signal_of_share(v["low"], v["gap"]), _signal_of_share(v["high"], v["gap"]), 1.0 + v["gap"]))
 
 
 def _one_sided(m, base, share, gap):
@@ -145,33 +130,28 @@ def _against_base(base, share, gap):
     return -jnp.sum(away * problem.reward[0])
 
 
+@claim(
+    "S9.one-sided",
+    "Improving one side against a weak base always raises the first signal; against a strong base it lowers it.",
+    "signal = ½[ε₀ + ε(1-2ε₀)] g tanh(g/2) rises with ε iff ε₀ < ½",
+    source="derived, S9",
+    given={
+        "base": between(0.01, 0.99),
+        "low": between(0.01, 0.99),
+        "high": between(0.01, 0.99),
+        "gap": between(0.05, 6.0),
+    },
+    hypotheses=(
+        capped("less than half of the base is good", "base", 0.5),
+        sets("the second share is the larger", low=_ordered_shares),
+    ),
+    exact=lambda m, v: _one_sided(m, v["base"], v["low"], v["gap"]) - _one_sided(m, v["base"], v["high"], v["gap"]),
+    kind="inequality",
+)
 def _one_sided_rises(v):
     signals = [_against_base(v["base"], share, v["gap"]) for share in (v["low"], v["high"])]
     wanted = 0.5 * (v["base"] + v["low"] * (1.0 - 2.0 * v["base"])) * v["gap"] * jnp.tanh(v["gap"] / 2.0)
     return jnp.maximum(above(signals[0], signals[1], 1.0 + v["gap"]), off(signals[0], wanted, 1.0 + v["gap"]))
-
-
-register(
-    Claim(
-        id="S9.one-sided",
-        source="derived, S9",
-        statement="Improving one side against a weak base always raises the first signal; against a strong base it lowers it.",
-        formula="signal = ½[ε₀ + ε(1-2ε₀)] g tanh(g/2) rises with ε iff ε₀ < ½",
-        variables={
-            "base": between(0.01, 0.99),
-            "low": between(0.01, 0.99),
-            "high": between(0.01, 0.99),
-            "gap": between(0.05, 6.0),
-        },
-        hypotheses=(
-            capped("less than half of the base is good", "base", 0.5),
-            sets("the second share is the larger", low=_ordered_shares),
-        ),
-        residual=_one_sided_rises,
-        exact=lambda m, v: _one_sided(m, v["base"], v["low"], v["gap"]) - _one_sided(m, v["base"], v["high"], v["gap"]),
-        kind="inequality",
-    )
-)
 
 
 def _best_of(base, reward, k):
@@ -192,6 +172,19 @@ def _best_exact(m, v):
     return won
 
 
+@claim(
+    "S10.best-of-k",
+    "The best of K draws has the law F^K - F⁻^K over reward levels, and the base law within a level.",
+    "Pr(y) = [F(y)^K - F(y⁻)^K] π(y)/π(level of y)",
+    source="standard, S10",
+    given={"base": law(), "reward": real(), "ties": whole(0, 1), "k": whole(1, 5)},
+    hypotheses=(
+        sets("as many draws are listed", k=lambda m, v: v["k"] * 0 + 3),
+        sets("no two rewards are equal", needed=False, reward=lambda m, v: _untied(m, v["reward"])),
+    ),
+    share=0.2,
+    other_sizes=(2, 10),
+)
 def _listed(v):
     mass, n = jax.nn.softmax(v["base"]), v["reward"].shape[-1]
     places = np.array(list(itertools.product(range(n), repeat=3)))
@@ -202,50 +195,27 @@ def _listed(v):
     return off(jnp.exp(_best_of(v["base"], v["reward"], v["k"])), won, 4.0)
 
 
-register(
-    Claim(
-        id="S10.best-of-k",
-        source="standard, S10",
-        statement="The best of K draws has the law F^K - F⁻^K over reward levels, and the base law within a level.",
-        formula="Pr(y) = [F(y)^K - F(y⁻)^K] π(y)/π(level of y)",
-        variables={"base": law(), "reward": real(), "ties": whole(0, 1), "k": whole(1, 5)},
-        hypotheses=(
-            sets("as many draws are listed", k=lambda m, v: v["k"] * 0 + 3),
-            sets("no two rewards are equal", needed=False, reward=lambda m, v: _untied(m, v["reward"])),
-        ),
-        residual=_listed,
-        share=0.2,
-        other_sizes=(2, 10),
-    )
-)
-
-
 def _untied(m, reward):
     """Rewards on whole numbers, ties broken by tiny steps in the order of the responses."""
     return _rounded(m, reward) + np.arange(reward.shape[-1]) * 0.01
 
 
+@claim(
+    "S10.divergence",
+    "The best of K draws stays within log K - (K-1)/K of the base law, for fractional K as well.",
+    "KL(best of K‖π) ≤ log K - (K-1)/K",
+    source="standard, S10",
+    given={"base": law(), "reward": real(), "k": between(1.0, 64.0), "extra": real()},
+    hypotheses=(
+        zero("the law is that of the best draw", "extra"),
+        sets("K is a whole number", needed=False, k=lambda m, v: _rounded(m, v["k"])),
+    ),
+    kind="inequality",
+)
 def _best_divergence(v):
     chosen = simplex.normalize(_best_of(v["base"], v["reward"], v["k"]) + v["extra"])
     most = jnp.log(v["k"]) - (v["k"] - 1.0) / v["k"]
     return above(simplex.kl(chosen, simplex.normalize(v["base"])), most, 1.0 + reach(v["base"]))
-
-
-register(
-    Claim(
-        id="S10.divergence",
-        source="standard, S10",
-        statement="The best of K draws stays within log K - (K-1)/K of the base law, for fractional K as well.",
-        formula="KL(best of K‖π) ≤ log K - (K-1)/K",
-        variables={"base": law(), "reward": real(), "k": between(1.0, 64.0), "extra": real()},
-        hypotheses=(
-            zero("the law is that of the best draw", "extra"),
-            sets("K is a whole number", needed=False, k=lambda m, v: _rounded(m, v["k"])),
-        ),
-        residual=_best_divergence,
-        kind="inequality",
-    )
-)
 
 
 def _rounded(m, k):

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 
 from didsim import landscape, objectives, samplers
 from didsim.claims.arithmetic import gaps, turned
-from didsim.claims.claim import Claim
-from didsim.claims.ledger import register
+from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import ANY_LABELS, BRADLEY_TERRY, above, odds_of, off, reach, sets, zero
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, population_loss, shown, slope, world
@@ -18,6 +17,17 @@ PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n
 AT_OPTIMUM = sets("the policy is the target", policy=lambda m, v: v["ref"] + v["reward"] / v["beta"])
 
 
+@claim(
+    "S4.laplacian",
+    "The Hessian at the optimum is a weighted graph Laplacian; who wins the labels does not matter to it.",
+    "∇²L = β² Lap(w), w_ab = (μ_ab + μ_ba) σ'(r_a - r_b)",
+    source="derived, S4",
+    given=PAIRS | {"policy": law()},
+    hypotheses=(
+        AT_OPTIMUM,
+        ANY_LABELS,
+    ),
+)
 def _hessian(v):
     odds, problem = odds_of(v["odds"]), world(v["ref"], v["beta"], reward=v["reward"])
     sampler, labels = shown(v["joint"]), labelled(odds)
@@ -29,22 +39,28 @@ def _hessian(v):
     return off(found / v["beta"] ** 2, wanted / v["beta"] ** 2, scale)
 
 
-register(
-    Claim(
-        id="S4.laplacian",
-        source="derived, S4",
-        statement="The Hessian at the optimum is a weighted graph Laplacian; who wins the labels does not matter to it.",
-        formula="∇²L = β² Lap(w), w_ab = (μ_ab + μ_ba) σ'(r_a - r_b)",
-        variables=PAIRS | {"policy": law()},
-        hypotheses=(
-            AT_OPTIMUM,
-            ANY_LABELS,
-        ),
-        residual=_hessian,
-    )
+@claim(
+    "S4.rate",
+    "Near the optimum one step of the best size contracts the error by (κ-1)/(κ+1) at least, κ the condition number.",
+    "‖e'‖ ≤ (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
+    source="derived, S4",
+    given={
+        "ref": law(),
+        "reward": between(-2.0, 2.0, "n"),
+        "joint": between(-1.5, 1.5, "n", "n"),
+        "beta": between(0.5, 2.0),
+        "away": real(),
+        "haste": between(1.2, 2.0),
+    },
+    hypotheses=(sets("the step is the best one", haste=lambda m, v: v["haste"] * 0 + 1),),
+    kind="rate",
+    rounding=0.0,
+    allowance=1e-4,
+    share=0.2,
+    smooth=False,
+    needs_double=True,
+    other_sizes=(2, 12),
 )
-
-
 def _contraction(v):
     pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
     hessian = landscape.hessian_at_optimum(pairs, v["reward"], v["beta"])
@@ -60,44 +76,6 @@ def _contraction(v):
     return left - rate
 
 
-register(
-    Claim(
-        id="S4.rate",
-        source="derived, S4",
-        statement="Near the optimum one step of the best size contracts the error by (κ-1)/(κ+1) at least, κ the "
-        "condition number.",
-        formula="‖e'‖ ≤ (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
-        variables={
-            "ref": law(),
-            "reward": between(-2.0, 2.0, "n"),
-            "joint": between(-1.5, 1.5, "n", "n"),
-            "beta": between(0.5, 2.0),
-            "away": real(),
-            "haste": between(1.2, 2.0),
-        },
-        hypotheses=(sets("the step is the best one", haste=lambda m, v: v["haste"] * 0 + 1),),
-        residual=_contraction,
-        kind="rate",
-        rounding=0.0,
-        allowance=1e-4,
-        share=0.2,
-        smooth=False,
-        needs_double=True,
-        other_sizes=(2, 12),
-    )
-)
-
-
-def _flat(v):
-    n = v["reward"].shape[-1]
-    problem = world(v["reward"] * 0.0, jnp.ones(()), reward=v["reward"])
-    law = samplers.MixR().pair_law(problem, problem.log_ref).matrix()[0]
-    law = (1.0 - v["even"]) * law + v["even"] / n**2
-    weights = landscape.laplacian_weights(law, v["reward"])
-    wanted = jnp.max(weights) * (1.0 - jnp.eye(n))
-    return off(weights / jnp.max(weights), wanted / jnp.max(weights), 1.0 + reach(v["reward"]))
-
-
 def _flat_exact(m, v):
     margins, n = gaps(v["reward"]), v["reward"].shape[-1]
     law = 2 + m.exp(margins) + m.exp(-margins)
@@ -106,19 +84,24 @@ def _flat_exact(m, v):
     return (weights - weights[0, 0]) / weights[0, 0]
 
 
-register(
-    Claim(
-        id="S5.mix-r",
-        source="Shi et al. 2409.19605, explained here, S5",
-        statement="Mix-R gives every pair the same weight in the Hessian: condition number one.",
-        formula="μ_ab ∝ 2 + e^{r_a-r_b} + e^{r_b-r_a}  ⇒  w_ab constant",
-        variables={"reward": between(-3.0, 3.0, "n"), "even": between(0.2, 1.0)},
-        hypotheses=(zero("pairs come from Mix-R, not uniformly", "even"),),
-        residual=_flat,
-        exact=_flat_exact,
-        other_sizes=(3, 40),
-    )
+@claim(
+    "S5.mix-r",
+    "Mix-R gives every pair the same weight in the Hessian: condition number one.",
+    "μ_ab ∝ 2 + e^{r_a-r_b} + e^{r_b-r_a}  ⇒  w_ab constant",
+    source="Shi et al. 2409.19605, explained here, S5",
+    given={"reward": between(-3.0, 3.0, "n"), "even": between(0.2, 1.0)},
+    hypotheses=(zero("pairs come from Mix-R, not uniformly", "even"),),
+    exact=_flat_exact,
+    other_sizes=(3, 40),
 )
+def _flat(v):
+    n = v["reward"].shape[-1]
+    problem = world(v["reward"] * 0.0, jnp.ones(()), reward=v["reward"])
+    law = samplers.MixR().pair_law(problem, problem.log_ref).matrix()[0]
+    law = (1.0 - v["even"]) * law + v["even"] / n**2
+    weights = landscape.laplacian_weights(law, v["reward"])
+    wanted = jnp.max(weights) * (1.0 - jnp.eye(n))
+    return off(weights / jnp.max(weights), wanted / jnp.max(weights), 1.0 + reach(v["reward"]))
 
 
 STEEPEST = 0.09622504486493764  # largest |second derivative of σ|, 1/(6√3), rounded up
@@ -172,22 +155,49 @@ def _newton_like_exact(own_margins):
 
 
 for _name, _sampler, _own in (("mix-r", lambda beta: samplers.MixR(), 0), ("mix-p", lambda beta: samplers.MixP(beta), 1)):
-    register(
-        Claim(
-            id=f"S5.quadratic-{_name}",
-            source="Shi et al. 2409.19605, explained here; constant derived, S5",
-            statement=f"With {_name.title()} one step of the right size squares the error, with a stated constant.",
-            formula="‖e'‖₁ ≤ η β³ E_μ[(e_a - e_b)²] / (6√3)",
-            variables=QUADRATIC,
-            hypotheses=(zero("pairs come from the mixture, not uniformly", "even"),),
-            residual=_newton_like(_sampler, _own),
-            exact=_newton_like_exact(_own),
-            kind="inequality",
-            other_sizes=(2, 12),
-        )
-    )
+    claim(
+        f"S5.quadratic-{_name}",
+        f"With {_name.title()} one step of the right size squares the error, with a stated constant.",
+        "‖e'‖₁ ≤ η β³ E_μ[(e_a - e_b)²] / (6√3)",
+        source="Shi et al. 2409.19605, explained here; constant derived, S5",
+        given=QUADRATIC,
+        hypotheses=(zero("pairs come from the mixture, not uniformly", "even"),),
+        exact=_newton_like_exact(_own),
+        kind="inequality",
+        other_sizes=(2, 12),
+    )(_newton_like(_sampler, _own))
 
 
+def _any_sampler_exact(m, v):
+    fitted = (v["features"] * v["theta"]).sum(-1)
+    joint = m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+    return (v["features"] * pair_slope(m, joint, odds_of(v["odds"]), gaps(fitted))[:, None]).sum(0)
+
+
+def _true_reward(v):
+    return (v["features"] * v["theta"]).sum(-1) + v["misfit"]
+
+
+@claim(
+    "S6.sampler-free",
+    "Which pairs are shown does not move the optimum if labels are Bradley-Terry and the policy class holds the target.",
+    "∇L(θ*) = 0 for every μ",
+    source="Chen et al. 2602.12180; derived, S6",
+    given={
+        "ref": law(),
+        "features": real("n", 3),
+        "theta": between(-1.0, 1.0, 3),
+        "misfit": real(),
+        "joint": law("n", "n"),
+        "odds": real("n", "n"),
+        "beta": between(0.2, 5.0),
+    },
+    hypotheses=(
+        zero("the policy class holds the target", "misfit"),
+        sets("labels are Bradley-Terry", odds=lambda m, v: gaps(_true_reward(v)) + v["odds"] * 0),
+    ),
+    exact=_any_sampler_exact,
+)
 def _any_sampler(v):
     odds, problem = odds_of(v["odds"]), world(v["ref"], v["beta"], reward=v["features"] @ v["theta"] + v["misfit"])
     sampler, labels = shown(v["joint"]), labelled(odds)
@@ -204,42 +214,23 @@ def _any_sampler(v):
     return off(found, jnp.zeros(()), scale)
 
 
-def _any_sampler_exact(m, v):
-    fitted = (v["features"] * v["theta"]).sum(-1)
+def _information_exact(m, v):
+    margins, odds = gaps(v["reward"]), odds_of(v["odds"])
+    won, lost = m.sigmoid(margins), m.sigmoid(-margins)
     joint = m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
-    return (v["features"] * pair_slope(m, joint, odds_of(v["odds"]), gaps(fitted))[:, None]).sum(0)
+    apart = joint * (m.sigmoid(odds) * lost * lost + m.sigmoid(-odds) * won * won - won * lost)
+    return apart + turned(apart)
 
 
-def _true_reward(v):
-    return (v["features"] * v["theta"]).sum(-1) + v["misfit"]
-
-
-register(
-    Claim(
-        id="S6.sampler-free",
-        source="Chen et al. 2602.12180; derived, S6",
-        statement="Which pairs are shown does not move the optimum if labels are Bradley-Terry and the policy class "
-        "holds the target.",
-        formula="∇L(θ*) = 0 for every μ",
-        variables={
-            "ref": law(),
-            "features": real("n", 3),
-            "theta": between(-1.0, 1.0, 3),
-            "misfit": real(),
-            "joint": law("n", "n"),
-            "odds": real("n", "n"),
-            "beta": between(0.2, 5.0),
-        },
-        hypotheses=(
-            zero("the policy class holds the target", "misfit"),
-            sets("labels are Bradley-Terry", odds=lambda m, v: gaps(_true_reward(v)) + v["odds"] * 0),
-        ),
-        residual=_any_sampler,
-        exact=_any_sampler_exact,
-    )
+@claim(
+    "S7.information",
+    "With Bradley-Terry labels the scores' covariance is the Hessian, so the errors of n pairs are its inverse over n.",
+    "E[∇ℓ ∇ℓᵀ] = ∇²L",
+    source="derived, S7",
+    given=PAIRS,
+    hypotheses=(BRADLEY_TERRY,),
+    exact=_information_exact,
 )
-
-
 def _information(v):
     odds, problem = odds_of(v["odds"]), world(v["ref"], v["beta"], reward=v["reward"])
     pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
@@ -252,26 +243,3 @@ def _information(v):
     second = jax.nn.sigmoid(odds) * jax.nn.sigmoid(-margins) ** 2 + jax.nn.sigmoid(-odds) * jax.nn.sigmoid(margins) ** 2
     spread = jnp.einsum("ab,abi,abj->ij", pairs * second, direction, direction)
     return off(spread, hessian, 1.0 + reach(v["reward"]))
-
-
-def _information_exact(m, v):
-    margins, odds = gaps(v["reward"]), odds_of(v["odds"])
-    won, lost = m.sigmoid(margins), m.sigmoid(-margins)
-    joint = m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
-    apart = joint * (m.sigmoid(odds) * lost * lost + m.sigmoid(-odds) * won * won - won * lost)
-    return apart + turned(apart)
-
-
-register(
-    Claim(
-        id="S7.information",
-        source="derived, S7",
-        statement="With Bradley-Terry labels the scores' covariance is the Hessian, so the errors of n pairs are its "
-        "inverse over n.",
-        formula="E[∇ℓ ∇ℓᵀ] = ∇²L",
-        variables=PAIRS,
-        hypotheses=(BRADLEY_TERRY,),
-        residual=_information,
-        exact=_information_exact,
-    )
-)

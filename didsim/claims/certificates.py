@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from didsim.claims.arithmetic import balls
-from didsim.claims.claim import Claim
+from didsim.claims.definition import Claim
 
 PRECISIONS = (128, 256, 512, 1024)
 SMALL = 1e-30
