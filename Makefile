@@ -44,7 +44,7 @@ lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/pyright
 
 report: $(VENV)/.run-ready  ## judge the claims and put all results of figures/ on one page, report.html
-	@$(BIN)/didsim verify --json figures/ledger.json --counterexamples figures/counterexamples.json
+	@$(BIN)/didsim verify --json figures/ledger.json --counterexamples figures/counterexamples.json --overwrite
 	@$(BIN)/didsim report --figures figures --overwrite $(ARGS)
 
 bench: $(VENV)/.run-ready  ## measure the speed

@@ -10,9 +10,8 @@ import pytest
 from tolerance import tolerance
 
 from didsim import cli
-from didsim.cli.bench import QUICK, Measured, Plan, Row, fastest, measure, pairs, picture, torch_loop, training
+from didsim.cli.bench import QUICK, Measured, Plan, Row, fastest, measure, pairs, picture, suite, torch_loop, training
 from didsim.cli.bench.c_kernel import FORMS, MISSING, compile_kernel
-from didsim.cli.commands import bench as bench_command
 from didsim.dynamics import execute, run_key
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.worlds import RandomReward
@@ -163,7 +162,7 @@ def test_picture_draws_and_dashes_what_was_scaled():
 
 @pytest.mark.slow
 def test_the_command_writes_rows_manifest_and_picture(tmp_path, monkeypatch, capsys, measured):
-    monkeypatch.setattr(bench_command, "measure", lambda plan, tell: measured)
+    monkeypatch.setattr(suite, "measure", lambda plan, tell: measured)
     file, out = tmp_path / "rows.json", tmp_path / "made"
     assert cli.main(["bench", "--quick", "--json", str(file), "--out", str(out)]) == 0
     rows = json.loads(file.read_text())

@@ -191,7 +191,7 @@ def test_bad_usage_is_one_line_and_exit_2(tmp_path, folder, capsys):
         (("--figures", str(empty), *out), "must be a folder with results of didsim reproduce"),
         (("--figures", str(folder), "--ledger", str(tmp_path / "no.json"), *out), "Argument `--ledger` must be a file"),
         (("--figures", str(folder), "--out", str(empty)), "Argument `--out` must be a file, but"),
-        (("--figures", str(folder), "--out", str(tmp_path / "no" / "x.html")), "must be a file that can be written"),
+        (("--figures", str(folder), "--out", str(tmp_path / "no" / "x.html")), "must lie in a folder that exists"),
         (("--figures", str(folder), "--out", str(tmp_path / "old.html")), "use --overwrite"),
     ):
         assert cli.main(["report", *words]) == 2

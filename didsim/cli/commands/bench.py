@@ -1,79 +1,87 @@
-"""What does `didsim bench` do once it is understood?"""
+"""`didsim bench`: how fast it is here, against what one would write otherwise."""
 
-import json
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
-from didsim.cli.bench import picture
-from didsim.cli.bench.suite import FULL, QUICK, Measured, machine, measure
-from didsim.cli.bench.timing import Row
+from didsim.cli import files
+from didsim.cli.command import Command, Overwrite, command
 from didsim.cli.wording import duration
-from didsim.numerics import checks
 from didsim.numerics.provenance import origin
-from didsim.plotting.style import save
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from didsim.cli.bench.suite import Measured
+    from didsim.cli.bench.timing import Row
+
+NAMES = ("bench-cost.svg", "bench-cost.png", "bench.json", "bench.manifest.json")
 
 
-def bench(command: Any) -> int:
-    """Measures, prints the table, writes what was asked for."""
-    _check(command)
-    console, began = Console(), time.perf_counter()
-    here = machine()
-    with console.status("measuring") as status:
-        measured = measure(QUICK if command.quick else FULL, lambda text: status.update(f"measuring: {text}"))
-    console.print(table(measured.rows))
-    vectors, load = f"{here['cores']} cores, {here['vectors']}", ", ".join(f"{one:.1f}" for one in here["load"])
-    seconds = time.perf_counter() - began
-    console.print(f"{here['cpu']}, {vectors}, jax on {here['devices'][0]}; load before {load}; {seconds:.0f} s in all")
-    rows = json.dumps([row.to_json() for row in measured.rows], indent=1) + "\n"
-    if command.json is not None:
-        command.json.write_text(rows, encoding="utf-8")
-    if command.out is not None:
-        write(command.out, measured, rows, {**origin(), "machine": here, "seconds": round(seconds, 1)})
-        console.print(f"files in {command.out}/")
-    return 0
+@command
+class Bench(Command):
+    """Measure the speed against C, NumPy, plain XLA and PyTorch."""
+
+    quick: bool = False
+    """Fewer and smaller sizes, under a minute; rivals that are not installed are left out, with a note."""
+    json: Path | None = None
+    """File for the rows."""
+    out: Path | None = None
+    """Folder for rows, manifest and picture."""
+    overwrite: Overwrite = False
+
+    def run(self) -> int:
+        """Measures, prints the table, writes what was asked for."""
+        from rich.console import Console
+
+        from didsim.cli.bench.suite import FULL, QUICK, machine, measure
+
+        files.writable("--json", self.json, overwrite=self.overwrite)
+        files.writable_folder("--out", self.out)
+        if self.out is not None:
+            for name in NAMES:
+                files.writable("--out", self.out / name, overwrite=self.overwrite)
+        console, began = Console(), time.perf_counter()
+        here = machine()
+        with console.status("measuring") as status:
+            measured = measure(QUICK if self.quick else FULL, lambda text: status.update(f"measuring: {text}"))
+        console.print(row_table(measured.rows))
+        vectors, load = f"{here['cores']} cores, {here['vectors']}", ", ".join(f"{one:.1f}" for one in here["load"])
+        seconds = time.perf_counter() - began
+        console.print(f"{here['cpu']}, {vectors}, jax on {here['devices'][0]}; load before {load}; {seconds:.0f} s in all")
+        rows = [row.to_json() for row in measured.rows]
+        files.write_json("--json", self.json, rows)
+        if self.out is not None:
+            write(self.out, measured, rows, {**origin(), "machine": here, "seconds": round(seconds, 1)})
+            console.print(f"files in {self.out}/")
+        return 0
 
 
-def table(rows: list[Row]) -> Table:
+def row_table(rows: "list[Row]") -> "Table":
     """Table name | ours | rival | ratio | note."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("name", overflow="fold")
-    for name in ("ours", "rival", "ratio"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("note", overflow="fold")
+    from rich.markup import escape
+
+    from didsim.cli import tables
+
+    shown = tables.table("name", right=("ours", "rival", "ratio"), last=("note",))
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:,.3g}" if row.ratio < 1000 else f"{row.ratio:,.0f}"
         shown.add_row(row.name, duration(row.ours_s), duration(row.rival_s), ratio, escape(row.note))
     return shown
 
 
-def write(out: Path, measured: Measured, rows: str, provenance: dict[str, Any]) -> None:
+def write(out: Path, measured: "Measured", rows: list[dict], provenance: dict[str, Any]) -> None:
     """``bench.json``, its manifest and the picture, each whole or not at all."""
+    from didsim.cli.bench import picture
+    from didsim.plotting.style import save
+
     figure = picture.draw(measured.per_step, measured.per_run)
     with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as scratch:
         save(figure, f"{scratch}/bench-cost.svg")
         save(figure, f"{scratch}/bench-cost.png")
-        Path(scratch, "bench.json").write_text(rows, encoding="utf-8")
-        Path(scratch, "bench.manifest.json").write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+        files.write_json("--out", Path(scratch, "bench.json"), rows)
+        files.write_json("--out", Path(scratch, "bench.manifest.json"), provenance)
         for file in sorted(Path(scratch).iterdir()):
             os.replace(file, out / file.name)
-
-
-def _check(command: Any) -> None:
-    for name, folder in (("json", command.json and command.json.parent), ("out", command.out)):
-        try:
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-        except OSError as error:
-            problem = f"must be a place that can be written, but {folder} is not: {error.strerror}"
-            raise checks.ArgumentError(f"Argument `--{name}` {problem}.") from None
-    if command.json is not None and command.json.is_dir():
-        raise checks.ArgumentError(f"Argument `--json` must name a file, but {command.json} is a folder.")

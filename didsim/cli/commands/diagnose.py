@@ -1,49 +1,67 @@
-"""What does `didsim diagnose` do?  Reads the log, prints what it says, writes files, and exits 1 where a fault was found."""
+"""`didsim diagnose`: what the logs of a real run say."""
 
-import json
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
+import tyro
 
-from didsim.diagnose import page
-from didsim.diagnose.columns import PAIR_NAMES
-from didsim.diagnose.diagnosis import diagnose
-from didsim.numerics import checks
+from didsim.cli import files
+from didsim.cli.command import Command, Overwrite, command
+from didsim.numerics.errors import ArgumentError
 
 
-def run(command: Any) -> int:
-    """Diagnoses one log: 0 if it looks healthy, 1 if it shows a fault."""
-    outputs = {"--json": command.json, "--html": command.html}
-    for name, path in outputs.items():
-        _check_file(name, path, command.logs, command.overwrite)
-    if command.json is not None and command.json == command.html:
-        raise checks.ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
-    names = {meaning: getattr(command, meaning, None) for meaning in PAIR_NAMES if meaning != "beta"}
-    found = diagnose(command.logs, beta=command.beta, names=names, drawn=command.drawn, level=command.level)
-    page.show(found, Console())
-    if command.json is not None:
-        _write("--json", command.json, json.dumps(found.dictionary, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    if command.html is not None:
-        _write("--html", command.html, page.html(found))
-    return 1 if found.faults else 0
+@command
+class Diagnose(Command):
+    """Say what the preference logs of a real DPO run show, and which known faults."""
 
+    logs: tyro.conf.Positional[Path]
+    """One pair a row at two steps or more, .jsonl, .json, .csv or .parquet; or a trainer_state.json, which answers less."""
+    beta: float | None = None
+    """Inverse temperature of the run; from the log, where it says."""
+    drawn: str = "unknown"
+    """Responses known to be draws from the reference: chosen, rejected, both or unknown."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    step: str | None = None
+    """Column of the training step, where columns do not have TRL's names."""
+    example: str | None = None
+    """Column that names the pair."""
+    chosen: str | None = None
+    """Column of log π of the chosen response, summed over its tokens."""
+    rejected: str | None = None
+    """... of the rejected one."""
+    ref_chosen: str | None = None
+    """... of the chosen one under the reference."""
+    ref_rejected: str | None = None
+    """... of the rejected one under the reference."""
+    chosen_length: str | None = None
+    """Column of the tokens of the chosen response."""
+    rejected_length: str | None = None
+    """... of the rejected one."""
+    score_chosen: str | None = None
+    """Column of the true reward of the chosen response, where there is one."""
+    score_rejected: str | None = None
+    """... of the rejected one."""
+    json: Path | None = None
+    """File for all numbers."""
+    html: Path | None = None
+    """File for a page with pictures."""
+    overwrite: Overwrite = False
 
-def _check_file(name: str, path: Path | None, log: Path, overwrite: bool) -> None:
-    if path is None:
-        return
-    if path.exists() and (path.is_dir() or path.samefile(log) if log.exists() else path.is_dir()):
-        raise checks.ArgumentError(f"Argument `{name}` must be a file other than the log, but is {path}.")
-    if path.exists() and not overwrite:
-        raise checks.ArgumentError(f"Argument `{name}` must not exist already, but {path} does; use --overwrite.")
-    if not path.parent.is_dir():
-        raise checks.ArgumentError(f"Argument `{name}` must lie in a folder that exists, but {path.parent} does not.")
+    def run(self) -> int:
+        """Diagnoses one log: 0 if it looks healthy, 1 if it shows a fault."""
+        from rich.console import Console
 
+        from didsim.diagnose import diagnose, page
+        from didsim.diagnose.columns import PAIR_NAMES
 
-def _write(name: str, path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise checks.ArgumentError(
-            f"Argument `{name}` must be a file that can be written, but {path} is not ({error.strerror})."
-        ) from None
+        for option, path in (("--json", self.json), ("--html", self.html)):
+            files.writable(option, path, overwrite=self.overwrite, but_not=self.logs)
+        if self.json is not None and self.json == self.html:
+            raise ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
+        names = {meaning: getattr(self, meaning, None) for meaning in PAIR_NAMES if meaning != "beta"}
+        found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level)
+        page.show(found, Console())
+        files.write_json("--json", self.json, found.dictionary)
+        if self.html is not None:
+            files.write("--html", self.html, page.html(found))
+        return 1 if found.faults else 0

@@ -1,36 +1,59 @@
-"""What does `didsim simplex` do once it is understood?"""
+"""`didsim simplex`: losses over three responses, seen whole."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from didsim.figures import triangle
-from didsim.numerics import checks
-from didsim.objectives import Objective
-from didsim.plotting import triangles as picture
-from didsim.samplers import Sampler
-from didsim.sweeps.toml import build_named
+from didsim.cli import files
+from didsim.cli.command import Command, Overwrite, Single, command, words
+from didsim.numerics.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from didsim.objectives import Objective
+    from didsim.samplers import Sampler
 
 OBJECTIVES = ("dpo", "simpo", "ipo[sum]", "orpo:odds_weight=1.0")
 SAMPLERS = {"uniform": "uniform", "reference": "reference", "on_policy": "on_policy", "last never shown": "blocks:block=0/0/-1"}
-PLAIN = {".png": {"Software": None}, ".svg": {"Date": None}}  # nothing in the file that changes from day to day
-STILL, MOVING = tuple(PLAIN), (".html", ".gif")
+STILL = {".png": {"Software": None}, ".svg": {"Date": None}}  # nothing in the file that changes from day to day
+MOVING = (".html", ".gif")
 
 
-def simplex(command: Any) -> int:
-    """Draws the triangles of every objective under every sampler, or one run as an animation, and prints where runs end."""
-    _check_out(command.out, command.overwrite)
-    moves = command.out.suffix in MOVING
-    objectives, samplers = _objectives(command, moves), _samplers(command, moves)
-    if moves and (len(objectives) > 1 or len(samplers) > 1):
-        raise checks.ArgumentError("Argument `--out` must end in .png or .svg for several objectives or samplers.")
-    world = triangle.three_responses(command.beta, command.reference, command.reward)
-    data = triangle.gallery(world, objectives, samplers, divisions=command.divisions)
-    if moves:
-        _animate(data.isel(objective=0, sampler=0), command.out)
-    else:
-        picture.gallery(data).savefig(command.out, dpi=200, metadata=PLAIN[command.out.suffix])
-    print("\n".join(_endings(data)))
-    return 0
+@command
+class Simplex(Command):
+    """Draw losses over three responses: exact gradient, runs and all minimisers."""
+
+    out: Path
+    """File; .png and .svg show every objective under every sampler, .html and .gif one run as it goes."""
+    objective: Annotated[tuple[str, ...], words("NAME ...")] = ()
+    """Names, with numbers as cdpo:smoothing=0.2; dpo, simpo, ipo[sum] and orpo if none is given."""
+    sampler: Annotated[tuple[str, ...], words("NAME ...")] = ()
+    """Names, with numbers as blocks:block=0/0/-1 (the last is never shown); a choice of them if none is given."""
+    beta: float = 0.5
+    """Inverse temperature of the world, and of the objectives that have one and do not say theirs."""
+    reference: tuple[float, float, float] = (0.15, 0.7, 0.15)
+    """Reference law."""
+    reward: tuple[float, float, float] = (0.0, 0.4, 1.0)
+    """True rewards."""
+    divisions: int = 10
+    """Fineness of the field of arrows."""
+    single: Single = False
+    overwrite: Overwrite = False
+
+    def run(self) -> int:
+        """Draws the triangles of every objective under every sampler, or one run as an animation, and prints where runs end."""
+        from didsim.figures import triangle
+
+        if self.out.suffix not in (*STILL, *MOVING):
+            raise ArgumentError(f"Argument `--out` must end in one of {', '.join((*STILL, *MOVING))}, but is {self.out}.")
+        files.writable("--out", self.out, overwrite=self.overwrite)
+        moves = self.out.suffix in MOVING
+        objectives, samplers = _objectives(self, moves), _samplers(self, moves)
+        if moves and (len(objectives) > 1 or len(samplers) > 1):
+            raise ArgumentError("Argument `--out` must end in .png or .svg for several objectives or samplers.")
+        world = triangle.three_responses(self.beta, self.reference, self.reward)
+        data = triangle.gallery(world, objectives, samplers, divisions=self.divisions)
+        files.write("--out", self.out, lambda file: _draw(data, file, moves=moves))
+        print("\n".join(_endings(data)))
+        return 0
 
 
 def _endings(data: Any) -> list[str]:
@@ -46,30 +69,31 @@ def _endings(data: Any) -> list[str]:
     return lines
 
 
-def _animate(one: Any, out: Path) -> None:
+def _draw(data: Any, file: Path, *, moves: bool) -> None:
+    from didsim.plotting import triangles
+
+    if not moves:
+        triangles.gallery(data).savefig(file, dpi=200, metadata=STILL[file.suffix])
+        return
+    one = data.isel(objective=0, sampler=0)
     title = f"{one['objective'].item()}, pairs: {one['sampler'].item()}"
-    moving = picture.animation(one, title=title)
-    if out.suffix == ".html":
-        out.write_text(picture.player(moving, title), encoding="utf-8")
+    moving = triangles.animation(one, title=title)
+    if file.suffix == ".html":
+        file.write_text(triangles.player(moving, title), encoding="utf-8")
     else:
-        picture.save_gif(moving, out)
+        triangles.save_gif(moving, file)
 
 
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.suffix not in (*STILL, *MOVING):
-        raise checks.ArgumentError(f"Argument `--out` must end in one of {', '.join((*STILL, *MOVING))}, but is {out}.")
-    if out.exists() and not overwrite:
-        raise checks.ArgumentError(f"Argument `--out` must not exist already, but {out} does; use --overwrite.")
-    if not out.parent.is_dir():
-        raise checks.ArgumentError(f"Argument `--out` must lie in a folder that exists, but {out.parent} does not.")
+def _objectives(command: Simplex, moves: bool) -> "dict[str, Objective]":
+    from didsim.sweeps.toml import build_named
 
-
-def _objectives(command: Any, moves: bool) -> dict[str, Objective]:
     words = command.objective or (OBJECTIVES[:1] if moves else OBJECTIVES)
     return {_label(word): build_named("objective", word, "--objective", beta=command.beta) for word in words}
 
 
-def _samplers(command: Any, moves: bool) -> dict[str, Sampler]:
+def _samplers(command: Simplex, moves: bool) -> "dict[str, Sampler]":
+    from didsim.sweeps.toml import build_named
+
     given = {word: word for word in command.sampler} or ({"uniform": "uniform"} if moves else SAMPLERS)
     return {name: build_named("sampler", word, "--sampler") for name, word in given.items()}
 

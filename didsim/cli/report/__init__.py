@@ -3,12 +3,7 @@
 It is made of files alone, so it needs no JAX, and what is missing or damaged among them is told on it.
 """
 
-import contextlib
-import os
-import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
 from didsim.cli.report.benchmarks import benchmarks
 from didsim.cli.report.figures import attempt, drawn
@@ -20,24 +15,7 @@ from didsim.numerics.provenance import finished
 
 LEDGER = "ledger.json"
 
-__all__ = ["Contents", "gather", "render", "report"]
-
-
-def report(command: Any) -> int:
-    """Writes the page; 0 if all on it is whole and ok, 1 if the page tells of something that is not, 2 for bad usage."""
-    try:
-        _check(command)
-        contents = gather(command.figures, command.ledger)
-        _write(command.out, render(contents))
-    except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for line in contents.all_troubles:
-        print(f"damaged or missing: {line}", file=sys.stderr)
-    for line in contents.failures:
-        print(f"failed: {line}", file=sys.stderr)
-    print(_summary(contents, command.out))
-    return 1 if contents.all_troubles or contents.failures else 0
+__all__ = ["Contents", "check", "gather", "render", "summary"]
 
 
 def gather(figures: Path, ledger_file: Path | None = None) -> Contents:
@@ -59,33 +37,20 @@ def gather(figures: Path, ledger_file: Path | None = None) -> Contents:
     return Contents(found, claims, benchmarks(figures), tuple(troubles), finished())
 
 
-def _check(command: Any) -> None:
-    if not command.figures.is_dir():
-        raise ArgumentError(f"Argument `--figures` must be a folder, but {command.figures} is not.")
-    if command.ledger is not None and not command.ledger.is_file():
-        raise ArgumentError(f"Argument `--ledger` must be a file that didsim verify --json wrote, but {command.ledger} is not.")
-    if command.out.is_dir():
-        raise ArgumentError(f"Argument `--out` must be a file, but {command.out} is a folder.")
-    if command.out.exists() and not command.overwrite:
-        raise ArgumentError(f"Argument `--out` must not exist already, but {command.out} does; use --overwrite.")
+def check(figures: Path, ledger_file: Path | None) -> None:
+    """Nothing, if the folder is one and the ledger, where one is named, is a file.
+
+    Raises:
+        ArgumentError: one of them is not.
+    """
+    if not figures.is_dir():
+        raise ArgumentError(f"Argument `--figures` must be a folder, but {figures} is not.")
+    if ledger_file is not None and not ledger_file.is_file():
+        raise ArgumentError(f"Argument `--ledger` must be a file that didsim verify --json wrote, but {ledger_file} is not.")
 
 
-def _write(out: Path, text: str) -> None:
-    """The page, whole or not at all."""
-    scratch = None
-    try:
-        handle, scratch = tempfile.mkstemp(dir=out.parent, prefix=".report-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, out)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(scratch or "")
-        raise ArgumentError(f"Argument `--out` must be a file that can be written, but {out} is not: {error.strerror}.") from None
-
-
-def _summary(contents: Contents, out: Path) -> str:
+def summary(contents: Contents, out: Path) -> str:
+    """One line: what is on the page, and how large it is."""
     verdicts = [verdict for figure in contents.drawn.figures for verdict in figure.verdicts]
     parts = [f"{len(contents.drawn.figures)} figures", f"{sum(v.ok for v in verdicts)} of {len(verdicts)} verdicts ok"]
     if contents.ledger is not None:

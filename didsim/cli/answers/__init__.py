@@ -1,0 +1,1 @@
+"""How do the longer answers of commands read?  What a command prints and writes once the numbers are there."""

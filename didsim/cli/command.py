@@ -1,0 +1,48 @@
+"""How is a command declared?  As a frozen dataclass: its fields are words and options, ``run`` answers the exit code.
+
+What a command needs that is slow to import, above all JAX, is imported where it runs: parsing and help do not wait for it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, dataclass_transform
+
+import tyro
+
+T = TypeVar("T")
+WORDS = {Path | None: "PATH", int | None: "INT", float | None: "FLOAT", str | None: "STR"}
+# Options that several commands have, each with what its help says.
+Single = Annotated[bool, tyro.conf.arg(name="no-x64", help="Single precision; double is the default.", help_behavior_hint="")]
+Overwrite = Annotated[bool, tyro.conf.arg(help="Replace what is there already.", help_behavior_hint="")]
+
+
+class Command:
+    """What every command is.
+
+    Class attributes:
+        needs_jax: off for those that answer from files alone.
+        kept: what an interruption says of the work that is done.
+    """
+
+    needs_jax = True
+    kept = ""
+
+    def run(self) -> int:
+        """Does it: 0 all is well, 1 a check failed or a fault was seen, 2 bad usage."""
+        raise NotImplementedError
+
+
+@dataclass_transform(frozen_default=True)
+def command(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass whose help shows no default where that is nothing, on or off."""
+    kinds = cls.__annotations__
+    for name, kind in kinds.items():
+        default: Any = getattr(cls, name, 0)
+        if (default is None or isinstance(default, bool)) and not hasattr(kind, "__metadata__"):
+            kinds[name] = Annotated[kind, tyro.conf.arg(metavar=WORDS.get(kind), help_behavior_hint="")]
+    return dataclass(frozen=True)(cls)
+
+
+def words(metavar: str) -> Any:
+    """How a list of words is shown in help, without its default."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")

@@ -1,0 +1,36 @@
+"""`didsim report`: all results on one page, made of files alone."""
+
+import sys
+from pathlib import Path
+
+from didsim.cli import files
+from didsim.cli.command import Command, Overwrite, command
+
+
+@command
+class Report(Command):
+    """Put all results on one page: figures, verdicts, data, ledger, speed and origin."""
+
+    figures: Path = Path("figures")
+    """Folder with the results of `didsim reproduce`, and of `didsim bench --out` if it was run."""
+    ledger: Path | None = None
+    """File of `didsim verify --json`; ledger.json in that folder if there is one."""
+    out: Path = Path("report.html")
+    """File for the page."""
+    overwrite: Overwrite = False
+    needs_jax = False
+
+    def run(self) -> int:
+        """Writes the page; 1 if the page tells of something that is not whole or not ok."""
+        from didsim.cli.report import check, gather, render, summary
+
+        check(self.figures, self.ledger)
+        files.writable("--out", self.out, overwrite=self.overwrite)
+        contents = gather(self.figures, self.ledger)
+        files.write("--out", self.out, render(contents))
+        for line in contents.all_troubles:
+            print(f"damaged or missing: {line}", file=sys.stderr)
+        for line in contents.failures:
+            print(f"failed: {line}", file=sys.stderr)
+        print(summary(contents, self.out))
+        return 1 if contents.all_troubles or contents.failures else 0

@@ -1,0 +1,43 @@
+"""`didsim train`: one run from a TOML file."""
+
+from pathlib import Path
+
+import tyro
+
+from didsim.cli import files
+from didsim.cli.command import Command, Overwrite, Single, command
+
+
+@command
+class Train(Command):
+    """Train one policy as a TOML file says and print how it ended."""
+
+    config: tyro.conf.Positional[Path]
+    """TOML file with tables world, objective, sampler, labels, policy, optimiser, rule."""
+    out: Path | None = None
+    """File for the recorded metrics (.nc)."""
+    seed: int = 0
+    """Seed of the world and the drawn pairs, 0 to 2^32-1."""
+    single: Single = False
+    overwrite: Overwrite = False
+
+    def run(self) -> int:
+        """Trains, prints the last metrics and the status; 1 if the run ended with NaN."""
+        import jax
+
+        from didsim.dynamics import execute, run_key
+        from didsim.landscape.solvers import Status
+        from didsim.numerics import checks
+        from didsim.sweeps.toml import read_toml, run_from
+
+        training = run_from(read_toml(self.config), self.config.parent)
+        files.writable("--out", self.out, overwrite=self.overwrite)
+        checks.seed(self.seed)
+        path = jax.jit(execute)(training, run_key(self.seed))
+        for name, values in path.metrics.items():
+            print(f"{name:16s} {float(values[-1]):.6g}")
+        status = Status(int(path.status))
+        print(f"{'gradient_norm':16s} {float(path.gradient_norm):.3g}")
+        print(f"{'ended':16s} {status.name.lower().replace('_', ' ')} after {int(path.steps_taken)} steps")
+        files.write("--out", self.out, lambda file: path.to_dataset().to_netcdf(file, engine="scipy"))
+        return 1 if status == Status.NOT_FINITE else 0
