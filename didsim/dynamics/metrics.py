@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from didsim import did
 from didsim.numerics import simplex
-from didsim.objectives import Comparisons, LinkSum, Objective, ProductPopulation, Term, loss
+from didsim.objectives import Comparisons, Link, Objective, ProductPopulation, Term, loss
 from didsim.worlds import Problem
 
 UNITS = {
@@ -68,8 +68,8 @@ def _accuracy(problem: Problem, ratio: Float[Array, "prompts n"], comparisons: C
     if isinstance(comparisons, ProductPopulation) and not (comparisons.as_shown or comparisons.is_small):
         return {}
     tie = 16.0 * jnp.finfo(ratio.dtype).eps * (1.0 + jnp.max(jnp.abs(problem.log_ref)))
-    as_sum = LinkSum((Term("step", 0.5, 1, -tie), Term("step", 0.5, 1, tie)))
-    share = comparisons.mean_link(lambda m: 0.5 * (1.0 + (m > tie) - (m < -tie)), ratio, ratio, as_sum)
+    steps = (Term("step", 0.5, 1, -tie), Term("step", 0.5, 1, tie))
+    share = comparisons.mean_link(Link(lambda m: 0.5 * (1.0 + (m > tie) - (m < -tie)), steps), ratio, ratio)
     return {"accuracy": _prompt_mean(problem)(share)}
 
 

@@ -38,7 +38,7 @@ from didsim.objectives import (
     Slic,
     responses,
 )
-from didsim.objectives.links import logistic
+from didsim.objectives.links import Link, logistic
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget
 
@@ -104,7 +104,7 @@ def watch(problem: Problem, objective: Objective, log_policy, comparisons) -> di
     """Standard metrics and the preference misfit: excess logistic loss of the implicit reward over the true one."""
     seen = responses(problem, log_policy)
     reward = problem.beta * (seen.log_policy if objective.reference_free else seen.log_ratio)
-    losses = [comparisons.mean_link(logistic, u, u) for u in (reward, problem.reward)]
+    losses = [comparisons.mean_link(Link(logistic), u, u) for u in (reward, problem.reward)]
     misfit = jnp.sum(jnp.exp(problem.log_prompts) * (losses[0] - losses[1]))
     return {**measure(problem, objective, log_policy, comparisons), "preference_misfit": misfit}
 

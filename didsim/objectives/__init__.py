@@ -1,50 +1,17 @@
 """What is being minimised?  Objectives as reward × link × regulariser, averaged exactly or over samples."""
 
-from didsim.objectives.catalogue import (
-    OBJECTIVES,
-    AlphaDpo,
-    AlphaPo,
-    Aot,
-    AotUnpaired,
-    ApoDown,
-    ApoZero,
-    BcoBatch,
-    BcoNone,
-    BcoRunning,
-    BestOfSft,
-    ChiPo,
-    ConservativeDpo,
-    Cpo,
-    DiscoPop,
-    Dpo,
-    DpoNorm,
-    Dpop,
-    ExoPair,
-    ExoPairClamped,
-    ForwardKlDpo,
-    Hinge,
-    IpoMargin,
-    IpoReferenceFree,
-    IpoSum,
-    IpoTokenMean,
-    JensenShannonDpo,
-    Kto,
-    LengthDpo,
-    NcaPair,
-    OffsetDpo,
-    Orpo,
-    OrpoSum,
-    Rebel,
-    Rlhf,
-    RobustDpo,
-    Sft,
-    SimPo,
-    SimPoRatio,
-    Slic,
-    Sppo,
-    SppoHard,
-    register,
-)
+# In the order in which they are listed.
+# isort: off
+from didsim.objectives.ratio import ConservativeDpo, Dpo, DpoNorm, LengthDpo, OffsetDpo, RobustDpo
+from didsim.objectives.shaped import DiscoPop, Dpop, ExoPair, ExoPairClamped, Hinge
+from didsim.objectives.divergences import AlphaDpo, ChiPo, ForwardKlDpo, JensenShannonDpo
+from didsim.objectives.squared import IpoMargin, IpoReferenceFree, IpoSum, IpoTokenMean, Rebel, Sppo, SppoHard
+from didsim.objectives.reference_free import AlphaPo, Cpo, Orpo, OrpoSum, SimPo, SimPoRatio, Slic
+from didsim.objectives.unpaired import ApoDown, ApoZero, BcoBatch, BcoNone, BcoRunning, Kto, NcaPair
+from didsim.objectives.transport import Aot, AotUnpaired
+from didsim.objectives.likelihood import BestOfSft, Rlhf, Sft
+
+# isort: on
 from didsim.objectives.comparisons import (
     Population,
     ProductPopulation,
@@ -60,8 +27,8 @@ from didsim.objectives.comparisons import (
     view,
 )
 from didsim.objectives.curvature import Expansion, expand
-from didsim.objectives.links import LinkSum, Term
-from didsim.objectives.parts import Card, Comparisons, Limit, Objective, Responses, responses
+from didsim.objectives.links import Link, Term
+from didsim.objectives.parts import OBJECTIVES, Card, Comparisons, Limit, Objective, Responses, register, responses
 
 __all__ = [
     "OBJECTIVES",
@@ -97,7 +64,7 @@ __all__ = [
     "Kto",
     "LengthDpo",
     "Limit",
-    "LinkSum",
+    "Link",
     "NcaPair",
     "Objective",
     "OffsetDpo",

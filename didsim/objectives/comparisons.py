@@ -7,7 +7,7 @@ function for all.
 """
 
 from dataclasses import replace
-from typing import TypeGuard, final
+from typing import final
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics.pair_sums import expected_kernel, expected_log_sigmoid, expected_log_sigmoid_of_one, kernel_sum, runs_minor
 from didsim.numerics.pytrees import pytree, static
-from didsim.objectives.links import LinkSum, Term
+from didsim.objectives.links import Term
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.samplers import ProductMixture, Sampler
 from didsim.worlds import Problem
@@ -32,10 +32,10 @@ class Population(Comparisons):
 
     ordered: Float[Array, "... prompts n n"]
 
-    def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
-        if _is_logistic(as_sum):
+    def mean_link(self, link, chosen_reward, rejected_reward):
+        if link.log_sigmoids is not None:
             total = jnp.zeros(chosen_reward.shape[:-1], chosen_reward.dtype)
-            for term in as_sum.terms:
+            for term in link.log_sigmoids:
                 total = total + term.scale * self._mean_log_sigmoid(term, chosen_reward, rejected_reward)
             return total
         return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
@@ -97,20 +97,20 @@ class ProductPopulation(Comparisons):
         first_wins = BradleyTerry().matrix(self.reward)
         return Population(shown * first_wins + jnp.swapaxes(shown * (1.0 - first_wins), 1, 2))
 
-    def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
-        if as_sum is not None and self.as_shown:
-            return self._mean_over_shown(as_sum, 1.0, chosen_reward, rejected_reward)
-        if as_sum is None or as_sum.odd_slope is None:
+    def mean_link(self, link, chosen_reward, rejected_reward):
+        if link.terms is not None and self.as_shown:
+            return self._mean_over_shown(link.terms, 1.0, chosen_reward, rejected_reward)
+        if link.terms is None or link.odd_slope is None:
             return self.written_out().mean_link(link, chosen_reward, rejected_reward)
         # P ℓ(m) + (1-P) ℓ(-m) = ℓ(-m) - κ P m: the labels enter through a mean that is linear in the rewards.
         won = jnp.sum(self.first_wins * chosen_reward, -1) - jnp.sum(self.second_loses * rejected_reward, -1)
-        return self._mean_over_shown(as_sum, -1.0, chosen_reward, rejected_reward) - as_sum.odd_slope * won
+        return self._mean_over_shown(link.terms, -1.0, chosen_reward, rejected_reward) - link.odd_slope * won
 
-    def _mean_over_shown(self, as_sum: LinkSum, turn: float, first_reward, second_reward):
+    def _mean_over_shown(self, terms: tuple[Term, ...], turn: float, first_reward, second_reward):
         """``E_μ ℓ(turn · (g(first) - g(second)))``."""
         first, second = jnp.exp(self.law.log_first), jnp.exp(self.law.log_second)
         total = jnp.zeros(first_reward.shape[:-1], first_reward.dtype)
-        for term in as_sum.terms:
+        for term in terms:
             sign = turn * term.sign
             rewards = sign * first_reward + term.shift, sign * second_reward
             total = total + term.scale * expected_kernel(term.kernel, self.law.weights, first, second, *rewards)
@@ -139,7 +139,7 @@ class SampledPairs(Comparisons):
     second: Int[Array, "... prompts m"]
     win: Float[Array, "... prompts m"]
 
-    def mean_link(self, link, chosen_reward, rejected_reward, as_sum=None):
+    def mean_link(self, link, chosen_reward, rejected_reward):
         forward = link(gather(chosen_reward, self.first) - gather(rejected_reward, self.second))
         backward = link(gather(chosen_reward, self.second) - gather(rejected_reward, self.first))
         return jnp.mean(self.win * forward + (1.0 - self.win) * backward, axis=1)
@@ -193,23 +193,23 @@ def comparisons_for(
 
 def laid_out(objective: Objective, comparisons: Comparisons) -> Comparisons:
     """The same comparisons as a training loop of many runs reads them fastest, for use before the loop."""
-    if isinstance(comparisons, Population) and comparisons.ordered.shape[0] == 1 and _is_logistic(objective.link_sum()):
+    if isinstance(comparisons, Population) and comparisons.ordered.shape[0] == 1 and _all_log_sigmoid(objective):
         return replace(comparisons, ordered=runs_minor(comparisons.ordered))
     return comparisons
 
 
-def _is_logistic(as_sum: LinkSum | None) -> TypeGuard[LinkSum]:
-    return as_sum is not None and all(term.kernel == "log_sigmoid" for term in as_sum.terms)
+def _all_log_sigmoid(objective: Objective) -> bool:
+    return objective.paired and objective.pair_link().log_sigmoids is not None
 
 
 def can_stay_product(objective: Objective, labels: Labels) -> bool:
     """Whether an objective can be averaged over a mixture of products without writing the pairs out."""
     if not objective.paired:
         return isinstance(labels, AsShown | BradleyTerry)
-    as_sum = objective.link_sum()
-    if as_sum is None:
+    link = objective.pair_link()
+    if link.terms is None:
         return False
-    soft = isinstance(labels, BradleyTerry) and as_sum.odd_slope is not None and objective.one_reward
+    soft = isinstance(labels, BradleyTerry) and link.odd_slope is not None and objective.one_reward
     return isinstance(labels, AsShown) or soft
 
 
@@ -259,7 +259,7 @@ def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparison
     if objective.paired:
         chosen = objective.chosen_reward(seen)
         rewards = chosen, chosen if objective.one_reward else objective.rejected_reward(seen)
-        total = total + comparisons.mean_link(objective.link, *rewards, objective.link_sum())
+        total = total + comparisons.mean_link(objective.pair_link(), *rewards)
     return total + objective.batch_term(seen, comparisons) if objective.batch_level else total
 
 

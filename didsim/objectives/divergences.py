@@ -12,24 +12,21 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import at_least, positive, pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
-from didsim.objectives.links import clip, logistic, logistic_sum
-from didsim.objectives.parts import Card, Limit, Objective
+from didsim.objectives.links import clip, logistic
+from didsim.objectives.parts import Card, Limit, Logistic, Objective, register
 from didsim.worlds import Problem
 
 Scalar = float | Float[Array, "..."]
 NEWTON_STEPS = 60
 
 
-class _Divergence(Objective):
+class _Divergence(Logistic):
     """What these objectives share: reward ``β g(log(π/π_ref))`` with ``g`` increasing, logistic link."""
 
     convex: ClassVar[bool] = False
     beta: Scalar
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
 
     def bend(self, log_ratio: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """``g``."""
@@ -42,24 +39,18 @@ class _Divergence(Objective):
     def chosen_reward(self, seen):
         return self.beta * self.bend(seen.log_ratio)
 
-    def link(self, margin):
-        return logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum()
-
     def minimiser(self, problem: Problem):
         return policy_with_reward(lambda reward: problem.log_ref + self.unbend(reward / self.beta), logistic_fit(problem))
 
 
+@register("f-dpo[forward_kl]")
 @final
 @pytree
 class ForwardKlDpo(_Divergence):
     """``-log σ(β(e^{-b} - e^{-a}))``: DPO with the forward KL as regulariser (2309.16240)."""
 
-    name: ClassVar[str] = "f-dpo[forward_kl]"
     card: ClassVar[Card] = Card("-β π_ref/π", "-log σ(m)", Limit.FORMULA, "π_ref/(-(log(π_w/π_l) + C)/β)", "2309.16240")
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
 
     def bend(self, log_ratio):
         return -jnp.exp(-log_ratio)
@@ -68,16 +59,16 @@ class ForwardKlDpo(_Divergence):
         return jnp.where(value < 0, -jnp.log(jnp.where(value < 0, -value, 1.0)), jnp.inf)
 
 
+@register("f-dpo[js]")
 @final
 @pytree
 class JensenShannonDpo(_Divergence):
     """``-log σ(β(log σ(a) - log σ(b)))``: DPO with the Jensen-Shannon divergence as regulariser (2309.16240)."""
 
-    name: ClassVar[str] = "f-dpo[js]"
     card: ClassVar[Card] = Card(
         "β log σ(log(π/π_ref))", "-log σ(m)", Limit.FORMULA, "π_ref/(e^{-(log(π_w/π_l) + C)/β} - 1)", "2309.16240"
     )
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
 
     def bend(self, log_ratio):
         return -logistic(log_ratio)
@@ -86,6 +77,7 @@ class JensenShannonDpo(_Divergence):
         return jnp.where(value < 0, -jnp.log(jnp.expm1(jnp.where(value < 0, -value, 1.0))), jnp.inf)
 
 
+@register("f-dpo[alpha]")
 @final
 @pytree
 class AlphaDpo(_Divergence):
@@ -96,15 +88,13 @@ class AlphaDpo(_Divergence):
     too far apart for it the worst responses lose their mass.
     """
 
-    name: ClassVar[str] = "f-dpo[alpha]"
     card: ClassVar[Card] = Card(
         "β (π/π_ref)^{α-1}/(α-1)", "-log σ(m)", Limit.FORMULA, "α < 1: π_ref ((α-1)(log(π_w/π_l) + C)/β)^{1/(α-1)}", "2309.16240"
     )
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
     alpha: Scalar = 0.5
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         checks.leaf_between("alpha", self.alpha, 0.0, 2.0)
 
     def bend(self, log_ratio):
@@ -119,26 +109,21 @@ class AlphaDpo(_Divergence):
         return jnp.where(power == 0, value, jnp.where(inside > 0, found, beyond))
 
 
+@register("chi-po")
 @final
 @pytree
 class ChiPo(Objective):
     """``-log σ(clip_{2R}(β[φ(e^a) - φ(e^b)]))`` with ``φ(u) = u + log u``: χ² and reverse KL together (2407.13399)."""
 
-    name: ClassVar[str] = "chi-po"
     card: ClassVar[Card] = Card(
         "β φ(π/π_ref), φ(u) = u + log u", "-log σ(m), m within ±2R", Limit.FORMULA,
         "π_ref φ⁻¹((log(π_w/π_l) + C)/β), if no margin is clipped", "2407.13399",
     )  # fmt: skip
     convex: ClassVar[bool] = False
     kinked: ClassVar[bool] = True
-    beta: Scalar = 0.1
-    reward_bound: Scalar = 10.0
-    width: Scalar = 0.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.positive_leaf("reward_bound", self.reward_bound)
-        checks.leaf_at_least("width", self.width, 0.0)
+    beta: Scalar = positive(0.1)
+    reward_bound: Scalar = positive(10.0)
+    width: Scalar = at_least(0.0, 0.0)
 
     def chosen_reward(self, seen):
         return self.beta * (jnp.exp(seen.log_ratio) + seen.log_ratio)

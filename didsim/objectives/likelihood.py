@@ -6,18 +6,18 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree, static
-from didsim.objectives.parts import Card, Limit, Objective
+from didsim.numerics.pytrees import positive, pytree, static
+from didsim.objectives.parts import Card, Limit, Objective, register
 
 Scalar = float | Float[Array, "..."]
 
 
+@register("sft")
 @final
 @pytree
 class Sft(Objective):
     """``-log π(y_w)``: maximum likelihood on chosen responses; minimiser π_w."""
 
-    name: ClassVar[str] = "sft"
     card: ClassVar[Card] = Card("-log π(y_w)", "none", Limit.FORMULA, "π_w", "standard")
     reference_free: ClassVar[bool] = True
     paired: ClassVar[bool] = False
@@ -29,6 +29,7 @@ class Sft(Objective):
         return problem.log_chosen
 
 
+@register("sft[best_of_k]")
 @final
 @pytree
 class BestOfSft(Objective):
@@ -38,7 +39,6 @@ class BestOfSft(Objective):
     proportion to the reference.
     """
 
-    name: ClassVar[str] = "sft[best_of_k]"
     card: ClassVar[Card] = Card("-log π(best of K)", "none", Limit.FORMULA, "F(y)^K - F(y⁻)^K", "standard")
     paired: ClassVar[bool] = False
     draws: int = static(default=4)
@@ -53,19 +53,16 @@ class BestOfSft(Objective):
         return simplex.normalize(jnp.log(_best_of(problem.log_ref, problem.reward, self.draws)))
 
 
+@register("rlhf")
 @final
 @pytree
 class Rlhf(Objective):
     """``-E_π r + β KL(π‖π_ref)`` exactly, with the true reward; minimiser ``π_ref e^{r/β}``.  Uses no pairs."""
 
-    name: ClassVar[str] = "rlhf"
     card: ClassVar[Card] = Card("-E_π r + β KL(π‖π_ref)", "none", Limit.TARGET, "π_ref e^{r/β}", "standard")
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Scalar = positive(0.1)
 
     def policy_term(self, seen):
         return jnp.exp(seen.log_policy) * (self.beta * seen.log_ratio - seen.reward)

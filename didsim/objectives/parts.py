@@ -14,16 +14,19 @@ import abc
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, TypeVar, final, overload
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
-from didsim.numerics.pytrees import pytree
-from didsim.objectives.links import LinkSum
+from didsim.numerics.pytrees import positive, pytree
+from didsim.numerics.registry import Registry
+from didsim.objectives.links import Link, logistic_link
 from didsim.worlds import Problem
+
+Scalar = float | Float[Array, "..."]
 
 
 @final
@@ -82,9 +85,6 @@ def log_odds(log_probability: Float[Array, "*any"]) -> Float[Array, "*any"]:
     return log_probability - jnp.log(-jnp.expm1(jnp.minimum(log_probability, -jnp.finfo(log_probability.dtype).tiny)))
 
 
-Link = Callable[[Array], Array]
-
-
 class Comparisons(abc.ABC):
     """Chosen-rejected pairs that a loss can be averaged over, per prompt."""
 
@@ -94,9 +94,8 @@ class Comparisons(abc.ABC):
         link: Link,
         chosen_reward: Float[Array, "prompts n"],
         rejected_reward: Float[Array, "prompts n"],
-        as_sum: LinkSum | None = None,
     ) -> Float[Array, " prompts"]:
-        """``E ℓ(g_w(chosen) - g_l(rejected))``; ``as_sum`` is the same link as kernels, if it is such a sum."""
+        """``E ℓ(g_w(chosen) - g_l(rejected))``."""
 
     @abc.abstractmethod
     def mean_chosen(self, values: Float[Array, "prompts n"]) -> Float[Array, " prompts"]:
@@ -174,11 +173,13 @@ class Objective(abc.ABC):
 
     def link(self, margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """Loss ``ℓ(m)`` of a pair from its margin, elementwise."""
-        raise TypeError(f"objective {self.name!r} has no link")
+        if type(self).pair_link is Objective.pair_link:
+            raise TypeError(f"objective {self.name!r} has no link")
+        return self.pair_link()(margin)
 
-    def link_sum(self) -> LinkSum | None:
-        """The link as a sum of kernels, or None if it is none; must agree with ``link``."""
-        return None
+    def pair_link(self) -> Link:
+        """The link as one value; whoever overrides ``link`` alone has one that is no sum of kernels."""
+        return Link(self.link)
 
     def chosen_reward(self, seen: Responses) -> Float[Array, "prompts n"]:
         """``g_w``, the implicit reward of a response in the role of the chosen one."""
@@ -218,3 +219,51 @@ class Objective(abc.ABC):
         """The same objective with its kinks rounded at the scale ``width``; itself if it has none."""
         del width
         return self
+
+
+class Logistic(Objective):
+    """What objectives with the logistic link ``-log σ(m)`` share."""
+
+    def pair_link(self):
+        return logistic_link()
+
+
+@pytree
+class LogRatio(Objective):
+    """What objectives share whose implicit reward is ``β log(π/π_ref)``."""
+
+    beta: Scalar = positive(0.1)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_ratio
+
+
+OBJECTIVES: Registry[type[Objective]] = Registry("objective")
+Kind = TypeVar("Kind", bound=type[Objective])
+
+
+@overload
+def register(kind: str) -> Callable[[Kind], Kind]: ...
+
+
+@overload
+def register(kind: Kind) -> Kind: ...
+
+
+def register(kind):
+    """Class decorator: makes an objective known by name to configs, sweeps and the table of objectives.
+
+    Args:
+        kind: the name; or the class itself, if it has a ``name``.
+
+    Raises:
+        ArgumentError: another objective has that name.
+    """
+    if not isinstance(kind, str):
+        return OBJECTIVES.register(kind.name)(kind)
+
+    def add(made):
+        made.name = kind
+        return OBJECTIVES.register(kind)(made)
+
+    return add

@@ -12,91 +12,71 @@ from jaxtyping import Array, Float
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import at_least, between, positive, pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
-from didsim.objectives.links import LinkSum, Term, logistic, logistic_sum
-from didsim.objectives.parts import Card, Limit, Objective
+from didsim.objectives.links import Link, Term, logistic
+from didsim.objectives.parts import Card, Limit, Logistic, LogRatio, register
 
 Scalar = float | Float[Array, "..."]
 
 
+@register("dpo")
 @final
 @pytree
-class Dpo(Objective):
+class Dpo(LogRatio, Logistic):
     """``-log σ(z)`` (Rafailov et al. 2305.18290); minimiser ``π_ref (π_w/π_l)^{1/β}`` on product data (D5)."""
 
-    name: ClassVar[str] = "dpo"
     card: ClassVar[Card] = Card("β log(π/π_ref)", "-log σ(m)", Limit.TARGET, "π_ref (π_w/π_l)^{1/β}", "2305.18290")
-    beta: Scalar = positive(0.1)
-
-    def chosen_reward(self, seen):
-        return self.beta * seen.log_ratio
-
-    def link(self, margin):
-        return logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum()
 
     def minimiser(self, problem):
         return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
 
 
+@register("cdpo")
 @final
 @pytree
-class ConservativeDpo(Objective):
+class ConservativeDpo(LogRatio):
     """``-(1-ε) log σ(z) - ε log σ(-z)``: DPO that believes a share ε of labels is flipped."""
 
-    name: ClassVar[str] = "cdpo"
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "-(1-ε) log σ(m) - ε log σ(-m)", Limit.OWN, "labels shrunk towards ½", "note of E. Mitchell, 2023"
     )
-    beta: Scalar = positive(0.1)
     smoothing: Scalar = between(0.0, 0.5, 0.1, open_high=True)
 
-    def chosen_reward(self, seen):
-        return self.beta * seen.log_ratio
-
-    def link(self, margin):
-        return (1.0 - self.smoothing) * logistic(margin) + self.smoothing * logistic(-margin)
-
-    def link_sum(self):
+    def pair_link(self):
         keep, flip = Term("log_sigmoid", self.smoothing - 1.0), Term("log_sigmoid", -self.smoothing, -1)
-        return LinkSum((keep, flip), 1.0 - 2.0 * self.smoothing)
+        return Link(
+            lambda m: (1.0 - self.smoothing) * logistic(m) + self.smoothing * logistic(-m),
+            (keep, flip),
+            1.0 - 2.0 * self.smoothing,
+        )
 
 
+@register("robust")
 @final
 @pytree
-class RobustDpo(Objective):
+class RobustDpo(LogRatio):
     """``[-(1-ε) log σ(z) + ε log σ(-z)]/(1-2ε)``: unbiased for labels flipped with chance ε (2403.00409).
 
     It equals ``-log σ(z) - εz/(1-2ε)``, so it is convex; it has no minimum where the data is surer than ``1-ε`` (derived).
     """
 
-    name: ClassVar[str] = "robust"
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "[-(1-ε) log σ(m) + ε log σ(-m)]/(1-2ε)", Limit.OWN,
         "π* if labels are flipped with chance ε; none if they are too sure", "2403.00409",
     )  # fmt: skip
-    beta: Scalar = positive(0.1)
     smoothing: Scalar = between(0.0, 0.5, 0.1, open_high=True)
 
-    def chosen_reward(self, seen):
-        return self.beta * seen.log_ratio
-
-    def link(self, margin):
-        return logistic(margin) - self.smoothing / (1.0 - 2.0 * self.smoothing) * margin
-
-    def link_sum(self):
+    def pair_link(self):
         rest = 1.0 / (1.0 - 2.0 * self.smoothing)
         keep, flip = Term("log_sigmoid", (self.smoothing - 1.0) * rest), Term("log_sigmoid", self.smoothing * rest, -1)
-        return LinkSum((keep, flip), rest)
+        return Link(lambda m: logistic(m) - self.smoothing / (1.0 - 2.0 * self.smoothing) * m, (keep, flip), rest)
 
 
+@register("dpo_norm")
 @final
 @pytree
-class DpoNorm(Objective):
+class DpoNorm(Logistic):
     """``-log σ(β(ā - b̄))``: DPO with log-ratios per token."""
 
-    name: ClassVar[str] = "dpo_norm"
     card: ClassVar[Card] = Card("β log(π/π_ref)/n", "-log σ(m)", Limit.FORMULA, "π_ref e^{n (log(π_w/π_l) + C)/β}", "2411.15124")
     convex: ClassVar[bool] = False
     beta: Scalar = positive(0.1)
@@ -104,23 +84,17 @@ class DpoNorm(Objective):
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_ratio
 
-    def link(self, margin):
-        return logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum()
-
     def minimiser(self, problem):
         scale = problem.lengths / self.beta
         return policy_with_reward(lambda reward: problem.log_ref + scale * reward, logistic_fit(problem))
 
 
+@register("r-dpo")
 @final
 @pytree
-class LengthDpo(Objective):
+class LengthDpo(Logistic):
     """``-log σ(z + α(n_w - n_l))``: DPO whose reward has a price per token taken out (2403.19159)."""
 
-    name: ClassVar[str] = "r-dpo"
     card: ClassVar[Card] = Card(
         "β log(π/π_ref) + αn", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{-αn/β}", "2403.19159"
     )
@@ -130,26 +104,20 @@ class LengthDpo(Objective):
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio + self.length_weight * seen.lengths
 
-    def link(self, margin):
-        return logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum()
-
     def minimiser(self, problem):
         reward = logistic_fit(problem) - self.length_weight * problem.lengths
         return simplex.normalize(problem.log_ref + reward / self.beta)
 
 
+@register("odpo[gap]")
 @final
 @pytree
-class OffsetDpo(Objective):
+class OffsetDpo(Logistic):
     """``-log σ(z - α(r_w - r_l))``: DPO that asks for a margin in proportion to the reward gap (2402.10571).
 
     The offset's other published form, ``α log(r_w - r_l)``, is no difference of two rewards and is not provided.
     """
 
-    name: ClassVar[str] = "odpo[gap]"
     card: ClassVar[Card] = Card(
         "β log(π/π_ref) - αr", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{αr/β}: beyond π*", "2402.10571"
     )
@@ -158,12 +126,6 @@ class OffsetDpo(Objective):
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio - self.offset * seen.reward
-
-    def link(self, margin):
-        return logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum()
 
     def minimiser(self, problem):
         reward = logistic_fit(problem) + self.offset * problem.reward

@@ -8,40 +8,32 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import at_least, positive, pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
-from didsim.objectives.links import hinge_sum, logistic, logistic_sum, ramp
-from didsim.objectives.parts import Card, Limit, Objective, log_odds
+from didsim.objectives.links import Link, Term, hinge_link, logistic, logistic_link
+from didsim.objectives.parts import Card, Limit, Logistic, Objective, log_odds, register
 
 Scalar = float | Float[Array, "..."]
 
 
+@register("slic")
 @final
 @pytree
 class Slic(Objective):
     """``max(0, δ - ℓ_w + ℓ_l) + λ NLL`` on log-probabilities, no reference (Zhao et al. 2305.10425)."""
 
-    name: ClassVar[str] = "slic"
     card: ClassVar[Card] = Card("log π, and λ NLL", "max(0, δ - m)", Limit.OWN, "corner or face of a polyhedron", "2305.10425")
     reference_free: ClassVar[bool] = True
     kinked: ClassVar[bool] = True
-    margin: Scalar = 1.0
-    nll_weight: Scalar = 0.1
-    width: Scalar = 0.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("margin", self.margin)
-        checks.leaf_at_least("nll_weight", self.nll_weight, 0.0)
-        checks.leaf_at_least("width", self.width, 0.0)
+    margin: Scalar = positive(1.0)
+    nll_weight: Scalar = at_least(0.0, 0.1)
+    width: Scalar = at_least(0.0, 0.0)
 
     def chosen_reward(self, seen):
         return seen.log_policy
 
-    def link(self, margin):
-        return ramp(self.margin - margin, self.width)
-
-    def link_sum(self):
-        return hinge_sum(self.margin, self.width)
+    def pair_link(self):
+        return hinge_link(self.margin, self.width)
 
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
@@ -50,6 +42,7 @@ class Slic(Objective):
         return replace(self, width=width)
 
 
+@register("simpo")
 @final
 @pytree
 class SimPo(Objective):
@@ -59,93 +52,70 @@ class SimPo(Objective):
     not linear in the logits and the loss not convex in them, though it is in the rewards themselves (derived).
     """
 
-    name: ClassVar[str] = "simpo"
     card: ClassVar[Card] = Card(
         "β log π/n", "-log σ(m - γ)", Limit.FORMULA, "γ = 0: e^{n(log(π_w/π_l) + C)/β}; γ > 0: its own", "2405.14734"
     )
     convex: ClassVar[bool] = False
     reference_free: ClassVar[bool] = True
-    beta: Scalar = 2.0
-    gamma: Scalar = 0.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_at_least("gamma", self.gamma, 0.0)
+    beta: Scalar = positive(2.0)
+    gamma: Scalar = at_least(0.0, 0.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_policy
 
-    def link(self, margin):
-        return logistic(margin - self.gamma)
-
-    def link_sum(self):
-        return logistic_sum(shift=-self.gamma, odd=False)
+    def pair_link(self):
+        return logistic_link(-self.gamma, odd=False)
 
     def minimiser(self, problem):
         scale = problem.lengths / self.beta
         return policy_with_reward(lambda reward: scale * reward, logistic_fit(problem)) if _zero(self.gamma) else None
 
 
+@register("simpo[gamma_ratio]")
 @final
 @pytree
 class SimPoRatio(Objective):
     """``-log σ(β(ℓ̄_w - ℓ̄_l - g))`` with ``g`` the ratio γ/β: how public code takes SimPO's margin (2405.14734)."""
 
-    name: ClassVar[str] = "simpo[gamma_ratio]"
     card: ClassVar[Card] = Card(
         "β log π/n", "-log σ(m - βg)", Limit.FORMULA, "g = 0: e^{n(log(π_w/π_l) + C)/β}; g > 0: its own", "2405.14734"
     )
     convex: ClassVar[bool] = False
     reference_free: ClassVar[bool] = True
-    beta: Scalar = 2.0
-    gamma_ratio: Scalar = 0.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_at_least("gamma_ratio", self.gamma_ratio, 0.0)
+    beta: Scalar = positive(2.0)
+    gamma_ratio: Scalar = at_least(0.0, 0.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_policy
 
-    def link(self, margin):
-        return logistic(margin - self.beta * self.gamma_ratio)
-
-    def link_sum(self):
-        return logistic_sum(shift=-self.beta * self.gamma_ratio, odd=False)
+    def pair_link(self):
+        return logistic_link(-self.beta * self.gamma_ratio, odd=False)
 
     def minimiser(self, problem):
         scale = problem.lengths / self.beta
         return policy_with_reward(lambda reward: scale * reward, logistic_fit(problem)) if _zero(self.gamma_ratio) else None
 
 
+@register("alphapo")
 @final
 @pytree
 class AlphaPo(Objective):
     """``-log σ(β(ρ(ℓ̄_w) - ρ(ℓ̄_l)) - γ)`` with ``ρ(ℓ) = (1 - e^{-αℓ})/α``; SimPO as α → 0 (2501.03884)."""
 
-    name: ClassVar[str] = "alphapo"
     card: ClassVar[Card] = Card(
         "β(1 - π^{-α/n})/α", "-log σ(m - γ)", Limit.FORMULA, "γ = 0: (1 - α(log(π_w/π_l) + C)/β)^{-n/α}", "2501.03884"
     )
     convex: ClassVar[bool] = False
     reference_free: ClassVar[bool] = True
-    beta: Scalar = 2.0
-    alpha: Scalar = 0.25
-    gamma: Scalar = 0.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.positive_leaf("alpha", self.alpha)
-        checks.leaf_at_least("gamma", self.gamma, 0.0)
+    beta: Scalar = positive(2.0)
+    alpha: Scalar = positive(0.25)
+    gamma: Scalar = at_least(0.0, 0.0)
 
     def chosen_reward(self, seen):
         return -self.beta / self.alpha * jnp.expm1(-self.alpha * seen.mean_log_policy)
 
-    def link(self, margin):
-        return logistic(margin - self.gamma)
-
-    def link_sum(self):
-        return logistic_sum(shift=-self.gamma, odd=False)
+    def pair_link(self):
+        return logistic_link(-self.gamma, odd=False)
 
     def minimiser(self, problem):
         def log_policy_of(reward):
@@ -156,29 +126,19 @@ class AlphaPo(Objective):
         return policy_with_reward(log_policy_of, logistic_fit(problem)) if _zero(self.gamma) else None
 
 
+@register("cpo")
 @final
 @pytree
-class Cpo(Objective):
+class Cpo(Logistic):
     """``-log σ(β(ℓ_w - ℓ_l)) + α NLL``, no reference (Xu et al. 2401.08417)."""
 
-    name: ClassVar[str] = "cpo"
     card: ClassVar[Card] = Card("β log π, and α NLL", "-log σ(m)", Limit.OWN, "between π_w and (π_w/π_l)^{1/β}", "2401.08417")
     reference_free: ClassVar[bool] = True
-    beta: Scalar = 0.1
-    nll_weight: Scalar = 1.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.leaf_at_least("nll_weight", self.nll_weight, 0.0)
+    beta: Scalar = positive(0.1)
+    nll_weight: Scalar = at_least(0.0, 1.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_policy
-
-    def link(self, margin):
-        return logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum()
 
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
@@ -192,26 +152,21 @@ class _Orpo(Objective):
 
     odds_weight: Scalar
 
-    def __post_init__(self) -> None:
-        checks.leaf_at_least("odds_weight", self.odds_weight, 0.0)
-
-    def link(self, margin):
-        return self.odds_weight * logistic(margin)
-
-    def link_sum(self):
-        return logistic_sum(self.odds_weight)
+    def pair_link(self):
+        terms = (Term("log_sigmoid", -self.odds_weight),)
+        return Link(lambda margin: self.odds_weight * logistic(margin), terms, self.odds_weight)
 
 
+@register("orpo")
 @final
 @pytree
 class Orpo(_Orpo):
     """``NLL/n_w - λ log σ(log-odds_w - log-odds_l)`` with odds of the per-token mean (Hong et al. 2403.07691)."""
 
-    name: ClassVar[str] = "orpo"
     card: ClassVar[Card] = Card("log-odds of π^{1/n}, and NLL/n", "-λ log σ(m)", Limit.OWN, "near π_w", "2403.07691")
     reference_free: ClassVar[bool] = True
     convex: ClassVar[bool] = False
-    odds_weight: Scalar = 0.1
+    odds_weight: Scalar = at_least(0.0, 0.1)
 
     def chosen_reward(self, seen):
         return seen.log_odds
@@ -220,16 +175,16 @@ class Orpo(_Orpo):
         return -seen.mean_log_policy
 
 
+@register("orpo[sum]")
 @final
 @pytree
 class OrpoSum(_Orpo):
     """``NLL - λ log σ(log-odds_w - log-odds_l)`` with odds of the whole response: ORPO without dividing by lengths."""
 
-    name: ClassVar[str] = "orpo[sum]"
     card: ClassVar[Card] = Card("log-odds of π, and NLL", "-λ log σ(m)", Limit.OWN, "near π_w", "2403.07691")
     reference_free: ClassVar[bool] = True
     convex: ClassVar[bool] = False
-    odds_weight: Scalar = 0.1
+    odds_weight: Scalar = at_least(0.0, 0.1)
 
     def chosen_reward(self, seen):
         return log_odds(seen.log_policy)

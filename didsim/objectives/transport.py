@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import positive, pytree
 from didsim.objectives.links import logistic
-from didsim.objectives.parts import Card, Limit, Objective
+from didsim.objectives.parts import Card, Limit, Objective, register
 
 Scalar = float | Float[Array, "..."]
 
@@ -27,26 +26,24 @@ class _Aot(Objective):
     batch_level: ClassVar[bool] = True
     beta: Scalar
 
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
 
-
+@register("aot")
 @final
 @pytree
 class Aot(_Aot):
     """``-log σ(β(sorted ℓ_w - ℓ_l  −  sorted reference margins))``: policy margins dominate the reference's (2406.05882)."""
 
-    name: ClassVar[str] = "aot"
     card: ClassVar[Card] = Card(
         "log(π/π_ref), by quantiles of all pairs' margins", "-log σ(βm)", Limit.OWN, "found by training alone", "2406.05882"
     )
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
 
     def batch_term(self, seen, comparisons):
         weight, (policy, reference) = comparisons.margins(seen.log_policy, seen.log_ref)
         return jax.vmap(_coupled)(self.beta * policy, weight, self.beta * reference, weight)
 
 
+@register("aot_unpaired")
 @final
 @pytree
 class AotUnpaired(_Aot):
@@ -56,12 +53,11 @@ class AotUnpaired(_Aot):
     above that of the rejected, a larger margin is then always better, and there is no finite minimum (derived).
     """
 
-    name: ClassVar[str] = "aot_unpaired"
     card: ClassVar[Card] = Card(
         "log(π/π_ref), by quantiles of chosen and of rejected", "-log σ(βm)", Limit.NOWHERE,
         "all but one response lose their mass", "2406.05882",
     )  # fmt: skip
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
 
     def batch_term(self, seen, comparisons):
         chosen, rejected = comparisons.masses(seen.log_ratio.shape[-1])

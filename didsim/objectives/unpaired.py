@@ -6,14 +6,15 @@ import jax
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import positive, pytree
 from didsim.objectives.links import logistic
-from didsim.objectives.parts import Card, Limit, Objective
+from didsim.objectives.parts import Card, Limit, LogRatio, Objective, register
 
 Scalar = float | Float[Array, "..."]
 LOSERS = "all responses with π_w < π_l lose their mass"
 
 
+@register("kto")
 @final
 @pytree
 class Kto(Objective):
@@ -22,21 +23,15 @@ class Kto(Objective):
     ``z₀ = KL(π_θ‖π_ref)`` exactly, under a stop-gradient, where public code estimates it from mismatched pairs.
     """
 
-    name: ClassVar[str] = "kto"
     card: ClassVar[Card] = Card(
         "λ_D σ(β(z₀ - a)) + λ_U σ(β(b - z₀)), z₀ = KL(π‖π_ref)", "none", Limit.NOWHERE,
         "all responses with λ_D π_w < λ_U π_l lose their mass", "2402.01306",
     )  # fmt: skip
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = 0.1
-    desirable: Scalar = 1.0
-    undesirable: Scalar = 1.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-        checks.positive_leaf("desirable", self.desirable)
-        checks.positive_leaf("undesirable", self.undesirable)
+    beta: Scalar = positive(0.1)
+    desirable: Scalar = positive(1.0)
+    undesirable: Scalar = positive(1.0)
 
     def chosen_term(self, seen):
         return self.desirable * jax.nn.sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
@@ -45,21 +40,18 @@ class Kto(Objective):
         return self.undesirable * jax.nn.sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
 
 
+@register("nca_pair")
 @final
 @pytree
 class NcaPair(Objective):
     """``-log σ(βa) - ½ log σ(-βa) - ½ log σ(-βb)``: noise-contrastive alignment of a pair (2402.05369)."""
 
-    name: ClassVar[str] = "nca_pair"
     card: ClassVar[Card] = Card(
         "-log σ(βa) - ½ log σ(-βa) - ½ log σ(-βb)", "none", Limit.OWN, "misfit shared by normalising", "2402.05369"
     )
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Scalar = positive(0.1)
 
     def chosen_term(self, seen):
         scaled = self.beta * seen.log_ratio
@@ -76,9 +68,6 @@ class _Bco(Objective):
     paired: ClassVar[bool] = False
     beta: Scalar
 
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio
 
@@ -93,19 +82,20 @@ class _Bco(Objective):
         return logistic(self.shift(seen) - self.beta * seen.log_ratio)
 
 
+@register("bco[none]")
 @final
 @pytree
 class BcoNone(_Bco):
     """``-log σ(βa) - log σ(-βb)``: binary classifier optimisation without a shift (2404.04656)."""
 
-    name: ClassVar[str] = "bco[none]"
     card: ClassVar[Card] = Card("-log σ(βa) - log σ(-βb)", "none", Limit.OWN, "misfit shared by normalising", "2404.04656")
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
 
     def shift(self, seen):
         return 0.0
 
 
+@register("bco[batch]")
 @final
 @pytree
 class BcoBatch(_Bco):
@@ -115,17 +105,17 @@ class BcoBatch(_Bco):
     not unbiased.
     """
 
-    name: ClassVar[str] = "bco[batch]"
     card: ClassVar[Card] = Card(
         "-log σ(βa - δ) - log σ(δ - βb), δ = ½E[βa + βb]", "none", Limit.OWN, "misfit shared by normalising", "2404.04656"
     )
     centred: ClassVar[bool] = True
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
 
     def shift(self, seen):
         return seen.baseline
 
 
+@register("bco[running]")
 @final
 @pytree
 class BcoRunning(_Bco):
@@ -135,34 +125,29 @@ class BcoRunning(_Bco):
     step's loss.  At ``δ = -β log Σ π_ref (π_w/π_l)^{1/β}`` the minimiser on product data is DPO's (derived).
     """
 
-    name: ClassVar[str] = "bco[running]"
     card: ClassVar[Card] = Card(
         "-log σ(βa - δ) - log σ(δ - βb), δ given", "none", Limit.OWN, "DPO's at one value of δ alone", "2404.04656"
     )
-    beta: Scalar = 0.1
+    beta: Scalar = positive(0.1)
     delta: Scalar = 0.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         checks.finite_leaf("delta", self.delta)
 
     def shift(self, seen):
         return self.delta
 
 
+@register("apo_zero")
 @final
 @pytree
 class ApoZero(Objective):
     """``1 - σ(βa) + σ(βb)``: chosen up, rejected down, each on its own (2408.06266)."""
 
-    name: ClassVar[str] = "apo_zero"
     card: ClassVar[Card] = Card("1 - σ(βa) + σ(βb)", "none", Limit.NOWHERE, LOSERS, "2408.06266")
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Scalar = positive(0.1)
 
     def chosen_term(self, seen):
         return jax.nn.sigmoid(-self.beta * seen.log_ratio)
@@ -171,23 +156,16 @@ class ApoZero(Objective):
         return jax.nn.sigmoid(self.beta * seen.log_ratio)
 
 
+@register("apo_down")
 @final
 @pytree
-class ApoDown(Objective):
+class ApoDown(LogRatio):
     """``σ(βa) + 1 - σ(z)``: chosen down, rejected down further (2408.06266)."""
 
-    name: ClassVar[str] = "apo_down"
     card: ClassVar[Card] = Card(
         "β log(π/π_ref), and σ(βa)", "1 - σ(m)", Limit.NOWHERE, "all but one response lose their mass", "2408.06266"
     )
     convex: ClassVar[bool] = False
-    beta: Scalar = 0.1
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
-
-    def chosen_reward(self, seen):
-        return self.beta * seen.log_ratio
 
     def link(self, margin):
         return jax.nn.sigmoid(-margin)

@@ -16,7 +16,7 @@ from didsim.claims.trials import judge_many
 from didsim.did import path as did_path
 from didsim.dynamics import ProjectedGradient
 from didsim.numerics import pair_sums
-from didsim.objectives import comparisons
+from didsim.objectives import Link, comparisons
 from didsim.samplers import behaviours, curvature
 
 
@@ -186,7 +186,11 @@ MUTANTS = [
         ("D5.target", "S6.sampler-free"),
     ),
     Mutant(
-        "IPO's target margin doubled", objectives.IpoSum, "link", lambda self, m: jnp.square(m - 1.0 / self.beta), ("S12.ipo",)
+        "IPO's target margin doubled",
+        objectives.IpoSum,
+        "pair_link",
+        lambda self: Link(lambda m: jnp.square(m - 1.0 / self.beta)),
+        ("S12.ipo",),
     ),
     Mutant(
         "population counts each pair one way",
@@ -293,7 +297,7 @@ MUTANTS = [
         "product population keeps first wins only",
         comparisons.ProductPopulation,
         "mean_link",
-        lambda self, link, a, b, s=None: self.written_out().mean_link(link, a, b) * 1.01,
+        lambda self, link, a, b: self.written_out().mean_link(link, a, b) * 1.01,
         ("K1.products",),
     ),
     Mutant(

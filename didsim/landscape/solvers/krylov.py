@@ -89,7 +89,7 @@ def _diagonal(objective: Objective, problem, sampler, labels, x: Float[Array, "p
 
         def in_role(values: Array, role: int = role) -> Array:
             pair = (values, rewards[1]) if role == 0 else (rewards[0], values)
-            return comparisons.mean_link(objective.link, *pair, objective.link_sum()).sum()
+            return comparisons.mean_link(objective.pair_link(), *pair).sum()
 
         ones = jnp.ones_like(x)
         bend = jax.jvp(jax.grad(in_role), (rewards[role],), (ones,))[1]
