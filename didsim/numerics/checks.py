@@ -7,8 +7,8 @@ yet, so the value checks step aside there and only shapes are looked at.
 
 import difflib
 import math
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
 import jax.core
@@ -172,44 +172,20 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and not is_traced(value)
 
 
-def positive_leaf(name: str, value: object) -> None:
-    """`positive` for a dataclass leaf: placeholders and tracers pass.
+def _of_leaf(check: Callable[..., object]) -> Callable[..., None]:
+    """The check for a dataclass leaf: numbers and text are looked at, placeholders and tracers pass."""
 
-    Raises:
-        ArgumentError: the value is a number (or text) and not positive and finite.
-    """
-    if is_number(value) or isinstance(value, str):
-        positive(name, value)
+    def of_leaf(name: str, value: object, *limits: float, **options: Any) -> None:
+        if is_number(value) or isinstance(value, str):
+            check(name, value, *limits, **options)
 
-
-def finite_leaf(name: str, value: object) -> None:
-    """`finite` for a dataclass leaf: placeholders and tracers pass.
-
-    Raises:
-        ArgumentError: the value is a number (or text) and not finite.
-    """
-    if is_number(value) or isinstance(value, str):
-        finite(name, value)
+    return of_leaf
 
 
-def leaf_at_least(name: str, value: object, low: float) -> None:
-    """`at_least` for a dataclass leaf: placeholders and tracers pass.
-
-    Raises:
-        ArgumentError: the value is a number (or text) below ``low``, NaN or infinite.
-    """
-    if is_number(value) or isinstance(value, str):
-        at_least(name, value, low)
-
-
-def leaf_between(name: str, value: object, low: float, high: float, *, open_high: bool = False) -> None:
-    """`between` for a dataclass leaf: placeholders and tracers pass.
-
-    Raises:
-        ArgumentError: the value is a number (or text) outside the range.
-    """
-    if is_number(value) or isinstance(value, str):
-        between(name, value, low, high, open_high=open_high)
+positive_leaf = _of_leaf(positive)
+finite_leaf = _of_leaf(finite)
+leaf_at_least = _of_leaf(at_least)
+leaf_between = _of_leaf(between)
 
 
 def axes_leaf(name: str, value: object, *, least: int) -> None:
