@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.numerics.pair_sums import expected_kernel, expected_log_sigmoid, expected_log_sigmoid_of_one, kernel_sum, runs_minor
+from didsim.numerics.pair_sums import expected_kernel, kernel_sum
+from didsim.numerics.pair_sums.joint import batch_last, expected_log_sigmoid, expected_log_sigmoid_of_one
 from didsim.numerics.pytrees import pytree, static
 from didsim.objectives.links import Term
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
@@ -194,7 +195,7 @@ def comparisons_for(
 def laid_out(objective: Objective, comparisons: Comparisons) -> Comparisons:
     """The same comparisons as a training loop of many runs reads them fastest, for use before the loop."""
     if isinstance(comparisons, Population) and comparisons.ordered.shape[0] == 1 and _all_log_sigmoid(objective):
-        return replace(comparisons, ordered=runs_minor(comparisons.ordered))
+        return replace(comparisons, ordered=batch_last(comparisons.ordered))
     return comparisons
 
 

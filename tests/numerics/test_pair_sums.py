@@ -10,7 +10,9 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from didsim.numerics import pair_sums
-from didsim.numerics.pair_sums import CROSSOVER, KERNELS, kernel_derivative, panels_for, picks_dense
+from didsim.numerics.pair_sums import KERNELS
+from didsim.numerics.pair_sums.kernels import kernel_derivative
+from didsim.numerics.pair_sums.sums import CROSSOVER, panels_for, picks_dense
 
 ANALYTIC = ("log_sigmoid", "sigmoid", "co_sigmoid", "slope", "curvature", "third", "fourth")
 POLYNOMIAL = ("square", "double", "two")

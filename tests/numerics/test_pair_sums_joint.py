@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from didsim.numerics.pair_sums import expected_log_sigmoid, expected_log_sigmoid_of_one, runs_minor
+from didsim.numerics.pair_sums.joint import batch_last, expected_log_sigmoid, expected_log_sigmoid_of_one
 
 M, N = 5, 7
 
@@ -87,18 +87,18 @@ def test_one_reward_is_two_that_agree(scale):
 
 @pytest.mark.parametrize("runs", [3, 150])
 @pytest.mark.parametrize("prompts", [1, 2])
-def test_a_law_laid_out_before_a_loop_is_the_same_law(runs, prompts):
-    """Within a loop, where the runs of a law that was not laid out lie first."""
+def test_a_law_with_its_batch_last_before_a_loop_is_the_same_law(runs, prompts):
+    """Within a loop, where the runs of a law that was not turned lie first."""
     random = np.random.default_rng(runs)
     law, x = jnp.asarray(random.random((runs, prompts, M, M))), jnp.asarray(random.normal(size=(runs, prompts, M)))
 
-    def descended(law, x, lay_out):
-        law = lay_out(law)
+    def descended(law, x, turn):
+        law = turn(law)
         slope = jax.grad(lambda x: expected_log_sigmoid_of_one(law, x).sum())
         return jax.lax.fori_loop(0, 3, lambda _, x: x + slope(x), x)
 
-    plain, laid_out = (jax.jit(jax.vmap(lambda law, x, f=f: descended(law, x, f)))(law, x) for f in (lambda law: law, runs_minor))
-    np.testing.assert_allclose(laid_out, plain, atol=1e-13)
-    alone = descended(law[runs - 1], x[runs - 1], runs_minor)
-    np.testing.assert_allclose(laid_out[runs - 1], alone, atol=1e-13)
-    np.testing.assert_array_equal(jax.grad(lambda law: runs_minor(law).sum())(law[0, 0]), np.ones((M, M)))
+    plain, turned = (jax.jit(jax.vmap(lambda law, x, f=f: descended(law, x, f)))(law, x) for f in (lambda law: law, batch_last))
+    np.testing.assert_allclose(turned, plain, atol=1e-13)
+    alone = descended(law[runs - 1], x[runs - 1], batch_last)
+    np.testing.assert_allclose(turned[runs - 1], alone, atol=1e-13)
+    np.testing.assert_array_equal(jax.grad(lambda law: batch_last(law).sum())(law[0, 0]), np.ones((M, M)))

@@ -90,21 +90,21 @@ def _is_zero(tangent: object) -> bool:
     return isinstance(tangent, jax.custom_derivatives.SymbolicZero)
 
 
-def runs_minor(law: Float[Array, "*batch m n"]) -> Float[Array, "*batch m n"]:
-    """The same law; under ``vmap`` its runs move to the last axis, where `expected_log_sigmoid` wants them.
+def batch_last(law: Float[Array, "*batch m n"]) -> Float[Array, "*batch m n"]:
+    """The same law; under ``vmap`` the batch moves to the last axis, where `expected_log_sigmoid` wants them.
 
     Done once before a training loop it spares a transposition of all pairs at every step: XLA does not hoist it, and it
     is two fifths of a step of 64 runs of 20 responses.
     """
-    return _runs_minor_p.bind(law)
+    return _batch_last_p.bind(law)
 
 
-_runs_minor_p = Primitive("didsim_runs_minor")
-_runs_minor_p.def_impl(lambda law: law)
-_runs_minor_p.def_abstract_eval(lambda law: law)
-ad.primitive_jvps[_runs_minor_p] = lambda primals, tangents: (_runs_minor_p.bind(*primals), *tangents)
-batching.primitive_batchers[_runs_minor_p] = lambda xs, axes: (jnp.moveaxis(xs[0], axes[0], -1), xs[0].ndim - 1)
-mlir.register_lowering(_runs_minor_p, lambda _, law: [law])
+_batch_last_p = Primitive("didsim_batch_last")
+_batch_last_p.def_impl(lambda law: law)
+_batch_last_p.def_abstract_eval(lambda law: law)
+ad.primitive_jvps[_batch_last_p] = lambda primals, tangents: (_batch_last_p.bind(*primals), *tangents)
+batching.primitive_batchers[_batch_last_p] = lambda xs, axes: (jnp.moveaxis(xs[0], axes[0], -1), xs[0].ndim - 1)
+mlir.register_lowering(_batch_last_p, lambda _, law: [law])
 
 
 @jax.custom_jvp
@@ -145,7 +145,7 @@ def _of_many_runs(operands: Sequence[Array], axes: Sequence[int | None]) -> tupl
     law, *rewards = (
         jnp.broadcast_to(x[..., None], (*x.shape, size)) if a is None else jnp.moveaxis(x, a, -1)
         for x, a in zip(operands, axes, strict=True)
-    )  # the law is there already if it has been through `runs_minor`
+    )  # the law is there already if it has been through `batch_last`
     batch = law.shape[:-3]
     sums = _slopes_by_groups(*(_batch_minor(x, len(batch)) for x in (law, *rewards)))
     return [_batch_first(x, batch, size) for x in sums], [0] * len(sums)
