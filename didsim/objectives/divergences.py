@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import at_least, positive, pytree
+from didsim.numerics.pytrees import at_least, between, positive, pytree
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import clip, logistic
 from didsim.objectives.parts import Card, Limit, Logistic, Objective, register
@@ -92,10 +92,7 @@ class AlphaDpo(_Divergence):
         "β (π/π_ref)^{α-1}/(α-1)", "-log σ(m)", Limit.FORMULA, "α < 1: π_ref ((α-1)(log(π_w/π_l) + C)/β)^{1/(α-1)}", "2309.16240"
     )
     beta: Scalar = positive(0.1)
-    alpha: Scalar = 0.5
-
-    def __post_init__(self) -> None:
-        checks.leaf_between("alpha", self.alpha, 0.0, 2.0)
+    alpha: Scalar = between(0.0, 2.0, 0.5)
 
     def bend(self, log_ratio):
         power = jnp.asarray(self.alpha) - 1.0

@@ -5,8 +5,8 @@ from typing import ClassVar, final
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import positive, pytree, static
+from didsim.numerics import simplex
+from didsim.numerics.pytrees import positive, pytree, whole
 from didsim.objectives.parts import Card, Limit, Objective, register
 
 Scalar = float | Float[Array, "..."]
@@ -41,10 +41,7 @@ class BestOfSft(Objective):
 
     card: ClassVar[Card] = Card("-log π(best of K)", "none", Limit.FORMULA, "F(y)^K - F(y⁻)^K", "standard")
     paired: ClassVar[bool] = False
-    draws: int = static(default=4)
-
-    def __post_init__(self) -> None:
-        checks.whole("draws", self.draws, least=1)
+    draws: int = whole(1, 4)
 
     def policy_term(self, seen):
         return -_best_of(seen.log_ref, seen.reward, self.draws) * seen.log_policy

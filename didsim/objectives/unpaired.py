@@ -5,8 +5,7 @@ from typing import ClassVar, final
 import jax
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks
-from didsim.numerics.pytrees import positive, pytree
+from didsim.numerics.pytrees import finite, positive, pytree
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, LogRatio, Objective, register
 
@@ -129,10 +128,7 @@ class BcoRunning(_Bco):
         "-log σ(βa - δ) - log σ(δ - βb), δ given", "none", Limit.OWN, "DPO's at one value of δ alone", "2404.04656"
     )
     beta: Scalar = positive(0.1)
-    delta: Scalar = 0.0
-
-    def __post_init__(self) -> None:
-        checks.finite_leaf("delta", self.delta)
+    delta: Scalar = finite(0.0)
 
     def shift(self, seen):
         return self.delta
