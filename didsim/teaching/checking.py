@@ -27,7 +27,7 @@ def check(id: str, answer: Any = None) -> Verdict:
     """Verdict on the answer to an exercise: right, or what to look at again.
 
     The right answer is computed by the library when it is asked for.  Numbers count as right within the exercise's
-    ``within``; an answer of another kind or shape is told so, in a sentence and not as an error.
+    ``within``; an answer of another kind or shape is reported, in a sentence and not as an error.
 
     Args:
         id: the exercise, as ``"01.a"``.

@@ -21,7 +21,7 @@ EXERCISES = (
         id="09.a",
         question="A sweep has 3 samplers, 5 values of β, 64 seeds and a width of 128. How many blocks does its store have?",
         answer=lambda: float(SAMPLERS * math.ceil(BETAS * SEEDS / WIDTH)),
-        hint="Each sampler is a program of its own, with its own blocks; β and seeds are its lanes.",
+        hint="Each sampler is a program of its own, with its own blocks; β and seeds are the runs in them.",
         slips=(
             Slip(
                 lambda: float(math.ceil(SAMPLERS * BETAS * SEEDS / WIDTH)),
