@@ -10,8 +10,10 @@ import pytest
 from tolerance import tolerance
 
 from didsim import cli
-from didsim.cli.bench import QUICK, Measured, Plan, Row, fastest, measure, pairs, picture, suite, torch_loop, training
-from didsim.cli.bench.c_kernel import FORMS, MISSING, compile_kernel
+from didsim.cli.bench import QUICK, Measured, Plan, Row, available, fastest, measure, pairs, picture, suite, training
+from didsim.cli.bench.rivals import torch_loop
+from didsim.cli.bench.rivals.c_kernel import FORMS, compile_kernel
+from didsim.cli.bench.rivals.numpy_form import numpy_sums
 from didsim.dynamics import execute, run_key
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.worlds import RandomReward
@@ -30,7 +32,7 @@ TINY = Plan(small=((16, 2),), large=(10, 40), runs=(2,), sweep_steps=2, seconds=
 
 @pytest.fixture(scope="module")
 def measured() -> Measured:
-    torch = torch_loop.torch_module()
+    torch = available.torch_module()
     if torch is not None:
         torch.set_num_threads(1)  # on a busy machine two threads of small tensors take a hundred times longer
     return measure(TINY)
@@ -54,7 +56,7 @@ def test_the_promised_rows_are_there(measured, monkeypatch):
     assert len(set(names)) == len(names)
     monkeypatch.setattr(training, "_seconds", lambda call, seconds: 1.0)
     monkeypatch.setattr(training, "sweep", lambda *words, **named: None)
-    monkeypatch.setattr(torch_loop, "torch_module", lambda: None)
+    monkeypatch.setattr(available, "torch_module", lambda: None)
     sweeps, _ = training.sweep_rows(QUICK.runs, 1, 0.0)
     monkeypatch.setattr(pairs, "population_gradient", lambda n: (abs, (1.0,)))
     gradients, _ = pairs.gradient_rows(None, QUICK.large, 0.0)
@@ -62,14 +64,26 @@ def test_the_promised_rows_are_there(measured, monkeypatch):
 
 
 def test_without_rivals_rows_stay_and_say_why(monkeypatch):
-    monkeypatch.setattr(torch_loop, "torch_module", lambda: None)
+    monkeypatch.setattr(available, "torch_module", lambda: None)
     monkeypatch.setattr(training, "STEPS", 2)
     rows = {row.name: row for row in training.torch_rows(0.0) + pairs.small_n_rows(None, [(16, 2)], 0.0)}
     assert rows["single_run_vs_torch"].ratio is None
-    assert torch_loop.MISSING in rows["single_run_vs_torch"].note
+    assert available.NO_TORCH in rows["single_run_vs_torch"].note
     assert rows["small_n_vs_c"].ratio is None
-    assert MISSING in rows["small_n_vs_c"].note
+    assert available.NO_C in rows["small_n_vs_c"].note
     assert rows["small_n_vs_dense"].ratio is not None
+
+
+def test_from_a_wheel_no_rival_is_needed(monkeypatch):
+    monkeypatch.setattr(available, "HERE", False)
+    monkeypatch.setattr(training, "STEPS", 2)
+    assert available.compiled_kernel() is None
+    assert available.torch_module() is None
+    rows = {row.name: row for row in pairs.small_n_rows(available.compiled_kernel(), [(16, 2)], 0.0)}
+    assert rows["small_n_vs_numpy"].ratio is None
+    assert available.NO_NUMPY in rows["small_n_vs_numpy"].note
+    gradients, _ = pairs.gradient_rows(None, [10], 0.0)
+    assert [row.ratio for row in gradients] == [None, None]
 
 
 def test_fastest_takes_the_least_of_several():
@@ -88,14 +102,14 @@ def test_fastest_takes_the_least_of_several():
 def test_c_kernel_agrees_with_the_oracle_and_didsim(form, dtype):
     kernel = compile_kernel()
     if kernel is None:
-        pytest.skip(MISSING)
+        pytest.skip(available.NO_C)
     u, w = pairs.pair_data(32, 3, dtype)
     wide = u.astype(np.float64)
     wins = np.stack([oracles.bradley_terry(row) for row in wide])
     expected = np.einsum("rab,rb->ra", wins, w.astype(np.float64))
     close = {"rtol": tolerance(dtype, condition=8), "atol": 0}
     np.testing.assert_allclose(kernel.sums(u, w, form), expected, **close)
-    np.testing.assert_allclose(pairs.numpy_sums(u, w), expected, **close)
+    np.testing.assert_allclose(numpy_sums(u, w), expected, **close)
     on_device = jnp.asarray(u), jnp.asarray(w)
     np.testing.assert_allclose(kernel_sum("sigmoid", on_device[0], *on_device), expected, **close)
     np.testing.assert_allclose(pairs.xla_dense(*on_device), expected, **close)
@@ -113,9 +127,9 @@ def test_the_gradient_measured_is_the_population_gradient(n):
 
 def test_published_loop_agrees_with_a_compiled_run():
     """Same laws and metrics at every step; with another rate they differ."""
-    torch = torch_loop.torch_module()
+    torch = available.torch_module()
     if torch is None:
-        pytest.skip(f"{torch_loop.MISSING}: its loop cannot be compared; pip install torch")
+        pytest.skip(f"{available.NO_TORCH}: its loop cannot be compared; pip install torch")
     problems = jax.vmap(RandomReward(5, beta=training.PUBLISHED_BETA).draw)(jax.random.split(jax.random.key(0), 2))
     rewards = torch.from_numpy(np.array(problems.reward)[:, 0])
     settings = {"beta": training.PUBLISHED_BETA, "learning_rate": training.PUBLISHED_RATE}
@@ -130,9 +144,9 @@ def test_published_loop_agrees_with_a_compiled_run():
 
 
 def test_torch_loop_agrees_with_a_compiled_run():
-    torch = torch_loop.torch_module()
+    torch = available.torch_module()
     if torch is None:
-        pytest.skip(f"{torch_loop.MISSING}: its loop cannot be compared; pip install torch")
+        pytest.skip(f"{available.NO_TORCH}: its loop cannot be compared; pip install torch")
     problems, steps = training.worlds(3), 20
     tensors = [torch.from_numpy(np.array(array)) for array in training.torch_arrays(problems)]
     settings = {"beta": training.BETA, "learning_rate": training.LEARNING_RATE, "steps": steps}

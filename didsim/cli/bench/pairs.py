@@ -2,15 +2,14 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from didsim.cli.bench import c_kernel
-from didsim.cli.bench.c_kernel import CKernel
+from didsim.cli.bench import available
 from didsim.cli.bench.timing import Row, fastest
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.objectives import Dpo, comparisons_for, loss
@@ -18,11 +17,15 @@ from didsim.samplers import ChosenRejected
 from didsim.worlds import Problem, RandomTarget
 from didsim.worlds.preferences import AsShown
 
+if TYPE_CHECKING:
+    from didsim.cli.bench.rivals.c_kernel import CKernel
+
 MOST_C = 20_000  # from here on the C kernel's time is scaled by N²
 MOST_NUMPY = 2_000
+MISSING = {"C": available.NO_C, "NumPy": available.NO_NUMPY, "PyTorch": available.NO_TORCH}
 
 
-def small_n_rows(kernel: CKernel | None, sizes: Sequence[tuple[int, int]], seconds: float) -> list[Row]:
+def small_n_rows(kernel: "CKernel | None", sizes: Sequence[tuple[int, int]], seconds: float) -> list[Row]:
     """Sums for many runs of few responses, float32, against C, plain XLA and NumPy; ``*_vs_*`` alone is the worst size."""
     ours = jax.jit(lambda u, w: kernel_sum("sigmoid", u, u, w))
     names = {"C": "c", "dense": "dense", "NumPy": "numpy"}
@@ -32,7 +35,8 @@ def small_n_rows(kernel: CKernel | None, sizes: Sequence[tuple[int, int]], secon
         on_device = jnp.asarray(u), jnp.asarray(w)
         calls = {"ours": blocking(ours, *on_device), "dense": blocking(xla_dense, *on_device)}
         best = fastest({**calls, **c_calls(kernel, u, w)}, seconds)
-        best |= fastest({"NumPy": lambda u=u, w=w: numpy_sums(u, w)}, seconds / 4)
+        if sums := numpy_calls(u, w):
+            best |= fastest(sums, seconds / 4)
         rate = f"ours {n * n * runs / best['ours'] / 1e9:.1f}·10⁹ pairs/s"
         for rival, name in names.items():
             took, why = rival_seconds(best, rival)
@@ -41,7 +45,9 @@ def small_n_rows(kernel: CKernel | None, sizes: Sequence[tuple[int, int]], secon
     return worst + [row for rival in names for row in rows[rival]]
 
 
-def gradient_rows(kernel: CKernel | None, sizes: Sequence[int], seconds: float) -> tuple[list[Row], dict[str, dict[int, float]]]:
+def gradient_rows(
+    kernel: "CKernel | None", sizes: Sequence[int], seconds: float
+) -> tuple[list[Row], dict[str, dict[int, float]]]:
     """Exact population gradients of DPO on a product law, float64, against C and NumPy, and all times by label and N."""
     rows, curves = [], {"didsim": {}, "C": {}, "C scaled": {}, "NumPy": {}, "NumPy scaled": {}}
     for n in sizes:
@@ -51,7 +57,7 @@ def gradient_rows(kernel: CKernel | None, sizes: Sequence[int], seconds: float) 
             u, w = pair_data(n, 1, np.float64)
             calls |= c_calls(kernel, u, w)
             if n <= MOST_NUMPY:
-                calls["NumPy"] = lambda u=u, w=w: numpy_sums(u, w)
+                calls |= numpy_calls(u, w)
         best = fastest(calls, seconds)
         curves["didsim"][n] = best["ours"]
         for rival in ("C", "NumPy"):
@@ -60,7 +66,7 @@ def gradient_rows(kernel: CKernel | None, sizes: Sequence[int], seconds: float) 
                 curves[rival][n] = took
     _scale(curves, sizes)
     for n in sizes:
-        rows += [_gradient_row(curves, n, rival, why) for rival, why in (("C", c_kernel.MISSING), ("NumPy", "not measured"))]
+        rows += [_gradient_row(curves, n, rival, why) for rival, why in (("C", available.NO_C), ("NumPy", available.NO_NUMPY))]
     return rows, curves
 
 
@@ -100,11 +106,6 @@ def xla_dense(u: Float[Array, "runs n"], w: Float[Array, "runs n"]) -> Float[Arr
     return jnp.einsum("rab,rb->ra", jax.nn.sigmoid(u[:, :, None] - u[:, None, :]), w)
 
 
-def numpy_sums(u: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The same in NumPy."""
-    return np.einsum("rab,rb->ra", 1 / (1 + np.exp(u[:, None, :] - u[:, :, None])), w)
-
-
 def pair_data(n: int, runs: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
     """Normal points and uniform weights of shape (runs, n)."""
     rng = np.random.default_rng(n)
@@ -116,16 +117,22 @@ def blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]
     return lambda: jax.block_until_ready(function(*arguments))
 
 
-def c_calls(kernel: CKernel | None, u: np.ndarray, w: np.ndarray) -> dict[str, Callable[[], None]]:
+def c_calls(kernel: "CKernel | None", u: np.ndarray, w: np.ndarray) -> dict[str, Callable[[], None]]:
     """The C kernel's forms, none without a compiler."""
     return {} if kernel is None else kernel.timed(u, w)
+
+
+def numpy_calls(u: np.ndarray, w: np.ndarray) -> dict[str, Callable[[], Any]]:
+    """The sums in NumPy, none from a wheel."""
+    form = available.rival("numpy_form")
+    return {} if form is None else {"NumPy": lambda: form.numpy_sums(u, w)}
 
 
 def rival_seconds(best: Mapping[str, float], rival: str) -> tuple[float | None, str]:
     """Least time of a rival's forms and what to add to the note."""
     times = {name: took for name, took in best.items() if name.startswith(rival)}
     if not times:
-        return None, f"; {c_kernel.MISSING}"
+        return None, f"; {MISSING[rival]}"
     winner = min(times, key=lambda name: times[name])
     return times[winner], "" if winner == rival else f"; {winner}"
 

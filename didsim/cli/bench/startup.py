@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 
-from didsim.cli.bench import torch_loop
+from didsim.cli.bench import available
 from didsim.cli.bench.timing import Row
 
 IMPORT = "from didsim import solve, sweep, train"  # the names load on first use
@@ -46,8 +46,8 @@ print(peak)
 def startup_rows(repeats: int, *, figure: bool) -> list[Row]:
     """Import (against importing PyTorch), compilation of a run, and a first figure from nothing if asked."""
     importing, memory = min(fresh(IMPORT) for _ in range(repeats))
-    rival, why = None, torch_loop.MISSING
-    if torch_loop.torch_module() is not None:
+    rival, why = None, available.NO_TORCH
+    if available.torch_module() is not None:
         rival, why = min(fresh("import torch") for _ in range(repeats))[0], "the rival imports PyTorch"
     compiling = min(inside(COMPILE)[0] for _ in range(repeats))
     rows = [
@@ -70,7 +70,7 @@ def memory_rows(sizes: tuple[int, ...]) -> list[Row]:
     rows = []
     for n in sizes:
         seconds, peak = inside(GRADIENT.format(n=n))
-        note = f"one exact gradient, float64, {gibibytes(peak)}; all pairs written out would take {8 * n * n / 2**30:.0f} GiB"
+        note = f"one exact gradient, float64, {gibibytes(peak)}; all pairs at once would take {8 * n * n / 2**30:.0f} GiB"
         rows.append(Row(f"peak_memory_n{n:.0e}".replace("e+0", "e"), seconds, None, note))
     return rows
 

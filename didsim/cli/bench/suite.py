@@ -10,8 +10,7 @@ from typing import Any
 
 import jax
 
-from didsim.cli.bench import pairs, startup, training
-from didsim.cli.bench.c_kernel import compile_kernel
+from didsim.cli.bench import available, pairs, startup, training
 from didsim.cli.bench.timing import Row
 
 Curves = dict[str, dict[int, float]]
@@ -76,7 +75,7 @@ class Measured:
 def measure(plan: Plan, tell: Callable[[str], object] = lambda text: None) -> Measured:
     """All rows of a plan; float64 must be on.  ``tell`` is told what comes next."""
     tell("compiling the C kernel")
-    kernel = compile_kernel()
+    kernel = available.compiled_kernel()
     tell("training against PyTorch")
     rows = training.torch_rows(plan.seconds)
     tell("many runs of few responses")

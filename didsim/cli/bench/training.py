@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from didsim.cli.bench import torch_loop
+from didsim.cli.bench import available
 from didsim.cli.bench.pairs import blocking, rival_seconds
 from didsim.cli.bench.timing import Row, fastest
 from didsim.dynamics import Adam, Run, Sgd, execute, run_key
@@ -24,7 +24,7 @@ STEPS = 100
 BATCH = 64
 BETA, LEARNING_RATE = 0.5, 0.02
 PUBLISHED_BETA, PUBLISHED_RATE = 3.0, 10.0  # Shi et al.'s (2409.19605) exact setting
-WIDTH = 1000  # lanes per block of the sweeps
+WIDTH = 1000  # runs per block of the sweeps
 
 
 def loss_alone(problem: Problem, objective: Any, log_policy: Any, comparisons: Any) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def published_run(problem: Problem, steps: int = STEPS) -> Run:
 
 
 def worlds(runs: int, n: int = N) -> Problem:
-    """So many random problems, one per lane."""
+    """So many random problems, one per run."""
     return jax.jit(jax.vmap(RandomTarget(n).draw))(jax.random.split(jax.random.key(0), runs))
 
 
@@ -88,7 +88,7 @@ def torch_rows(seconds: float) -> list[Row]:
 def _published_rows(seconds: float, double: bool) -> list[Row]:
     problems = jax.jit(jax.vmap(RandomReward(N, beta=PUBLISHED_BETA).draw))(jax.random.split(jax.random.key(0), BATCH))
     rewards = np.asarray(problems.reward)[:, 0]
-    settings = {"beta": PUBLISHED_BETA, "learning_rate": PUBLISHED_RATE, "loop": torch_loop.train_as_published}
+    settings = {"beta": PUBLISHED_BETA, "learning_rate": PUBLISHED_RATE, "loop": "train_as_published"}
     what = f"N={N}, {STEPS} exact steps as Shi et al.'s (2409.19605) script takes and records them"
     return _pair_of_rows("vs_torch", published_run, problems, ((rewards[:1],), (rewards,)), settings, what, seconds, double)
 
@@ -96,7 +96,7 @@ def _published_rows(seconds: float, double: bool) -> list[Row]:
 def _tight_rows(seconds: float, double: bool) -> list[Row]:
     problems = worlds(BATCH)
     arrays = torch_arrays(problems)
-    settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "loop": torch_loop.train}
+    settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "loop": "train"}
     one = tuple(array[:1] for array in arrays)
     what = f"N={N}, {STEPS} exact Adam steps and nothing else"
     return _pair_of_rows("vs_tight_torch", tight_run, problems, (one, arrays), settings, what, seconds, double)
@@ -118,19 +118,25 @@ def _pair_of_rows(name, run, problems: Problem, arrays, settings: dict, what: st
 
 
 def _torch_row(name: str, ours: Any, arrays: tuple[np.ndarray, ...], settings: dict, note: str, seconds: float) -> Row:
-    took, why = None, f"; {torch_loop.MISSING}"
+    took, why = None, f"; {available.NO_TORCH}"
     calls = {"ours": ours}
-    if (torch := torch_loop.torch_module()) is not None:
-        calls |= torch_loop.timed(torch, arrays=arrays, steps=STEPS, **settings)
+    if (torch := available.torch_module()) is not None:
+        calls |= _timed(torch, arrays=arrays, steps=STEPS, **settings)
     best = fastest(calls, seconds)
     if torch is not None:
         took, why = rival_seconds(best, "PyTorch")
     return Row(name, best["ours"], took, note + why)
 
 
+def _timed(torch: Any, loop: str, arrays: tuple[np.ndarray, ...], **settings: Any) -> dict[str, Any]:
+    """A loop of the rival, on the numbers of threads that are worth it."""
+    loops: Any = available.rival("torch_loop")
+    return loops.timed(torch, getattr(loops, loop), arrays, **settings)
+
+
 def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[Row], dict[str, dict[int, float]]]:
     """Cost per run of sweeps over seeds against the number of runs, float64, and PyTorch's batched loop up to 1,000."""
-    torch = torch_loop.torch_module()
+    torch = available.torch_module()
     run = Run(RandomTarget(N), Dpo(beta=BETA), optimiser=Adam(learning_rate=LEARNING_RATE), steps=steps, records=2)
     curves: dict[str, dict[int, float]] = {"didsim": {}, "PyTorch": {}}
     for count in counts:
@@ -140,14 +146,14 @@ def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[
         curves["didsim"][count] = _seconds(call, seconds if count <= WIDTH else 0.0) / count
         if torch is not None and count <= WIDTH:
             settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "steps": steps}
-            best = fastest(torch_loop.timed(torch, torch_loop.train, torch_arrays(worlds(count)), **settings), seconds / 4)
+            best = fastest(_timed(torch, "train", torch_arrays(worlds(count)), **settings), seconds / 4)
             curves["PyTorch"][count] = min(best.values()) / count
     note = f"N={N}, {steps} exact steps, float64, seconds per run"
     rows = []
     if {1000, 100_000} <= set(counts):
         ours = curves["didsim"]
         rows.append(Row("cost_per_run_1e5_vs_1e3", ours[100_000], ours[1000], f"{note}; the rival is the sweep of 1,000 runs"))
-    why = "" if torch is not None else f"; {torch_loop.MISSING}"
+    why = "" if torch is not None else f"; {available.NO_TORCH}"
     for count, took in curves["didsim"].items():
         rival, word = curves["PyTorch"].get(count), "PyTorch batched" if count in curves["PyTorch"] else "no rival"
         rows.append(Row(f"cost_per_run_{count:.0e}".replace("e+0", "e"), took, rival, f"{note}; {word}{why}"))

@@ -28,5 +28,5 @@ def benchmarks(folder: Path) -> Benchmarks | None:
     troubles: list[str] = []
     rows = attempt(lambda: read(folder / "bench.json", BENCH), troubles) or []
     manifest = attempt(lambda: read(folder / "bench.manifest.json", BENCH_MANIFEST), troubles)
-    shown = attempt(lambda: picture(folder / STEM, "bench", "Figure: cost of a gradient and of a run.", DESCRIPTION), troubles)
+    shown = attempt(lambda: picture(folder / STEM, "Figure: cost of a gradient and of a run.", DESCRIPTION), troubles)
     return Benchmarks(tuple(rows), manifest, shown, tuple(troubles))

@@ -87,7 +87,7 @@ def _figure(folder: Path, entry: Entry, row: SummaryRow | None, summarised: bool
         troubles.append(f"{entry.id} has no verdicts.")
     held = f"{sum(verdict.ok for verdict in verdicts)} of {len(verdicts)} verdicts hold."
     title = f"Figure {entry.id}: {entry.slug.replace('-', ' ')}."
-    shown = attempt(lambda: picture(stem, entry.id, title, f"{entry.claim} {held}"), troubles)
+    shown = attempt(lambda: picture(stem, title, f"{entry.claim} {held}"), troubles)
     config = attempt(lambda: _config(folder / f"{entry.stem}.toml", manifest), troubles)
     data = attempt(lambda: plotted(folder / f"{entry.stem}.nc"), troubles)
     return Figure(entry, verdicts, told.seconds if told else None, shown, config, data, manifest, tuple(troubles))

@@ -84,7 +84,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     wording: dict[str, Any] = {"duration": duration, "size": size, "measured": measured, "share": share, "day": day}
-    made.filters.update(wording, stated_by=stated_by, tabulated=tabulated, data_link=data_link, safe_svg=Markup)
+    made.filters.update(wording, stated_by=stated_by, tabulated=tabulated, data_link=data_link)
     return made
 
 

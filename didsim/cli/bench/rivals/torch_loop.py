@@ -4,21 +4,12 @@ Twice: as the published bandit script of Shi et al. (arXiv 2409.19605) does it, 
 of all its samplers, two metrics and a check for infinities beside the loss; and tightly, the loss alone.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from didsim.cli.bench.timing import fastest
-
-MISSING = "PyTorch is not installed"
-
-
-def torch_module() -> Any | None:
-    """PyTorch, if it is installed."""
-    return importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 
 
 def train(

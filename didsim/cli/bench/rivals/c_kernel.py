@@ -32,7 +32,6 @@ KERNELS(double, exp, f64)
 """
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC")
 FORMS = ("direct", "ratio")
-MISSING = "no C compiler `cc` with OpenMP"
 
 
 class CKernel:
