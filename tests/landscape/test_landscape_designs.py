@@ -104,13 +104,19 @@ def test_no_law_beats_the_bounds(designs):
 
 
 def test_when_equal_weights_are_best(many):
-    """Mix-R's ``n/Σ 1/σ'`` is the E-value exactly where the closed condition says, and below it elsewhere."""
+    """Mix-R's ``n/Σ 1/σ'`` is the E-value exactly where ``‖u‖‖v‖ + u·v ≤ 4``, and below it elsewhere (derived; S5, S7).
+
+    With ``u = e^r - mean`` and ``v = e^{-r} - mean``: the dual point must make ``σ'_ab R_ab(Z)`` the same for all pairs, and
+    ``1/σ'_ab = 2 + e^{r_a-r_b} + e^{r_b-r_a}`` are squared distances of points only under this condition
+    (``Z = 2P - ½(uvᵀ + vuᵀ) ⪰ 0``, P the projection off the constant).
+    """
     reward = MANY
     first, second = np.triu_indices(5, 1)
     gap = reward[:, first] - reward[:, second]
     even = 5 / np.sum(2 + np.exp(gap) + np.exp(-gap), 1)
     ratio = np.asarray(many["E"].value) / even
-    said = np.asarray(landscape.equal_weights_are_best(jnp.asarray(reward)))
+    up, down = (np.exp(sign * reward) - np.exp(sign * reward).mean(1, keepdims=True) for sign in (1, -1))
+    said = np.linalg.norm(up, axis=1) * np.linalg.norm(down, axis=1) + np.sum(up * down, 1) <= 4
     assert 4 <= said.sum() <= 23
     np.testing.assert_allclose(ratio[said], 1.0, atol=1e-5)
     assert np.all(ratio[~said] > 1.0)
@@ -121,7 +127,7 @@ def test_when_equal_weights_are_best(many):
 def test_two_responses_leave_no_choice():
     design = landscape.optimal_design(jnp.array([0.0, 1.0]), "A")
     np.testing.assert_allclose(design.pair_matrix, [[0, 0.5], [0.5, 0]], atol=1e-12)
-    np.testing.assert_allclose(landscape.design_sampler(design).log_joint[0, 1], np.log(0.5))
+    np.testing.assert_allclose(design.sampler.log_joint[0, 1], np.log(0.5))
 
 
 def test_bad_designs_are_refused():

@@ -12,13 +12,13 @@ from tolerance import tolerance
 
 from didsim import alignment, simplex
 from didsim.dynamics import Sgd, train
-from didsim.landscape.linear import LinearModel, LinearReward
+from didsim.landscape.linear import LinearModel
 from didsim.landscape.solvers import Status, solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, comparisons_for, loss
 from didsim.policies import LogLinear
 from didsim.samplers import Joint, OnPolicy, Uniform
-from didsim.worlds import problem
+from didsim.worlds import LinearReward, draw_features, problem
 from didsim.worlds.preferences import BradleyTerry
 
 P, N, D, BETA = 2, 5, 3, 0.7
@@ -199,7 +199,7 @@ def test_value_weights_climb_the_value():
 
 def test_feature_worlds():
     """A realisable world's reward is in the span; a misfit is outside it; entries have variance one over many draws."""
-    features = alignment.draw_features(jax.random.key(3), 3, 6, 4)
+    features = draw_features(jax.random.key(3), 3, 6, 4)
     centred = np.asarray(simplex.clr(jnp.swapaxes(features, 1, 2))).swapaxes(1, 2).reshape(18, 4)
 
     def left_over(misfit):
@@ -212,7 +212,7 @@ def test_feature_worlds():
     assert size > 0.5
     wanted = oracles.normalize(np.asarray(world.log_ref + world.reward / BETA))
     assert_close(np.asarray(world.log_target), wanted, atol=1e-12)
-    many = np.asarray(alignment.draw_features(jax.random.key(4), 500, 20, 20))
+    many = np.asarray(draw_features(jax.random.key(4), 500, 20, 20))
     assert abs(many.var() - 1.0) < 0.1
     # half of the variance is a response's own, whatever the prompt
     assert abs((many[::2] * many[1::2]).mean() - 0.5) < 0.1
@@ -227,10 +227,10 @@ def test_contracts():
 
 
 ERRORS = {
-    "n": (lambda: alignment.draw_features(jax.random.key(0), 1, 1, 2), "`n` must"),
-    "d": (lambda: alignment.draw_features(jax.random.key(0), 1, 3, 0), "`d` must"),
-    "prompts": (lambda: alignment.draw_features(jax.random.key(0), 0, 3, 2), "`prompts` must"),
-    "context": (lambda: alignment.draw_features(jax.random.key(0), 1, 3, 2, context=0), "`context` must"),
+    "n": (lambda: draw_features(jax.random.key(0), 1, 1, 2), "`n` must"),
+    "d": (lambda: draw_features(jax.random.key(0), 1, 3, 0), "`d` must"),
+    "prompts": (lambda: draw_features(jax.random.key(0), 0, 3, 2), "`prompts` must"),
+    "context": (lambda: draw_features(jax.random.key(0), 1, 3, 2, context=0), "`context` must"),
     "beta": (lambda: LinearReward(jnp.asarray(PHI), beta=0.0), "`beta` must"),
     "misfit": (lambda: LinearReward(jnp.asarray(PHI), misfit=-1.0), "`misfit` must"),
     "features": (lambda: LinearReward(jnp.asarray(PHI).at[0, 0, 0].set(jnp.nan)), "`features` must"),

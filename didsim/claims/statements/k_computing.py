@@ -12,6 +12,7 @@ from didsim.claims.statements.one_prompt import drawn_apart, world
 from didsim.claims.variables import between, law, real
 from didsim.landscape.solvers.newton import newton
 from didsim.numerics import pair_sums, simplex
+from didsim.samplers.data import Data
 from didsim.worlds import preferences
 
 
@@ -107,8 +108,7 @@ def _learned(v, beta):
 
 def _solved(v):
     problem = world(v["ref"], v["beta"], target=v["ref"], log_chosen=v["chosen"], log_rejected=v["rejected"])
-    sampler, labels = drawn_apart()
-    end = newton(problem, objectives.Dpo(v["beta"]), sampler, labels, problem.log_ref, jnp.uint32(0), 1, 60)
+    end = newton(problem, objectives.Dpo(v["beta"]), Data(*drawn_apart()), problem.log_ref, jnp.uint32(0), 1, 60)
     closed = _learned(v, v["told"])
     return off(jnp.exp(end.log_policy[0]), jnp.exp(closed), 1.0)
 

@@ -1,6 +1,6 @@
 """Which policy makes a table of wins and losses likeliest?
 
-The finite-sample counterpart of `didsim.solvers.solve` for DPO: ``wins[a, b]`` counts how often a was preferred to b, and
+The finite-sample counterpart of `didsim.solve` for DPO: ``wins[a, b]`` counts how often a was preferred to b, and
 the maximum-likelihood implicit reward is found by Newton's method, many tables at once.
 """
 

@@ -3,13 +3,16 @@
 import enum
 from typing import final
 
+import numpy as np
 from jaxtyping import Array, Float, Int
 
+from didsim.numerics import checks
+from didsim.numerics.brief import called
 from didsim.numerics.pytrees import pytree
 
 
 class Status(enum.IntEnum):
-    """How a solve or a run ended."""
+    """How a solve or a run ended; shown as a word, stored as a number."""
 
     CONVERGED = 0
     NOT_UNIQUE = 1
@@ -17,6 +20,20 @@ class Status(enum.IntEnum):
     STALLED = 3
     OUT_OF_STEPS = 4
     NOT_FINITE = 5
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " ")
+
+    __repr__ = __str__
+
+
+def evidence(statuses: Array, residuals: Array) -> str:
+    """How solves ended and the largest residual in words, where they can be seen: ``2 converged, gradient 3e-13``."""
+    if not (checks.is_number(statuses) and checks.is_number(residuals)):
+        return "…"
+    kinds = zip(*np.unique(np.asarray(statuses), return_counts=True), strict=True)
+    words = [f"{Status(kind)}" if np.ndim(statuses) == 0 else f"{count} {Status(kind)}" for kind, count in kinds]
+    return ", ".join([*words, f"gradient {np.max(residuals):.1g}"])
 
 
 @final
@@ -43,3 +60,6 @@ class Solution:
     status: Int[Array, "... prompts"]
     iterations: Int[Array, "... prompts"]
     agreeing: Int[Array, "... prompts"]
+
+    def __repr__(self) -> str:
+        return called("Solution", evidence(self.status, self.gradient_norm), log_policy=self.log_policy)
