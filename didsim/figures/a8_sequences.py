@@ -25,7 +25,7 @@ from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import PolicySolution
 from didsim.landscape.solvers.parametric import minimise
-from didsim.landscape.solvers.precision import in_double
+from didsim.landscape.solvers.result import in_double
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo, Objective

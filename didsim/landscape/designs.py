@@ -126,12 +126,19 @@ class _Point(NamedTuple):
 
 
 class _Programme(NamedTuple):
-    """Ends and slopes of the pairs, and whether the criterion is E (1) or A (0)."""
+    """Ends and slopes of the pairs, the unit of information, and whether the criterion is E (1) or A (0)."""
 
     first: np.ndarray
     second: np.ndarray
     slope: Array
+    unit: Array
     is_e: Array
+
+    def matrix(self, values: Float[Array, " pairs"]) -> Float[Array, "n n"]:
+        """A value per pair as a symmetric matrix."""
+        n = int(np.max(self.second)) + 1
+        half = jnp.zeros((n, n), values.dtype).at[self.first, self.second].set(values)
+        return half + half.T
 
 
 @jax.jit
@@ -146,19 +153,19 @@ def _follow_path(reward: Float[Array, " n"], is_e: Float[Array, ""]) -> Design:
     n, dtype = reward.shape[-1], reward.dtype
     first, second = np.triu_indices(n, 1)
     slope = jax.nn.sigmoid(reward[first] - reward[second]) * jax.nn.sigmoid(reward[second] - reward[first])
-    programme = _Programme(first, second, slope, is_e)
+    unit = 1.0 / jnp.sum(1.0 / slope)
+    programme = _Programme(first, second, slope, unit, is_e)
     # Equal weights on all pairs: there λ₂ = λ_max.
     mass = (1.0 / slope) / jnp.sum(1.0 / slope)
-    unit = 1.0 / jnp.sum(1.0 / slope)
     point = _Point(mass, jnp.where(is_e > 0, 0.5 * n, 0.0))
     # Follow the path: a few Newton steps at every sharpness, and the certificate where they end.
     sharpest = 1e8 if dtype == jnp.float64 else 1e4
     sharpness = jnp.asarray(np.geomspace(1.0, sharpest, 2 + int(np.log(sharpest) / np.log(GROWTH))), dtype)
 
     def stage(point: _Point, sharp: Array):
-        for_newton = functools.partial(_newton_step, programme, unit, sharp)
+        for_newton = functools.partial(_newton_step, programme, sharp)
         point = jax.lax.fori_loop(0, NEWTON_STEPS, lambda _, at: for_newton(at), point)
-        return point, _certified(programme, unit, point, reward)
+        return point, _certified(programme, point, reward)
 
     _, found = jax.lax.scan(stage, point, sharpness)
     # Keep the best.  Every stage's bound holds; the last ones lose to rounding what they gain in sharpness.
@@ -168,21 +175,16 @@ def _follow_path(reward: Float[Array, " n"], is_e: Float[Array, ""]) -> Design:
     return Design.judged(found.pair_matrix[best], found.value[best], bound)
 
 
-def _slack(programme: _Programme, unit: Array, point: _Point, n: int) -> Array:
+def _slack(programme: _Programme, point: _Point) -> Float[Array, "n n"]:
     """``L/unit - level·(I - 11ᵀ/n) + 11ᵀ/n``, positive definite inside the programme."""
-    weight = point.mass * programme.slope / unit
-    matrix = jnp.zeros((n, n), weight.dtype).at[programme.first, programme.second].set(weight)
-    constant = jnp.full((n, n), 1.0 / n, weight.dtype)
-    return laplacian(matrix + matrix.T) - point.level * (jnp.eye(n, dtype=weight.dtype) - constant) + constant
+    weights = programme.matrix(point.mass * programme.slope / programme.unit)
+    constant = jnp.full_like(weights, 1.0 / len(weights))
+    return laplacian(weights) - point.level * (jnp.eye(len(weights), dtype=weights.dtype) - constant) + constant
 
 
-def _size(programme: _Programme) -> int:
-    return int(np.max(programme.second)) + 1
-
-
-def _barrier(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> Array:
+def _barrier(programme: _Programme, sharp: Array, point: _Point) -> Array:
     """Criterion times sharpness plus barriers; infinite outside."""
-    values = linalg.eigvalsh(_slack(programme, unit, point, _size(programme)))
+    values = linalg.eigvalsh(_slack(programme, point))
     inside = (values[0] > 0) & jnp.all(point.mass > 0)
     safe = jnp.where(values > 0, values, 1.0)
     e_value = -sharp * point.level - jnp.sum(jnp.log(safe))
@@ -191,9 +193,9 @@ def _barrier(programme: _Programme, unit: Array, sharp: Array, point: _Point) ->
     return jnp.where(inside, criterion - jnp.sum(jnp.log(jnp.where(point.mass > 0, point.mass, 1.0))), jnp.inf)
 
 
-def _newton_step(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> _Point:
+def _newton_step(programme: _Programme, sharp: Array, point: _Point) -> _Point:
     """One damped Newton step on the simplex; the last unknown is the level, which the A-criterion leaves at zero."""
-    gradient, hessian = _expansion(programme, unit, sharp, point)
+    gradient, hessian = _expansion(programme, sharp, point)
     # Unit diagonal: the barrier bends by many orders of magnitude more in a mass near zero, or in the level, than elsewhere.
     scale = jax.lax.rsqrt(jnp.diag(hessian))
     gradient, hessian = scale * gradient, scale[:, None] * hessian * scale
@@ -210,18 +212,18 @@ def _newton_step(programme: _Programme, unit: Array, sharp: Array, point: _Point
         return _Point(mass / jnp.sum(mass), point.level + length * move[-1])
 
     # Search from the longest step that keeps every mass positive.
-    start = _barrier(programme, unit, sharp, point)
+    start = _barrier(programme, sharp, point)
     longest = jnp.minimum(1.0, 0.95 / jnp.maximum(jnp.max(-move[:-1] / point.mass), jnp.finfo(start.dtype).tiny))
-    length = longest_step(lambda t: _barrier(programme, unit, sharp, at(t)), start, slope, longest, share=0.1, slack=64.0)
+    length = longest_step(lambda t: _barrier(programme, sharp, at(t)), start, slope, longest, share=0.1, slack=64.0)
     return jax.tree.map(lambda new, old: jnp.where(length > 0, new, old), at(length), point)
 
 
-def _expansion(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> tuple[Array, Array]:
+def _expansion(programme: _Programme, sharp: Array, point: _Point) -> tuple[Array, Array]:
     """Gradient and Hessian of the barrier function in the masses and the level."""
-    n, slope = _size(programme), programme.slope / unit
-    values, vectors = linalg.eigh(_slack(programme, unit, point, n))
+    slope = programme.slope / programme.unit
+    values, vectors = linalg.eigh(_slack(programme, point))
     ends = vectors[programme.first] - vectors[programme.second]  # pairs × eigenvectors
-    free = 1.0 - jnp.sum(vectors, 0) ** 2 / n  # zero for the constant, one for all others
+    free = 1.0 - jnp.sum(vectors, 0) ** 2 / len(values)  # zero for the constant, one for all others
     one, two = (ends / values) @ ends.T, (ends / values**2) @ ends.T
     q, p = slope * jnp.diag(one), slope * jnp.diag(two)
     outer = slope[:, None] * slope
@@ -235,14 +237,11 @@ def _expansion(programme: _Programme, unit: Array, sharp: Array, point: _Point) 
     return jnp.append(slope_mass, slope_level), hessian
 
 
-def _certified(programme: _Programme, unit: Array, point: _Point, reward: Array) -> Design:
-    n = reward.shape[-1]
-    half = 0.5 * point.mass
-    pair_matrix = jnp.zeros((n, n), half.dtype).at[programme.first, programme.second].set(half)
-    pair_matrix = pair_matrix + pair_matrix.T
-    constant = jnp.full((n, n), 1.0 / n, half.dtype)
-    values, vectors = linalg.eigh(_slack(programme, unit, point, n))
-    dual = (vectors / values) @ vectors.T - constant
+def _certified(programme: _Programme, point: _Point, reward: Array) -> Design:
+    """The law at a point, with its value and the bound that its dual point gives."""
+    pair_matrix = programme.matrix(0.5 * point.mass)
+    values, vectors = linalg.eigh(_slack(programme, point))
+    dual = (vectors / values) @ vectors.T - 1.0 / len(values)
     e_bound, a_bound = design_bounds(pair_matrix, reward, dual)
     spectrum = linalg.eigvalsh(laplacian(laplacian_weights(pair_matrix, reward)))
     e_value, a_value = spectrum[1], jnp.sum(1.0 / spectrum[1:])

@@ -165,8 +165,7 @@ def single_pair_rates(
 
     The chosen response falls iff its entry is negative; with one-hot features that entry is ``1 - π_w + π_l > 0``.
     """
-    n = features.shape[-2]
-    weights = jnp.zeros((n, n), features.dtype).at[chosen, rejected].set(1.0)
+    weights = jnp.zeros((features.shape[-2],) * 2, features.dtype).at[chosen, rejected].set(1.0)
     return log_linear_rates(features, log_policy, weights)
 
 

@@ -136,14 +136,12 @@ def mixture_components(law: ProductMixture) -> Int[Array, "prompts n"]:
 
 @jax.jit
 def _dense(problem: Problem, sampler: Sampler, target: Array, beta: Array, accuracy: Array) -> Survey:
-    law = sampler.pair_law(problem, target)
-    shown = law.matrix()
+    shown = sampler.pair_law(problem, target).matrix()
     label = components(comparison_graph(shown))
     hessian = hessian_at_optimum(shown, problem.reward, beta)
     values, vectors = linalg.eigh(hessian)
     # The graph says how many eigenvalues are zero; rounding need not.
-    count = component_count(label)
-    positive = jnp.arange(values.shape[-1]) >= count[:, None]
+    positive = jnp.arange(values.shape[-1]) >= component_count(label)[:, None]
     smallest = jnp.min(jnp.where(positive, values, jnp.inf), -1)
     size = component_sums(jnp.ones_like(problem.reward), label)
     diagonal = jnp.einsum("xyk,xk->xy", vectors**2, linalg.divide(1.0, values, positive))

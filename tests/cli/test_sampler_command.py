@@ -52,6 +52,11 @@ def test_several_samplers_are_a_table(files, capsys):
     assert "undetermined" in printed
 
 
+def identity(value):
+    """A value on the diagonal."""
+    return [[value * (a == b) for b in range(6)] for a in range(6)]
+
+
 def spoil(folder, name, array):
     np.save(folder / name, np.asarray(array))
     return str(folder / name)
@@ -67,12 +72,8 @@ def spoil(folder, name, array):
         ("--reference", [0.2] * 6, "`--reference` must sum to 1, but"),
         ("--pairs", [[1 / 30] * 5] * 6, "`--pairs` must have shape (n, n) or (prompts, n, n)"),
         ("--pairs", [[0.25] * 2] * 2, "`--pairs` must have as many responses as the reward, 6, but has 2"),
-        (
-            "--pairs",
-            [[-float(a == b) for b in range(6)] for a in range(6)],
-            "`--pairs` must be finite and at least 0, but is -1 at index (0, 0)",
-        ),
-        ("--pairs", [[float(a == b) for b in range(6)] for a in range(6)], "`--pairs` must sum to 1, but"),
+        ("--pairs", identity(-1.0), "`--pairs` must be finite and at least 0, but is -1 at index (0, 0)"),
+        ("--pairs", identity(1.0), "`--pairs` must sum to 1, but"),
     ],
 )
 def test_bad_files_are_one_line(files, capsys, option, array, message):

@@ -153,5 +153,5 @@ def test_bad_arguments_are_refused(change, message):
 def test_solutions_are_one_line():
     end = solve_policy(world(), Dpo(0.5), prefix_table(SPACE), steps=2)
     shown = repr(end)
-    assert shown.startswith("PolicySolution(log_policy=float64[1,8], end_values=float64[1], out of steps, gradient ")
+    assert shown.startswith("PolicySolution(log_policy=float64[1,8], ends=float64[1,1,8], out of steps, gradient ")
     assert "\n" not in shown

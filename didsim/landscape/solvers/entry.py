@@ -12,8 +12,7 @@ from jaxtyping import Array, Float
 
 from didsim.landscape.solvers.krylov import newton_krylov
 from didsim.landscape.solvers.newton import newton
-from didsim.landscape.solvers.precision import in_double
-from didsim.landscape.solvers.result import Solution
+from didsim.landscape.solvers.result import Solution, in_double
 from didsim.numerics import checks
 from didsim.objectives import Objective, can_stay_product
 from didsim.samplers import ProductMixture, Sampler

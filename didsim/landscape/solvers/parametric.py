@@ -13,9 +13,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.landscape.solvers.precision import in_double
 from didsim.landscape.solvers.quasinewton import minimum
-from didsim.landscape.solvers.result import Status, evidence
+from didsim.landscape.solvers.result import Status, evidence, in_double
 from didsim.numerics import checks
 from didsim.numerics.brief import called
 from didsim.numerics.pytrees import pytree
@@ -62,8 +61,7 @@ class PolicySolution:
     agreeing: Int[Array, "..."]
 
     def __repr__(self) -> str:
-        words = evidence(self.status, self.gradient_norm)
-        return called("PolicySolution", words, log_policy=self.log_policy, end_values=self.end_values)
+        return called("PolicySolution", evidence(self.status, self.gradient_norm), log_policy=self.log_policy, ends=self.ends)
 
 
 def solve_policy(
