@@ -117,7 +117,7 @@ def test_bad_arguments_are_named(case):
 WRONG_PARTS = """
 import jax.numpy as jnp, didsim
 from didsim import objectives, preferences, samplers
-world = didsim.problem(jnp.log(jnp.full(3, 1 / 3)))
+world = didsim.problem(jnp.log(jnp.full(3, 1 / 3)), reward=jnp.arange(3.0))
 dpo, pairs, labels = objectives.Dpo(), samplers.Uniform(), preferences.AsShown()
 for solver in (didsim.solve, lambda *parts: didsim.solve_policy(*parts[:2], didsim.policies.Table(), *parts[2:])):
     for parts in (("dpo",), (objectives.Dpo,), (dpo, "uniform", labels), (dpo, pairs, preferences.AsShown)):

@@ -30,7 +30,7 @@ class Status(enum.IntEnum):
     __repr__ = __str__
 
 
-def evidence(statuses: Array, residuals: Array) -> str:
+def evidence(statuses: Any, residuals: Any) -> str:
     """How solves ended and the largest residual in words, where they can be seen: ``2 converged, gradient 3e-13``."""
     if not (checks.is_number(statuses) and checks.is_number(residuals)):
         return "…"
