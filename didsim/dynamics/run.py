@@ -16,12 +16,12 @@ from didsim.dynamics.metrics import measure
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
 from didsim.dynamics.rounds import Rounds, descend_rounds
 from didsim.dynamics.rules import GradientRule, Plain
-from didsim.landscape.solvers import check_pair_law, default_data
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree, static
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
 from didsim.samplers import ChosenRejected, Sampler
+from didsim.samplers.data import Data
 from didsim.worlds import Given, Problem, World
 from didsim.worlds.preferences import AsShown, Labels
 
@@ -156,10 +156,10 @@ def train(
         >>> bool(run.metrics["jsd_target"][-1] < 1e-5)
         True
     """
-    sampler, labels = default_data(sampler, labels)
-    check_pair_law(problem, sampler, problem.log_ref)
+    data = Data.given(sampler, labels)
+    data.check(problem, problem.log_ref)
     chosen = Adam() if optimiser is None else optimiser if isinstance(optimiser, Optimiser) else Custom(optimiser)
-    parts = (Given(problem), objective, sampler, labels, policy or Table(), chosen)
+    parts = (Given(problem), objective, data.sampler, data.labels, policy or Table(), chosen)
     run = Run(*parts, steps, pairs, records, stop_below, metrics, rule or Plain(), rounds)
     return _execute(run, run_key(checks.seed(seed)))
 

@@ -23,15 +23,16 @@ from didsim.dynamics import Adam, Run, run_key
 from didsim.figures.a8_pairs import pair_displacement
 from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
-from didsim.landscape.solvers import PolicySolution, in_double, minimise
+from didsim.landscape.solvers import PolicySolution
+from didsim.landscape.solvers.parametric import minimise
+from didsim.landscape.solvers.result import in_double
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo, Objective
 from didsim.policies import Policy, Transformer, k_gram, prefix_table
-from didsim.samplers import ChosenRejected
+from didsim.samplers.data import Data
 from didsim.sweeps import sweep
 from didsim.worlds import Problem, RandomSequences
-from didsim.worlds.preferences import AsShown
 
 REACHED = 1e-8
 
@@ -267,7 +268,7 @@ def _solved(worlds: Problem, policies: Policy, count: int, settings: Config) -> 
 def _minimised(worlds, policies, objective, spread, *, count: int, steps: int) -> PolicySolution:
     def one(policy, world):
         key = jax.random.key(1)
-        return minimise(key, world, objective, policy, ChosenRejected(), AsShown(), spread, count=count, steps=steps)
+        return minimise(key, world, objective, policy, Data(), spread, count=count, steps=steps)
 
     return jax.vmap(lambda policy: jax.vmap(lambda world: one(policy, world))(worlds))(policies)
 

@@ -21,10 +21,8 @@ from didsim.figures.config import config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.linear import (
     LinearModel,
-    LinearReward,
     best_in_class,
     direct,
-    draw_features,
     linear_model,
     online,
     reward_of,
@@ -35,7 +33,7 @@ from didsim.landscape.solvers import Status
 from didsim.numerics import simplex
 from didsim.policies import LogLinear
 from didsim.samplers import OnPolicy, Product, ReferencePairs, Uniform
-from didsim.worlds import Problem, normal
+from didsim.worlds import LinearReward, Problem, draw_features, normal
 from didsim.worlds.preferences import BradleyTerry, Flipped
 
 ALL, ONE, TWO = (1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 0.0, 0.0), (1.0, 0.0, 1.0, 0.0)

@@ -14,16 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from didsim.landscape.laplacian import laplacian, laplacian_weights
-from didsim.numerics import checks, linalg, simplex
+from didsim.landscape.finite_sample import margin_variances
+from didsim.landscape.hessian import laplacian, laplacian_weights
+from didsim.numerics import checks, linalg
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.search import longest_step
 from didsim.samplers import Joint
 
 LARGEST = 64
 CRITERIA = ("E", "A")
 GROWTH = 4.0
 NEWTON_STEPS = 12
-MAX_HALVINGS = 30
 
 
 @final
@@ -45,6 +46,17 @@ class Design:
     gap: Float[Array, "*batch"]
     converged: Bool[Array, "*batch"]
 
+    @property
+    def sampler(self) -> Joint:
+        """The sampler that shows pairs by the design."""
+        return Joint(jnp.log(self.pair_matrix))
+
+    @classmethod
+    def judged(cls, pair_matrix: Array, value: Array, bound: Array) -> "Design":
+        """A design beside its bound."""
+        gap = jnp.abs(value - bound) / bound
+        return cls(pair_matrix, value, bound, gap, gap <= (1e-4 if gap.dtype == jnp.float64 else 1e-2))
+
 
 def optimal_design(reward: Float[Array, "*batch n"], criterion: str = "E") -> Design:
     """Pair law that is E- or A-optimal for learning a reward (derived; S7).
@@ -52,7 +64,7 @@ def optimal_design(reward: Float[Array, "*batch n"], criterion: str = "E") -> De
     E maximises ``λ₂(Lap(w))``, A minimises ``tr Lap(w)⁺``, over all laws μ with ``w_ab = (μ_ab + μ_ba) σ'(r_a - r_b)``.
 
     Args:
-        reward: true reward, any leading axes; 2 to 64 responses, because the programme has a number for every pair.
+        reward: true reward, any leading axes; 2 to 64 responses, because the programme has an unknown for every pair.
         criterion: "E" or "A".
 
     Returns:
@@ -82,23 +94,6 @@ def optimal_designs(reward: Float[Array, "*batch n"], criteria: tuple[str, ...] 
     return {name: jax.tree.map(lambda leaf: leaf[place], shaped) for place, name in enumerate(criteria)}  # noqa: B023
 
 
-def design_sampler(design: Design) -> Joint:
-    """The sampler that shows pairs by a design."""
-    return Joint(jnp.log(design.pair_matrix))
-
-
-def equal_weights_are_best(reward: Float[Array, "*#batch n"]) -> Bool[Array, "*#batch"]:
-    """Whether Mix-R, ``μ_ab ∝ 1/σ'(r_a - r_b)``, is the E-optimal design (derived; S5, S7).
-
-    With ``u = e^r - mean`` and ``v = e^{-r} - mean`` it is where ``‖u‖‖v‖ + u·v ≤ 4``: the dual point must make
-    ``σ'_ab R_ab(Z)`` the same for all pairs, and ``1/σ'_ab = 2 + e^{r_a-r_b} + e^{r_b-r_a}`` are squared distances of points
-    only under this condition (``Z = 2P - ½(uvᵀ + vuᵀ) ⪰ 0``, P the projection off the constant).
-    """
-    up, down = simplex.clr(jnp.exp(reward)), simplex.clr(jnp.exp(-reward))
-    lengths = jnp.linalg.norm(up, axis=-1) * jnp.linalg.norm(down, axis=-1)
-    return lengths + jnp.sum(up * down, -1) <= 4.0
-
-
 def design_bounds(
     pair_matrix: Float[Array, "*#batch n n"], reward: Float[Array, "*#batch n"], dual: Float[Array, "*#batch n n"]
 ) -> tuple[Float[Array, "*#batch"], Float[Array, "*#batch"]]:
@@ -116,24 +111,11 @@ def design_bounds(
         Upper bound on λ₂ and lower bound on the trace, at β = 1.
     """
     weights = laplacian_weights(pair_matrix, reward)
-    inverse = _inverse(laplacian(weights))
+    inverse = linalg.pseudo_inverse(laplacian(weights))
     slope = laplacian_weights(jnp.full_like(pair_matrix, 0.5), reward)
-    e_bound = jnp.max(slope * _resistance(dual), (-2, -1)) / jnp.trace(dual, axis1=-2, axis2=-1)
+    e_bound = jnp.max(slope * margin_variances(dual), (-2, -1)) / jnp.trace(dual, axis1=-2, axis2=-1)
     trace = jnp.trace(inverse, axis1=-2, axis2=-1)
-    return e_bound, trace**2 / jnp.max(slope * _resistance(inverse @ inverse), (-2, -1))
-
-
-def _resistance(matrix: Array) -> Array:
-    own = jnp.diagonal(matrix, axis1=-2, axis2=-1)
-    return own[..., :, None] + own[..., None, :] - 2.0 * matrix
-
-
-def _inverse(matrix: Array) -> Array:
-    """Inverse off the constant of a connected Laplacian, ``(L + 11ᵀ/n)⁻¹ - 11ᵀ/n``, by eigenvectors."""
-    n = matrix.shape[-1]
-    constant = jnp.full((n, n), 1.0 / n, matrix.dtype)
-    values, vectors = linalg.eigh(matrix + constant)
-    return jnp.einsum("...ab,...b,...cb->...ac", vectors, 1.0 / values, vectors) - constant
+    return e_bound, trace**2 / jnp.max(slope * margin_variances(inverse @ inverse), (-2, -1))
 
 
 class _Point(NamedTuple):
@@ -144,12 +126,19 @@ class _Point(NamedTuple):
 
 
 class _Programme(NamedTuple):
-    """Ends and slopes of the pairs, and whether the criterion is E (1) or A (0)."""
+    """Ends and slopes of the pairs, the unit of information, and whether the criterion is E (1) or A (0)."""
 
     first: np.ndarray
     second: np.ndarray
     slope: Array
+    unit: Array
     is_e: Array
+
+    def matrix(self, values: Float[Array, " pairs"]) -> Float[Array, "n n"]:
+        """A value per pair as a symmetric matrix."""
+        n = int(np.max(self.second)) + 1
+        half = jnp.zeros((n, n), values.dtype).at[self.first, self.second].set(values)
+        return half + half.T
 
 
 @jax.jit
@@ -160,46 +149,42 @@ def _designs(reward: Float[Array, "batch n"], kinds: Float[Array, "criteria 1"])
 
 def _follow_path(reward: Float[Array, " n"], is_e: Float[Array, ""]) -> Design:
     """Newton's method on criterion + barrier, the barrier shrinking by `GROWTH` from stage to stage."""
+    # Set the programme up, and start at its centre.
     n, dtype = reward.shape[-1], reward.dtype
     first, second = np.triu_indices(n, 1)
     slope = jax.nn.sigmoid(reward[first] - reward[second]) * jax.nn.sigmoid(reward[second] - reward[first])
-    programme = _Programme(first, second, slope, is_e)
-    # Equal weights on all pairs are the centre of the programme: there λ₂ = λ_max.
-    mass = (1.0 / slope) / jnp.sum(1.0 / slope)
     unit = 1.0 / jnp.sum(1.0 / slope)
+    programme = _Programme(first, second, slope, unit, is_e)
+    # Equal weights on all pairs: there λ₂ = λ_max.
+    mass = (1.0 / slope) / jnp.sum(1.0 / slope)
+    point = _Point(mass, jnp.where(is_e > 0, 0.5 * n, 0.0))
+    # Follow the path: a few Newton steps at every sharpness, and the certificate where they end.
     sharpest = 1e8 if dtype == jnp.float64 else 1e4
     sharpness = jnp.asarray(np.geomspace(1.0, sharpest, 2 + int(np.log(sharpest) / np.log(GROWTH))), dtype)
-    point = _Point(mass, jnp.where(is_e > 0, 0.5 * n, 0.0))
 
     def stage(point: _Point, sharp: Array):
-        for_newton = functools.partial(_newton_step, programme, unit, sharp)
+        for_newton = functools.partial(_newton_step, programme, sharp)
         point = jax.lax.fori_loop(0, NEWTON_STEPS, lambda _, at: for_newton(at), point)
-        return point, _certified(programme, unit, point, reward)
+        return point, _certified(programme, point, reward)
 
     _, found = jax.lax.scan(stage, point, sharpness)
-    # Every stage's bound holds; the last ones lose to rounding what they gain in sharpness.
+    # Keep the best.  Every stage's bound holds; the last ones lose to rounding what they gain in sharpness.
     better = jnp.where(is_e > 0, found.value, -found.value)
     bound = jnp.where(is_e > 0, found.bound.min(), found.bound.max())
     best = jnp.argmax(better)
-    gap = jnp.abs(found.value[best] - bound) / bound
-    return Design(found.pair_matrix[best], found.value[best], bound, gap, gap <= (1e-4 if dtype == jnp.float64 else 1e-2))
+    return Design.judged(found.pair_matrix[best], found.value[best], bound)
 
 
-def _slack(programme: _Programme, unit: Array, point: _Point, n: int) -> Array:
+def _slack(programme: _Programme, point: _Point) -> Float[Array, "n n"]:
     """``L/unit - level·(I - 11ᵀ/n) + 11ᵀ/n``, positive definite inside the programme."""
-    weight = point.mass * programme.slope / unit
-    matrix = jnp.zeros((n, n), weight.dtype).at[programme.first, programme.second].set(weight)
-    constant = jnp.full((n, n), 1.0 / n, weight.dtype)
-    return laplacian(matrix + matrix.T) - point.level * (jnp.eye(n, dtype=weight.dtype) - constant) + constant
+    weights = programme.matrix(point.mass * programme.slope / programme.unit)
+    constant = jnp.full_like(weights, 1.0 / len(weights))
+    return laplacian(weights) - point.level * (jnp.eye(len(weights), dtype=weights.dtype) - constant) + constant
 
 
-def _size(programme: _Programme) -> int:
-    return int(np.max(programme.second)) + 1
-
-
-def _barrier(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> Array:
+def _barrier(programme: _Programme, sharp: Array, point: _Point) -> Array:
     """Criterion times sharpness plus barriers; infinite outside."""
-    values = linalg.eigvalsh(_slack(programme, unit, point, _size(programme)))
+    values = linalg.eigvalsh(_slack(programme, point))
     inside = (values[0] > 0) & jnp.all(point.mass > 0)
     safe = jnp.where(values > 0, values, 1.0)
     e_value = -sharp * point.level - jnp.sum(jnp.log(safe))
@@ -208,44 +193,37 @@ def _barrier(programme: _Programme, unit: Array, sharp: Array, point: _Point) ->
     return jnp.where(inside, criterion - jnp.sum(jnp.log(jnp.where(point.mass > 0, point.mass, 1.0))), jnp.inf)
 
 
-def _newton_step(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> _Point:
+def _newton_step(programme: _Programme, sharp: Array, point: _Point) -> _Point:
     """One damped Newton step on the simplex; the last unknown is the level, which the A-criterion leaves at zero."""
-    gradient, hessian = _expansion(programme, unit, sharp, point)
+    gradient, hessian = _expansion(programme, sharp, point)
     # Unit diagonal: the barrier bends by many orders of magnitude more in a mass near zero, or in the level, than elsewhere.
     scale = jax.lax.rsqrt(jnp.diag(hessian))
     gradient, hessian = scale * gradient, scale[:, None] * hessian * scale
+    # Eliminate the multiplier of the constraint that the masses sum to one.
     total = scale.at[-1].set(0.0)
     both = jax.vmap(lambda right: linalg.cholesky_solve(hessian, right))(jnp.stack([gradient, total]))
     multiplier = jnp.vdot(total, both[0]) / jnp.vdot(total, both[1])
     move = -(both[0] - multiplier * both[1])
     move = jnp.where(jnp.all(jnp.isfinite(move)), move, 0.0)
     slope, move = jnp.vdot(gradient, move), scale * move
-    start = _barrier(programme, unit, sharp, point)
-    slack = 64.0 * jnp.finfo(start.dtype).eps * (1.0 + jnp.abs(start))
 
     def at(length: Array) -> _Point:
         mass = point.mass + length * move[:-1]
         return _Point(mass / jnp.sum(mass), point.level + length * move[-1])
 
-    def good(length: Array) -> Array:
-        return _barrier(programme, unit, sharp, at(length)) <= start + 0.1 * length * slope + slack
-
-    # Longest step that keeps every mass positive, then halve.
+    # Search from the longest step that keeps every mass positive.
+    start = _barrier(programme, sharp, point)
     longest = jnp.minimum(1.0, 0.95 / jnp.maximum(jnp.max(-move[:-1] / point.mass), jnp.finfo(start.dtype).tiny))
-    _, length, accepted = jax.lax.while_loop(
-        lambda s: (s[0] < MAX_HALVINGS) & ~s[2],
-        lambda s: (s[0] + 1, 0.5 * s[1], good(0.5 * s[1])),
-        (jnp.int32(0), longest, good(longest)),
-    )
-    return jax.tree.map(lambda new, old: jnp.where(accepted, new, old), at(length), point)
+    length = longest_step(lambda t: _barrier(programme, sharp, at(t)), start, slope, longest, share=0.1, slack=64.0)
+    return jax.tree.map(lambda new, old: jnp.where(length > 0, new, old), at(length), point)
 
 
-def _expansion(programme: _Programme, unit: Array, sharp: Array, point: _Point) -> tuple[Array, Array]:
+def _expansion(programme: _Programme, sharp: Array, point: _Point) -> tuple[Array, Array]:
     """Gradient and Hessian of the barrier function in the masses and the level."""
-    n, slope = _size(programme), programme.slope / unit
-    values, vectors = linalg.eigh(_slack(programme, unit, point, n))
+    slope = programme.slope / programme.unit
+    values, vectors = linalg.eigh(_slack(programme, point))
     ends = vectors[programme.first] - vectors[programme.second]  # pairs × eigenvectors
-    free = 1.0 - jnp.sum(vectors, 0) ** 2 / n  # zero for the constant, one for all others
+    free = 1.0 - jnp.sum(vectors, 0) ** 2 / len(values)  # zero for the constant, one for all others
     one, two = (ends / values) @ ends.T, (ends / values**2) @ ends.T
     q, p = slope * jnp.diag(one), slope * jnp.diag(two)
     outer = slope[:, None] * slope
@@ -259,22 +237,14 @@ def _expansion(programme: _Programme, unit: Array, sharp: Array, point: _Point) 
     return jnp.append(slope_mass, slope_level), hessian
 
 
-def _certified(programme: _Programme, unit: Array, point: _Point, reward: Array) -> Design:
-    n = reward.shape[-1]
-    half = 0.5 * point.mass
-    pair_matrix = jnp.zeros((n, n), half.dtype).at[programme.first, programme.second].set(half)
-    pair_matrix = pair_matrix + pair_matrix.T
-    constant = jnp.full((n, n), 1.0 / n, half.dtype)
-    values, vectors = linalg.eigh(_slack(programme, unit, point, n))
-    dual = (vectors / values) @ vectors.T - constant
+def _certified(programme: _Programme, point: _Point, reward: Array) -> Design:
+    """The law at a point, with its value and the bound that its dual point gives."""
+    pair_matrix = programme.matrix(0.5 * point.mass)
+    values, vectors = linalg.eigh(_slack(programme, point))
+    dual = (vectors / values) @ vectors.T - 1.0 / len(values)
     e_bound, a_bound = design_bounds(pair_matrix, reward, dual)
     spectrum = linalg.eigvalsh(laplacian(laplacian_weights(pair_matrix, reward)))
     e_value, a_value = spectrum[1], jnp.sum(1.0 / spectrum[1:])
     value = jnp.where(programme.is_e > 0, e_value, a_value)
     bound = jnp.where(programme.is_e > 0, e_bound, a_bound)
-    return _judged(pair_matrix, value, bound)
-
-
-def _judged(pair_matrix: Array, value: Array, bound: Array) -> Design:
-    gap = jnp.abs(value - bound) / bound
-    return Design(pair_matrix, value, bound, gap, gap <= (1e-4 if gap.dtype == jnp.float64 else 1e-2))
+    return Design.judged(pair_matrix, value, bound)

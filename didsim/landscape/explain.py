@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.search import slope
 from didsim.objectives import Objective, Population, comparisons_for, loss, population, view
 from didsim.policies import Params, Policy, Table
 from didsim.samplers import Sampler
@@ -98,7 +99,7 @@ def explain(
         >>> print(found.rate[0].round(2))  # 1 - π_w + π_l, -1 - π_w + π_l, -π_w + π_l, times σ(0) = 1/2
         [ 0.4 -0.6 -0.1]
     """
-    checks.positive_leaf("step", step)
+    checks.positive("step", step)
     if objective.batch_level:
         raise checks.ArgumentError(
             f"Argument `objective` must be a mean over pairs or responses, but {objective.name} sorts them."
@@ -111,9 +112,11 @@ def explain(
 
 @jax.jit
 def _explain(problem, objective, sampler, labels, policy: Policy, params: Params, step) -> Explanation:
+    # What every pair pulls at, here.
     log_policy = policy.log_probs(params, problem.log_ref)
     up, down, alone = _pulls(problem, objective, population(problem, sampler, labels, log_policy).ordered, log_policy)
     pull = up.sum(2) - down.sum(1) + alone
+    # Where the step leads, and how far every response really moves.
     score = _scores(policy, params, problem.log_ref)
     along = jnp.einsum("xn,xnd->d", pull, score)
     vector, rebuild = ravel_pytree(params)
@@ -162,8 +165,7 @@ def single_pair_rates(
 
     The chosen response falls iff its entry is negative; with one-hot features that entry is ``1 - π_w + π_l > 0``.
     """
-    n = features.shape[-2]
-    weights = jnp.zeros((n, n), features.dtype).at[chosen, rejected].set(1.0)
+    weights = jnp.zeros((features.shape[-2],) * 2, features.dtype).at[chosen, rejected].set(1.0)
     return log_linear_rates(features, log_policy, weights)
 
 
@@ -172,18 +174,18 @@ def _pulls(problem: Problem, objective: Objective, ordered: Float[Array, "prompt
 
     seen = view(objective, problem, log_policy, Population(ordered))
 
-    def slope(part):
-        """Derivative of a part in each response's own log-probability, which is all that it looks at."""
-        return jax.jvp(lambda free: part(replace(seen, log_policy=free)), (log_policy,), (jnp.ones_like(log_policy),))[1]
+    def slope_of(part):
+        """Derivative of a part in each response's own log-probability, on which alone it depends."""
+        return slope(lambda free: part(replace(seen, log_policy=free)), log_policy)
 
     share = jnp.exp(problem.log_prompts)[:, None]
-    single = ordered.sum(2) * slope(objective.chosen_term) + ordered.sum(1) * slope(objective.rejected_term)
-    alone = -share * (single + slope(objective.policy_term))
+    single = ordered.sum(2) * slope_of(objective.chosen_term) + ordered.sum(1) * slope_of(objective.rejected_term)
+    alone = -share * (single + slope_of(objective.policy_term))
     if not objective.paired:
         return jnp.zeros_like(ordered), jnp.zeros_like(ordered), alone
     margin = objective.chosen_reward(seen)[:, :, None] - objective.rejected_reward(seen)[:, None, :]
-    urge = -share[..., None] * ordered * jax.jvp(objective.link, (margin,), (jnp.ones_like(margin),))[1]
-    return urge * slope(objective.chosen_reward)[:, :, None], urge * slope(objective.rejected_reward)[:, None, :], alone
+    urge = -share[..., None] * ordered * slope(objective.link, margin)
+    return urge * slope_of(objective.chosen_reward)[:, :, None], urge * slope_of(objective.rejected_reward)[:, None, :], alone
 
 
 def _scores(policy: Policy, params: Params, log_ref: Float[Array, "prompts n"]) -> Float[Array, "prompts n d"]:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.landscape.graph import components
-from didsim.landscape.laplacian import laplacian
-from didsim.landscape.spectrum import pseudo_inverse
+from didsim.landscape.hessian import laplacian
+from didsim.numerics.linalg import pseudo_inverse
 
 
 def score_covariance(

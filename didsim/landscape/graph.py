@@ -37,10 +37,11 @@ def component_count(label: Int[Array, "*#batch n"]) -> Int[Array, "*#batch"]:
     return jnp.sum(label == jnp.arange(label.shape[-1]), axis=-1)
 
 
+def component_sums(values: Float[Array, "*#batch n"], label: Int[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
+    """Sum over each response's component, repeated for every member, O(N)."""
+    return jnp.vectorize(lambda v, c: jnp.zeros_like(v).at[c].add(v)[c], signature="(n),(n)->(n)")(values, label)
+
+
 def component_means(values: Float[Array, "*#batch n"], label: Int[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Unweighted mean over each response's component, repeated for every member."""
-    n = label.shape[-1]
-    member = (label[..., :, None] == jnp.arange(n)).astype(values.dtype)
-    sums = jnp.einsum("...yc,...y->...c", member, values)
-    sizes = jnp.maximum(member.sum(-2), 1.0)
-    return jnp.take_along_axis(sums / sizes, label, axis=-1)
+    return component_sums(values, label) / component_sums(jnp.ones_like(values), label)

@@ -1,4 +1,4 @@
-"""What are the extreme eigenvalues of a Laplacian that is too large to be written out?
+"""What are the extreme eigenvalues of a Laplacian that is too large for a matrix?
 
 Lanczos' method with full reorthogonalisation, orthogonal to the constant.  The largest eigenvalue comes from products with
 the Laplacian; the smallest non-zero one, which plain Lanczos finds last, from products with its inverse, each a few
@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim.landscape.laplacian import ProductLaplacian
+from didsim.landscape.hessian import ProductLaplacian
 from didsim.numerics import checks, linalg
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.search import conjugate_gradients
 from didsim.worlds import normal
 
 INNER_STEPS = 300
@@ -93,18 +94,27 @@ def _both_ends(hessian: ProductLaplacian, tolerance: Array, key: Array, steps: i
         return free(hessian.product(free(vector))), jnp.int32(0)
 
     def inverse(vector: Array) -> tuple[Array, Array]:
-        return _solve(lambda v: plain(v)[0], free(vector), jnp.where(shown, diagonal, 1.0), free)
+        found, count = conjugate_gradients(
+            lambda v: plain(v)[0],
+            free(vector),
+            lambda residual: free(residual / jnp.where(shown, diagonal, 1.0)),
+            tolerance=16.0 * float(jnp.finfo(vector.dtype).eps),
+            steps=INNER_STEPS,
+        )
+        return free(found), count
 
     def check(value: Array, vector: Array) -> Array:
         size = jnp.linalg.norm(plain(vector)[0] - value * vector)
         return size / jnp.maximum(value, jnp.finfo(size.dtype).tiny)
 
+    # The largest eigenvalue of L, and with the inverse the smallest.
     top_key, bottom_key = jax.random.split(key)
     noise = normal(jax.random.fold_in(key, 2), (steps, diagonal.size)).astype(diagonal.dtype)
     largest, top, _ = _largest(plain, free, jax.random.normal(top_key, diagonal.shape, dtype=diagonal.dtype), noise)
     start = jax.random.normal(bottom_key, diagonal.shape, dtype=diagonal.dtype)
     _, bottom, inner = _largest(inverse, free, start, noise)
     smallest = jnp.vdot(bottom, plain(bottom)[0])
+    # How far each is from an eigenvector.
     residuals = check(smallest, bottom), check(largest, top)
     return Extremes(smallest, largest, *residuals, inner, jnp.maximum(*residuals) <= tolerance)
 
@@ -121,6 +131,7 @@ def _largest(apply: Callable, free: Callable, start: Array, noise: Array) -> tup
 
     def step(state, place):
         basis, vector = state
+        # Apply the operator, and keep what no earlier direction holds.
         basis = basis.at[place].set(vector)
         image, inner = apply(vector)
         along = jnp.vdot(vector, image)
@@ -130,43 +141,15 @@ def _largest(apply: Callable, free: Callable, start: Array, noise: Array) -> tup
         spent = size <= n * jnp.finfo(rest.dtype).eps * jnp.linalg.norm(image)
         rest = jnp.where(spent, outside(noise[place], basis), rest)
         length = jnp.linalg.norm(rest)
-        following = jnp.where(length > 0, rest / jnp.where(length > 0, length, 1.0), 0.0)
-        return (basis, following), (along, jnp.where(spent, 0.0, size), inner)
+        return (basis, linalg.divide(rest, length, length > 0)), (along, jnp.where(spent, 0.0, size), inner)
 
+    # A first direction, and as many more as there are steps.
     first = free(start)
     first = first / jnp.maximum(jnp.linalg.norm(first), jnp.finfo(first.dtype).tiny)
     empty = jnp.zeros((steps, n), start.dtype)
     (basis, _), (diagonal, off, inner) = jax.lax.scan(step, (empty, first), jnp.arange(steps))
+    # In their basis the operator is tridiagonal; its top eigenvector is the answer's.
     tridiagonal = jnp.diag(diagonal) + jnp.diag(off[:-1], 1) + jnp.diag(off[:-1], -1)
     values, vectors = linalg.eigh(tridiagonal)
     ritz = free(vectors[:, -1] @ basis)
     return values[-1], ritz / jnp.maximum(jnp.linalg.norm(ritz), jnp.finfo(ritz.dtype).tiny), inner.sum()
-
-
-def _solve(product: Callable[[Array], Array], right: Array, diagonal: Array, free: Callable) -> tuple[Array, Array]:
-    """``L⁺ b`` by conjugate gradients scaled with the diagonal, and the number of steps."""
-    eps = jnp.finfo(right.dtype).eps
-
-    def scaled(residual: Array) -> Array:
-        return free(residual / diagonal)
-
-    first = jnp.vdot(right, scaled(right))
-
-    def going(state):
-        count, _, _, _, size = state
-        return (count < INNER_STEPS) & (size > (16.0 * eps) ** 2 * first)
-
-    def body(state):
-        count, x, residual, direction, size = state
-        image = product(direction)
-        bend = jnp.vdot(direction, image)
-        length = jnp.where(bend > 0, size / jnp.where(bend > 0, bend, 1.0), 0.0)
-        residual = residual - length * image
-        toward = scaled(residual)
-        new = jnp.where(bend > 0, jnp.vdot(residual, toward), 0.0)
-        turn = jnp.where(size > 0, new / jnp.where(size > 0, size, 1.0), 0.0)
-        return count + 1, x + length * direction, residual, toward + turn * direction, new
-
-    state = (jnp.int32(0), jnp.zeros_like(right), right, scaled(right), first)
-    count, x, _, _, _ = jax.lax.while_loop(going, body, state)
-    return free(x), count

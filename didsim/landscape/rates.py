@@ -9,31 +9,27 @@ from typing import final
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
+from didsim.numerics import linalg
 from didsim.numerics.pytrees import pytree
 
 LEAST = 4  # points that a fitted slope needs
 
 
-def local_rate(
-    smallest: Float[Array, "*#batch"], largest: Float[Array, "*#batch"], step: Float[Array, "*#batch"] | float
-) -> Float[Array, "*#batch"]:
-    """Factor by which the error shrinks per step near the optimum, ``max(|1 - ηλ₂|, |1 - ηλ_max|)`` (derived; S4).
+def descent_rate(hessian: Float[Array, "*#batch n n"]) -> tuple[Array, Array, Array]:
+    """Smallest non-zero and largest eigenvalue, and the step ``2/(λ₂ + λ_max)`` that contracts fastest (S4).
 
-    A factor of one or more means that descent with this step does not settle there.
+    At that step gradient descent converges locally at the rate ``(κ-1)/(κ+1)``, ``κ = λ_max/λ₂``.
     """
-    return jnp.maximum(jnp.abs(1.0 - step * smallest), jnp.abs(1.0 - step * largest))
+    values = linalg.eigvalsh(hessian)
+    smallest, largest = jnp.min(jnp.where(linalg.vanishing(values), jnp.inf, values), axis=-1), values[..., -1]
+    return smallest, largest, best_step(smallest, largest)
 
 
 def best_step(smallest: Float[Array, "*#batch"], largest: Float[Array, "*#batch"]) -> Float[Array, "*#batch"]:
     """The step ``2/(λ₂ + λ_max)`` that contracts fastest; its rate is ``(κ-1)/(κ+1)``, ``κ = λ_max/λ₂`` (S4)."""
     return 2.0 / (smallest + largest)
-
-
-def is_quadratic(smallest: Float[Array, "*#batch"], largest: Float[Array, "*#batch"], n: int) -> Bool[Array, "*#batch"]:
-    """Whether all non-zero eigenvalues agree to rounding, so that the best step squares the error (S5)."""
-    return largest - smallest <= 16.0 * n * jnp.finfo(jnp.result_type(largest)).eps * largest
 
 
 def slope_ratio_bound(reward: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:

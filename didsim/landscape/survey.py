@@ -1,6 +1,6 @@
 """What can a sampler teach, how fast, and from how many pairs?
 
-One record per sampler: which responses it compares (S1), how well it conditions descent (S4), how strongly it pulls at the
+One survey per sampler: which responses it compares (S1), how well it conditions descent (S4), how strongly it pulls at the
 first step (S8), how much a pair tells (S7), what it costs, and what follows for the steps and the pairs that an accuracy
 takes.  Spectrum, rate and pairs are those at the optimum, with the sampler as it is there; the signal is that at π_ref.
 """
@@ -12,15 +12,20 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim import landscape
+from didsim.landscape.descent import descent_limit, off_support_mass
+from didsim.landscape.graph import comparison_graph, component_count, component_sums, components
+from didsim.landscape.hessian import hessian_at_optimum, product_laplacian
+from didsim.landscape.lanczos import extreme_eigenvalues
+from didsim.landscape.rates import best_step
 from didsim.landscape.signal import first_gradient_signal
 from didsim.numerics import checks, linalg, simplex
 from didsim.numerics.pair_sums import expected_kernel
 from didsim.numerics.pytrees import pytree
-from didsim.samplers import PairLaw, ProductMixture, Sampler
+from didsim.samplers import ProductMixture, Sampler
+from didsim.samplers.data import Data
 from didsim.worlds import Problem
 
-WRITTEN_OUT = 2048
+LARGEST_DENSE = 2048
 
 
 @final
@@ -81,7 +86,7 @@ class Survey:
 def survey(problem: Problem, sampler: Sampler, *, beta: ArrayLike | None = None, accuracy: ArrayLike = 0.01) -> Survey:
     """Survey of a sampler on a problem, for DPO on a table with Bradley-Terry labels.
 
-    Up to 2,048 responses with all pairs written out; beyond, for mixtures of products, in O(N) and without ``pairs``.
+    Up to 2,048 responses from the matrix of all pairs; beyond, for mixtures of products, in O(N) and without ``pairs``.
 
     Args:
         problem: the preference world.
@@ -107,14 +112,13 @@ def survey(problem: Problem, sampler: Sampler, *, beta: ArrayLike | None = None,
     checks.positive("accuracy", accuracy)
     checks.between("accuracy", accuracy, 0.0, 1.0, open_high=True)
     target = simplex.tilt(problem.log_ref, problem.reward, 1.0 / scale)
-    law = sampler.pair_law(problem, target)
-    _check(law, sampler)
-    rule = _written_out if problem.log_ref.shape[-1] <= WRITTEN_OUT else _unwritten
+    Data(sampler).check(problem, target)
+    rule = _dense if problem.log_ref.shape[-1] <= LARGEST_DENSE else _of_products
     return rule(problem, sampler, target, scale, jnp.asarray(accuracy, problem.log_ref.dtype))
 
 
 def mixture_components(law: ProductMixture) -> Int[Array, "prompts n"]:
-    """Component labels of a mixture of products in O(k² N), as `landscape.components` gives them (derived; S1).
+    """Component labels of a mixture of products in O(k² N), as `components` gives them (derived; S1).
 
     A product joins everything that it shows on either side; products that share a response join each other.
     """
@@ -131,65 +135,62 @@ def mixture_components(law: ProductMixture) -> Int[Array, "prompts n"]:
 
 
 @jax.jit
-def _written_out(problem: Problem, sampler: Sampler, target: Array, beta: Array, accuracy: Array) -> Survey:
-    law = sampler.pair_law(problem, target)
-    shown = law.matrix()
-    label = landscape.components(landscape.comparison_graph(shown))
-    hessian = landscape.hessian_at_optimum(shown, problem.reward, beta)
+def _dense(problem: Problem, sampler: Sampler, target: Array, beta: Array, accuracy: Array) -> Survey:
+    shown = sampler.pair_law(problem, target).matrix()
+    label = components(comparison_graph(shown))
+    hessian = hessian_at_optimum(shown, problem.reward, beta)
     values, vectors = linalg.eigh(hessian)
     # The graph says how many eigenvalues are zero; rounding need not.
-    count = landscape.component_count(label)
-    positive = jnp.arange(values.shape[-1]) >= count[:, None]
+    positive = jnp.arange(values.shape[-1]) >= component_count(label)[:, None]
     smallest = jnp.min(jnp.where(positive, values, jnp.inf), -1)
-    size = _over_components(jnp.ones_like(problem.reward), label)
-    inverse = jnp.where(positive, 1.0 / jnp.where(positive, values, 1.0), 0.0)
-    diagonal = jnp.einsum("xyk,xk->xy", vectors**2, inverse)
+    size = component_sums(jnp.ones_like(problem.reward), label)
+    diagonal = jnp.einsum("xyk,xk->xy", vectors**2, linalg.divide(1.0, values, positive))
     # Mean resistance over ordered pairs of one component: each costs the two diagonal entries, the rest sums to zero.
     resistance = 2.0 * jnp.sum(size * diagonal, -1) / jnp.sum(size - 1.0, -1)
     information = 0.5 * jnp.trace(hessian, axis1=1, axis2=2)
     spectrum = jnp.where(jnp.isfinite(smallest), smallest, jnp.nan), values[:, -1]
-    return _record(problem, sampler, target, beta, accuracy, label, spectrum, information, jnp.sqrt(resistance))
+    return _surveyed(problem, sampler, target, beta, accuracy, label, spectrum, information, jnp.sqrt(resistance))
 
 
-def _unwritten(problem: Problem, sampler: Sampler, target: Array, beta: Array, accuracy: Array) -> Survey:
+def _of_products(problem: Problem, sampler: Sampler, target: Array, beta: Array, accuracy: Array) -> Survey:
     law = sampler.pair_law(problem, target)
     if not isinstance(law, ProductMixture):
         raise checks.ArgumentError(
-            f"Argument `problem` must have at most {WRITTEN_OUT} responses for {type(sampler).__name__}, whose law is dense, "
+            f"Argument `problem` must have at most {LARGEST_DENSE} responses for {type(sampler).__name__}, whose law is dense, "
             f"but has {problem.log_ref.shape[-1]}."
         )
-    ends = landscape.extreme_eigenvalues(landscape.product_laplacian(law, problem.reward, beta))
+    ends = extreme_eigenvalues(product_laplacian(law, problem.reward, beta))
     first, second = jnp.exp(law.log_first), jnp.exp(law.log_second)
     every = expected_kernel("slope", law.weights, first, second, problem.reward, problem.reward)
     same = jnp.sum(law.weights * jnp.sum(first * second, -1), -1)
     unknown = jnp.full_like(ends.largest, jnp.nan)
     smallest = jnp.where(ends.converged & (ends.smallest > 0), ends.smallest, jnp.nan)
     label, information = mixture_components(law), beta**2 * (every - 0.25 * same)
-    return _record(problem, sampler, target, beta, accuracy, label, (smallest, ends.largest), information, unknown)
+    return _surveyed(problem, sampler, target, beta, accuracy, label, (smallest, ends.largest), information, unknown)
 
 
-def _record(problem, sampler, target, beta, accuracy, label, spectrum, information, margin_error) -> Survey:
+def _surveyed(problem, sampler, target, beta, accuracy, label, spectrum, information, margin_error) -> Survey:
     smallest, largest = spectrum
     n = label.shape[-1]
     resolved = smallest > n * jnp.finfo(largest.dtype).eps * largest
     lost = ~resolved & ~jnp.isnan(smallest)
     smallest, margin_error = jnp.where(lost, 0.0, smallest), jnp.where(lost, jnp.inf, margin_error)
-    size = _over_components(jnp.ones_like(problem.reward), label)
-    shown, mass = size > 1, jnp.exp(target)
+    size = component_sums(jnp.ones_like(problem.reward), label)
+    shown = size > 1
     log_rate = jnp.log1p(-2.0 * smallest / (largest + smallest))
-    limit = simplex.normalize(problem.log_ref + (problem.reward - _over_components(problem.reward, label) / size) / beta)
+    limit = descent_limit(problem.log_ref, problem.reward, label, beta)
     alone = label == jnp.arange(n)
     return Survey(
         shown=shown,
         component=label,
         components=jnp.sum(alone & shown, -1),
         open_directions=jnp.sum(alone, -1),
-        unseen_reference=jnp.sum(jnp.where(shown, 0.0, jnp.exp(problem.log_ref)), -1),
-        unseen_target=jnp.sum(jnp.where(shown, 0.0, mass), -1),
-        undetermined=jnp.maximum(1.0 - jnp.max(_over_components(mass, label), -1), 0.0),
+        unseen_reference=off_support_mass(problem.log_ref, shown),
+        unseen_target=off_support_mass(target, shown),
+        undetermined=jnp.maximum(1.0 - jnp.max(component_sums(jnp.exp(target), label), -1), 0.0),
         smallest=smallest,
         largest=largest,
-        step=2.0 / (smallest + largest),
+        step=best_step(smallest, largest),
         rate=jnp.exp(log_rate),
         steps=jnp.where(lost, jnp.inf, jnp.maximum(jnp.ceil(jnp.log(accuracy) / log_rate), 1.0)),
         information=information,
@@ -200,16 +201,3 @@ def _record(problem, sampler, target, beta, accuracy, label, spectrum, informati
         value_gap=beta * simplex.kl(limit, target),
         resolved=resolved,
     )
-
-
-def _over_components(values: Float[Array, "prompts n"], label: Int[Array, "prompts n"]) -> Float[Array, "prompts n"]:
-    """Sum over each response's component, repeated for every member, O(N)."""
-    return jax.vmap(lambda v, c: jnp.zeros_like(v).at[c].add(v)[c])(values, label)
-
-
-def _check(law: PairLaw, sampler: Sampler) -> None:
-    total = law.total()
-    if not checks.is_traced(total) and not bool(jnp.all(jnp.abs(total - 1.0) < 1e-3)):
-        raise checks.ArgumentError(
-            f"Argument `sampler` must give every prompt a pair law of total probability 1, but {type(sampler).__name__} does not."
-        )

@@ -44,6 +44,18 @@ def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
     raise ArgumentError(f"Argument `{name}` must be one of {listed}, but is {word!r}.{hint}")
 
 
+def part(name: str, value: T, kind: type, example: str) -> T:
+    """The value, if it is an object of a kind: not its name, nor its class.
+
+    Raises:
+        ArgumentError: it is something else; the line gives an example of what is wanted.
+    """
+    if not isinstance(value, kind):
+        shown = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+        raise ArgumentError(f"Argument `{name}` must be an object such as {example}, but is {shown}.")
+    return value
+
+
 def own_name(name: str, word: str, taken: Iterable[str]) -> str:
     """The word itself, if nothing else is called so.
 

@@ -1,4 +1,4 @@
-"""How are batches of small matrices factored?
+"""How are batches of small matrices factored, and what is done about their null spaces?
 
 One matrix at a time on a CPU.  XLA's CPU library splits a batch over its threads and makes the calling thread, itself one
 of them, wait for the others: two batches in flight at once on a machine with two threads wait for each other for ever
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float
 
 
 def eigh(matrix: Float[Array, "*batch n n"]) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n n"]]:
@@ -34,6 +34,35 @@ def cholesky_solve(matrix: Float[Array, "*batch n n"], right: Float[Array, "*bat
     return _each(lambda a, b: jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(a), b), "(n,n),(n)->(n)")(matrix, right)
 
 
+def divide(
+    numerator: Float[Array, "*#batch"] | float, denominator: Float[Array, "*#batch"], where: Bool[Array, "*#batch"]
+) -> Float[Array, "*batch"]:
+    """Quotient where allowed and zero elsewhere, without a division by zero on the way."""
+    return jnp.where(where, numerator / jnp.where(where, denominator, 1.0), 0.0)
+
+
+def vanishing(values: Float[Array, "*batch n"], share: float = 1.0) -> Bool[Array, "*batch n"]:
+    """Which eigenvalues of a positive semi-definite matrix are zero to rounding, ``λ ≤ share · n ε max|λ|``."""
+    cut = share * values.shape[-1] * jnp.finfo(values.dtype).eps
+    return values <= cut * jnp.max(jnp.abs(values), -1, keepdims=True)
+
+
+def pseudo_inverse(matrix: Float[Array, "*batch n n"]) -> Float[Array, "*batch n n"]:
+    """Moore-Penrose inverse of a positive semi-definite matrix, zero on its null space."""
+    values, vectors = eigh(matrix)
+    return jnp.einsum("...ab,...b,...cb->...ac", vectors, divide(1.0, values, ~vanishing(values)), vectors)
+
+
+def saddle_free_solve(
+    matrix: Float[Array, "*batch n n"], right: Float[Array, "*batch n"]
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n n"], Bool[Array, "*batch n"]]:
+    """``|A|⁺ b`` for symmetric A (Dauphin et al. 1406.2572), A's eigenvectors in columns, and which of them are null."""
+    values, vectors = eigh(matrix)
+    null = vanishing(jnp.abs(values), 4.0)
+    projected = jnp.einsum("...ab,...a->...b", vectors, right)
+    return jnp.einsum("...ab,...b->...a", vectors, divide(projected, jnp.abs(values), ~null)), vectors, null
+
+
 def eigvals(matrix: Float[Array, "*batch n n"]) -> Complex[Array, "*batch n"]:
     """Eigenvalues of square matrices that need not be symmetric, in no particular order."""
     return _each(jnp.linalg.eigvals, "(n,n)->(n)")(matrix)
@@ -42,7 +71,7 @@ def eigvals(matrix: Float[Array, "*batch n n"]) -> Complex[Array, "*batch n"]:
 def small_solve(matrix: Float[Array, "*batch n n"], right: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """``A⁻¹ b`` for positive definite A of a few rows, all at once: Gauss-Jordan elimination, which such A allow unpivoted.
 
-    Written out over the n rows, so that thousands of tiny systems cost a few vector operations instead of a call each.
+    Unrolled over the n rows, so that thousands of tiny systems cost a few vector operations instead of a call each.
     """
     joined = jnp.concatenate([matrix, right[..., None]], axis=-1)
     n = matrix.shape[-1]

@@ -26,12 +26,16 @@ class Data:
         """Sampler and labels as a user gives them; independent chosen and rejected draws if both are missing (D3).
 
         Raises:
-            ArgumentError: only one of the two is given.
+            ArgumentError: only one of the two is given, or one is no sampler or labels.
         """
         if (sampler is None) != (labels is None):
             missing = "sampler" if sampler is None else "labels"
             raise checks.ArgumentError(f"Argument `{missing}` must be given when the other of sampler and labels is.")
-        return cls() if sampler is None or labels is None else cls(sampler, labels)
+        if sampler is None or labels is None:
+            return cls()
+        checks.part("sampler", sampler, Sampler, "didsim.samplers.Uniform()")
+        checks.part("labels", labels, Labels, "didsim.preferences.BradleyTerry()")
+        return cls(sampler, labels)
 
     def check(self, problem: Problem, log_policy: Float[Array, "prompts n"]) -> None:
         """Nothing, if the sampler's pair law at a policy is a law.

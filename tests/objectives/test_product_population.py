@@ -137,7 +137,7 @@ def test_very_many_soft_pairs_leave_accuracy_out(monkeypatch):
 def test_newton_cg_finds_newtons_minimum(objective, label, monkeypatch):
     sampler, labels = LAWS["mixture"], LABELS[label]
     newton = didsim.solve(PROBLEM, objective, sampler, labels)
-    monkeypatch.setattr(entry, "WRITTEN_OUT", 4)
+    monkeypatch.setattr(entry, "LARGEST_DENSE", 4)
     krylov = didsim.solve(PROBLEM, objective, sampler, labels)
     np.testing.assert_array_equal(krylov.status, didsim.Status.CONVERGED)
     np.testing.assert_allclose(krylov.log_policy, newton.log_policy, atol=1e-9)

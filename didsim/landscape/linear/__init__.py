@@ -5,9 +5,7 @@ class, the loss with its closed gradient and Hessian, what the sampled features 
 parameters, and the three routes to a policy: DPO, RLHF in two stages, and online DPO.
 """
 
-from didsim.landscape.linear.minimum import Minimum, minimise
 from didsim.landscape.linear.model import (
-    Bounds,
     LinearModel,
     curvature_bounds,
     feature_covariance,
@@ -16,7 +14,6 @@ from didsim.landscape.linear.model import (
     open_parts,
 )
 from didsim.landscape.linear.routes import (
-    TwoStage,
     best_in_class,
     direct,
     fit_reward,
@@ -27,22 +24,15 @@ from didsim.landscape.linear.routes import (
     value_expansion,
     value_weights,
 )
-from didsim.worlds.linear import LinearReward, draw_features
 
 __all__ = [
-    "Bounds",
     "LinearModel",
-    "LinearReward",
-    "Minimum",
-    "TwoStage",
     "best_in_class",
     "curvature_bounds",
     "direct",
-    "draw_features",
     "feature_covariance",
     "fit_reward",
     "linear_model",
-    "minimise",
     "online",
     "open_directions",
     "open_parts",

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 from didsim.landscape.solvers import Status
 from didsim.numerics import linalg
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.search import longest_step
 
-HALVINGS = 30
 Expansion = Callable[[Array], tuple[Array, Array, Array]]
 
 
@@ -40,7 +40,7 @@ class Minimum:
 
 
 class _State(NamedTuple):
-    """Where the search is, and the evidence of the last point it looked at."""
+    """Where the search is, and the evidence of the last point evaluated."""
 
     taken: Array
     theta: Array
@@ -69,7 +69,8 @@ def minimise(expansion: Expansion, value: Callable[[Array], Array], start: Float
     def body(state: _State) -> _State:
         at, gradient, hessian = expansion(state.theta)
         direction, nullity = newton_direction(gradient, hessian)
-        length = _length(value, state.theta, direction, at, gradient @ direction)
+        along = gradient @ direction
+        length = longest_step(lambda t: value(state.theta + t * direction), at, along, jnp.ones_like(at))
         done = (jnp.max(jnp.abs(direction)) <= tolerance) | (length == 0.0) | ~jnp.isfinite(at)
         # The evidence belongs to the point that stays.
         theta = jnp.where(done, state.theta, state.theta + length * direction)
@@ -82,25 +83,8 @@ def minimise(expansion: Expansion, value: Callable[[Array], Array], start: Float
 
 def newton_direction(gradient: Float[Array, " d"], hessian: Float[Array, "d d"]) -> tuple[Float[Array, " d"], Int[Array, ""]]:
     """Saddle-free Newton direction ``-|H|⁺ g`` without null directions, and their number."""
-    values, vectors = linalg.eigh(hessian)
-    largest = jnp.max(jnp.abs(values))
-    null = jnp.abs(values) <= 4.0 * gradient.size * jnp.finfo(values.dtype).eps * largest
-    inverse = jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, jnp.abs(values)))
-    return -vectors @ (inverse * (vectors.T @ gradient)), null.sum()
-
-
-def _length(value: Callable[[Array], Array], theta: Array, direction: Array, at: Array, slope: Array) -> Float[Array, ""]:
-    """Longest step 2^-k that lowers the value enough, with slack for rounding; zero if there is none."""
-    slack = 8.0 * jnp.finfo(theta.dtype).eps * (1.0 + jnp.abs(at))
-
-    def halve(state):
-        count, length, _ = state
-        good = value(theta + length * direction) <= at + 1e-4 * length * slope + slack
-        return count + 1, jnp.where(good, length, 0.5 * length), good
-
-    begin = (jnp.int32(0), jnp.ones_like(at), jnp.asarray(False))
-    _, length, good = jax.lax.while_loop(lambda s: (s[0] < HALVINGS) & ~s[2], halve, begin)
-    return jnp.where(good, length, 0.0)
+    move, _, null = linalg.saddle_free_solve(hessian, gradient)
+    return -move, null.sum()
 
 
 def _judged(end: _State) -> Minimum:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import linalg
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import positive, pytree
 from didsim.objectives.links import logistic
 from didsim.policies import LogLinear
 from didsim.samplers import Sampler
@@ -32,7 +32,7 @@ class LinearModel:
     shown: Float[Array, "prompts n n"]
     wins: Float[Array, "prompts n n"]
     log_prompts: Float[Array, " prompts"]
-    beta: float | Float[Array, ""] = 1.0
+    beta: float | Float[Array, ""] = positive(1.0)
 
     def margins(self, theta: Float[Array, " d"]) -> Float[Array, "prompts n n"]:
         """``m_ab`` of every pair."""
@@ -91,8 +91,7 @@ def feature_covariance(model: LinearModel) -> Float[Array, "d d"]:
 def open_directions(covariance: Float[Array, "d d"]) -> Float[Array, "d d"]:
     """Projector on the null space of the feature covariance; its trace is the number of open dimensions (L2)."""
     values, vectors = linalg.eigh(covariance)
-    null = values <= covariance.shape[-1] * jnp.finfo(values.dtype).eps * values[-1]
-    kept = jnp.where(null, vectors, 0.0)
+    kept = jnp.where(linalg.vanishing(values), vectors, 0.0)
     return kept @ kept.T
 
 
@@ -121,7 +120,7 @@ def curvature_bounds(model: LinearModel, radius: Float[Array, ""] | float) -> Bo
 
 
 def _spread_of_differences(features: Float[Array, "prompts n d"], weight: Float[Array, "prompts n n"]) -> Float[Array, "d d"]:
-    """``Σ_ab w_ab (φ_a - φ_b)(φ_a - φ_b)ᵀ`` as ``ΦᵀLap(w + wᵀ)Φ``, without a difference written out."""
+    """``Σ_ab w_ab (φ_a - φ_b)(φ_a - φ_b)ᵀ`` as ``ΦᵀLap(w + wᵀ)Φ``, without an array of differences."""
     both = weight + jnp.swapaxes(weight, 1, 2)
     own = jnp.einsum("xn,xnd,xne->de", both.sum(2), features, features)
     return own - jnp.einsum("xab,xad,xbe->de", both, features, features)

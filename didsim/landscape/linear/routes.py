@@ -73,7 +73,6 @@ def best_in_class(problem: Problem, policy: LogLinear, starts: Float[Array, "sta
 
     ``-V`` is not convex in θ where the target is outside the class: the best end of several starts is returned.
     """
-
     features = jnp.broadcast_to(policy.features, (*problem.log_ref.shape, policy.features.shape[-1])).astype(starts.dtype)
 
     def cost(theta: Array) -> Array:

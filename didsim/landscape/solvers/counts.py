@@ -1,6 +1,6 @@
 """Which policy makes a table of wins and losses likeliest?
 
-The finite-sample counterpart of `didsim.solvers.solve` for DPO: ``wins[a, b]`` counts how often a was preferred to b, and
+The finite-sample counterpart of `didsim.solve` for DPO: ``wins[a, b]`` counts how often a was preferred to b, and
 the maximum-likelihood implicit reward is found by Newton's method, many tables at once.
 """
 
@@ -54,10 +54,6 @@ def fit_counts(wins: Float[Array, "*batch n n"], *, steps: int = 40) -> CountsFi
     off = 1.0 - jnp.eye(n, dtype=dtype)
     tolerance = float(jnp.finfo(dtype).eps) ** 0.75
 
-    def going(state):
-        count, _, size = state
-        return (count < steps) & jnp.any(size > tolerance)
-
     def body(state):
         count, margin, size = state
         chance = jax.nn.sigmoid(margin[..., :, None] - margin[..., None, :])
@@ -75,6 +71,6 @@ def fit_counts(wins: Float[Array, "*batch n n"], *, steps: int = 40) -> CountsFi
         return count + 1, jnp.where(done, margin, margin + short), jnp.where(done[..., 0], size, longest)
 
     start = (jnp.int32(0), jnp.zeros(wins.shape[:-1], dtype), jnp.full(wins.shape[:-2], jnp.inf, dtype))
-    _, margin, size = jax.lax.while_loop(going, body, start)
+    _, margin, size = jax.lax.while_loop(lambda s: (s[0] < steps) & jnp.any(s[2] > tolerance), body, start)
     steady = (size <= tolerance) & (jnp.max(jnp.abs(margin), -1) < 1e3)
     return CountsFit(margin - margin.mean(-1, keepdims=True), size, steady & jnp.all(jnp.isfinite(margin), -1))

@@ -12,15 +12,15 @@ from jaxtyping import Array, Float
 
 from didsim.landscape.solvers.krylov import newton_krylov
 from didsim.landscape.solvers.newton import newton
-from didsim.landscape.solvers.precision import in_double
-from didsim.landscape.solvers.result import Solution
+from didsim.landscape.solvers.result import Solution, in_double
 from didsim.numerics import checks
 from didsim.objectives import Objective, can_stay_product
-from didsim.samplers import ChosenRejected, ProductMixture, Sampler
+from didsim.samplers import ProductMixture, Sampler
+from didsim.samplers.data import Data
 from didsim.worlds import Problem
-from didsim.worlds.preferences import AsShown, Labels
+from didsim.worlds.preferences import Labels
 
-WRITTEN_OUT = 2048
+LARGEST_DENSE = 2048
 
 
 def solve(
@@ -36,7 +36,7 @@ def solve(
 ) -> Solution:
     """Exact minimiser of a population loss over free tables, prompt by prompt (K3).
 
-    Up to 2,048 responses by Newton's method with a written-out Hessian; beyond, for smooth convex objectives on
+    Up to 2,048 responses by Newton's method with a dense Hessian; beyond, for smooth convex objectives on
     mixtures of products, by Newton-CG with Hessian products in O(N) (K1).
 
     Args:
@@ -65,19 +65,20 @@ def solve(
         >>> bool(jnp.abs(best.log_policy - world.log_target).max() < 1e-4)
         True
     """
-    sampler, labels = default_data(sampler, labels)
+    checks.part("objective", objective, Objective, "didsim.objectives.Dpo(beta=0.1)")
+    data = Data.given(sampler, labels)
     checks.whole("steps", steps, least=1)
     count = checks.whole("starts", starts, least=1) if starts is not None else (1 if objective.convex else 4)
     log_start = problem.log_ref if start is None else jnp.asarray(start, problem.log_ref.dtype)
     checks.same_shape("problem.log_ref", problem.log_ref, "start", log_start)
-    check_pair_law(problem, sampler, log_start)
+    data.check(problem, log_start)
     if objective.batch_level:
         raise checks.ArgumentError(
             f"Argument `objective` must be a mean over pairs or responses, but {objective.name} sorts them; train it instead."
         )
-    everything = (problem, objective, sampler, labels, log_start)
-    if problem.log_ref.shape[-1] > WRITTEN_OUT:
-        _check_large(problem, objective, sampler, labels)
+    everything = (problem, objective, data, log_start)
+    if problem.log_ref.shape[-1] > LARGEST_DENSE:
+        _check_large(problem, objective, data)
         return in_double(lambda *wide: newton_krylov(*wide, steps), everything)
     number = jnp.uint32(checks.seed(seed))
     if checks.is_traced(everything):
@@ -85,39 +86,11 @@ def solve(
     return in_double(lambda *wide: newton(*wide, number, count, steps), everything)
 
 
-def _check_large(problem: Problem, objective: Objective, sampler: Sampler, labels: Labels) -> None:
-    law = sampler.pair_law(problem, problem.log_ref)
-    if objective.kinked or not objective.convex or not isinstance(law, ProductMixture) or not can_stay_product(objective, labels):
+def _check_large(problem: Problem, objective: Objective, data: Data) -> None:
+    is_product = isinstance(data.sampler.pair_law(problem, problem.log_ref), ProductMixture)
+    if objective.kinked or not objective.convex or not is_product or not can_stay_product(objective, data.labels):
         raise checks.ArgumentError(
-            f"Argument `problem` must have at most {WRITTEN_OUT} responses for {objective.name} with {type(sampler).__name__} "
-            f"and {type(labels).__name__}, but has {problem.log_ref.shape[-1]}; beyond that solve takes smooth convex "
-            "objectives on mixtures of products with labels as shown or soft Bradley-Terry."
-        )
-
-
-def default_data(sampler: Sampler | None, labels: Labels | None) -> tuple[Sampler, Labels]:
-    """Sampler and labels with the default filled in: independent chosen and rejected draws (D3).
-
-    Raises:
-        ArgumentError: only one of the two is given.
-    """
-    if (sampler is None) != (labels is None):
-        missing = "sampler" if sampler is None else "labels"
-        raise checks.ArgumentError(f"Argument `{missing}` must be given when the other of sampler and labels is.")
-    return (ChosenRejected(), AsShown()) if sampler is None or labels is None else (sampler, labels)
-
-
-def check_pair_law(problem: Problem, sampler: Sampler, log_policy: Float[Array, "prompts n"]) -> None:
-    """Nothing, if the sampler's pair law at a policy is a law.
-
-    Raises:
-        ArgumentError: it has NaN or does not sum to one, as after a restriction that leaves no mass.
-    """
-    if checks.is_traced(problem, sampler, log_policy):
-        return
-    total = sampler.pair_law(problem, log_policy).total()
-    if not bool(jnp.all(jnp.abs(total - 1.0) < 1e-3)):
-        raise checks.ArgumentError(
-            f"Argument `sampler` must give every prompt a pair law of total probability 1, but {type(sampler).__name__} "
-            f"gives {float(total[jnp.argmax(jnp.where(jnp.isnan(total), jnp.inf, jnp.abs(total - 1.0)))]):g}."
+            f"Argument `problem` must have at most {LARGEST_DENSE} responses for {objective.name} with "
+            f"{type(data.sampler).__name__} and {type(data.labels).__name__}, but has {problem.log_ref.shape[-1]}; "
+            "beyond that solve takes smooth convex objectives on mixtures of products with labels as shown or soft Bradley-Terry."
         )

@@ -1,4 +1,4 @@
-"""Where is the exact minimum when there are too many responses to write out their pairs?
+"""Where is the exact minimum when there are too many responses for a matrix of their pairs?
 
 Newton's method again, each step by conjugate gradients: gradients and Hessian products are sums over all pairs of a
 product law, O(N) each (K1), so a million responses cost seconds.  The Hessian of such a law is close to a complete graph's
@@ -8,148 +8,85 @@ Laplacian once it is scaled by its diagonal, so few products are needed a step.
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
+from didsim.landscape.solvers.newton import iterate
 from didsim.landscape.solvers.result import Solution, Status
-from didsim.numerics import simplex
+from didsim.numerics import linalg, simplex
+from didsim.numerics.search import conjugate_gradients, longest_step, slope
 from didsim.objectives import Objective, Responses, comparisons_for, prompt_losses, responses
+from didsim.samplers.data import Data
+from didsim.worlds import Problem
 
 INNER_STEPS = 200
 INNER_TOLERANCE = 1e-3
-MAX_HALVINGS = 30
-
-
-class _State(NamedTuple):
-    taken: Array
-    x: Float[Array, "prompts n"]
-    size: Float[Array, " prompts"]
-    done: Bool[Array, " prompts"]
 
 
 @functools.partial(jax.jit, static_argnames=("steps",))
-def newton_krylov(problem, objective: Objective, sampler, labels, log_start, steps: int) -> Solution:
-    """Newton-CG from a log-law; arguments as `didsim.solvers.solve` has checked them."""
-    tolerance = jnp.finfo(log_start.dtype).eps ** 0.75
+def newton_krylov(problem: Problem, objective: Objective, data: Data, log_start, steps: int) -> Solution:
+    """Newton-CG from a log-law; arguments as `didsim.solve` has checked them."""
 
     def losses(x: Array, around: Array) -> Array:
-        comparisons = comparisons_for(objective, problem, sampler, labels, jax.lax.stop_gradient(around))
+        # Pairs drawn from the policy do not move with it.
+        comparisons = comparisons_for(objective, problem, data.sampler, data.labels, jax.lax.stop_gradient(around))
         return prompt_losses(objective, responses(problem, simplex.normalize(x)), comparisons)
 
     def gradient(x: Array, around: Array) -> Array:
         return jax.grad(lambda at: losses(at, around).sum())(x)
 
-    def body(state: _State) -> _State:
-        x = state.x
-        slope = gradient(x, x)
-        scale = _diagonal(objective, problem, sampler, labels, x)
+    def step(x: Array) -> tuple[Array, Array, Array]:
+        # Expand the loss at the point: gradient, and the Hessian as products and a diagonal.
+        downhill = -simplex.clr(gradient(x, x))
+        scale = _diagonal(objective, problem, data, x)
 
         def product(v: Array) -> Array:
-            return jax.jvp(lambda at: gradient(at, x), (x,), (v,))[1]
+            return simplex.clr(jax.jvp(lambda at: gradient(at, x), (x,), (v,))[1])
 
-        direction = _conjugate_gradients(product, -slope, scale)
-        length = _line_search(lambda at: losses(at, x), x, direction, jnp.sum(slope * direction, -1))
-        size = jnp.max(jnp.abs(direction), -1)
-        move = jnp.where(state.done[:, None], 0.0, length[:, None] * direction)
-        return _State(state.taken + 1, simplex.normalize(x + move), size, state.done | (size <= tolerance) | (length == 0.0))
+        def scaled(residual: Array) -> Array:
+            return linalg.divide(residual, scale, scale > 0)
 
-    prompts = log_start.shape[0]
-    start = _State(jnp.int32(0), simplex.normalize(log_start), jnp.full((prompts,), jnp.inf), jnp.zeros((prompts,), bool))
-    end = jax.lax.while_loop(lambda s: (s.taken < steps) & ~jnp.all(s.done), body, start)
-    scale = _diagonal(objective, problem, sampler, labels, end.x)
-    slope = gradient(end.x, end.x)
+        # Solve for the direction.  The constant is in the Hessian's null space; what rounding leaves of it is taken out.
+        direction, _ = conjugate_gradients(product, downhill, scaled, tolerance=INNER_TOLERANCE, steps=INNER_STEPS)
+        direction = simplex.clr(direction)
+        # Search along it.
+        at, fall = losses(x, x), -jnp.sum(downhill * direction, -1)
+        length = longest_step(lambda t: losses(x + t[:, None] * direction, x), at, fall, jnp.ones_like(at), slack=64.0)
+        return direction, length, length == 0.0
+
+    end = iterate(step, log_start, steps)
+    # Judge where it ended.
+    scale, pull, value = _diagonal(objective, problem, data, end.x), gradient(end.x, end.x), losses(end.x, end.x)
     open_directions = jnp.sum(scale <= 0, -1)
     converged = jnp.where(open_directions > 0, Status.NOT_UNIQUE, Status.CONVERGED)
-    value = losses(end.x, end.x)
-    status = jnp.where(end.size <= jnp.sqrt(tolerance), converged, Status.STALLED)
+    status = jnp.where(end.size <= jnp.finfo(end.size.dtype).eps ** 0.375, converged, Status.STALLED)
     return Solution(
         log_policy=end.x,
         value=value,
-        gradient_norm=jnp.max(jnp.where(slope == 0, 0.0, jnp.abs(slope) / jnp.maximum(scale, jnp.finfo(slope.dtype).tiny)), -1),
+        gradient_norm=jnp.max(linalg.divide(jnp.abs(pull), jnp.maximum(scale, jnp.finfo(pull.dtype).tiny), pull != 0), -1),
         step=end.size,
         undetermined=open_directions,
         status=jnp.where(jnp.isfinite(value), status, Status.NOT_FINITE),
-        iterations=jnp.broadcast_to(end.taken, (prompts,)),
-        agreeing=jnp.ones((prompts,), jnp.int32),
+        iterations=end.taken,
+        agreeing=jnp.ones_like(end.taken),
     )
 
 
-def _diagonal(objective: Objective, problem, sampler, labels, x: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
+def _diagonal(objective: Objective, problem: Problem, data: Data, x: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
     """Diagonal of the link's Hessian: perturbing one role's rewards alone, it has no other entries."""
-    seen = responses(problem, x)
-    comparisons = comparisons_for(objective, problem, sampler, labels, x)
     if not objective.paired:
         return jnp.exp(x)
-    rewards = objective.chosen_reward(seen), objective.rejected_reward(seen)
-    total = jnp.zeros_like(x)
-    for role, method in enumerate((objective.chosen_reward, objective.rejected_reward)):
+    seen = responses(problem, x)
+    comparisons = comparisons_for(objective, problem, data.sampler, data.labels, x)
+    won, lost = objective.chosen_reward(seen), objective.rejected_reward(seen)
 
-        def in_role(values: Array, role: int = role) -> Array:
-            pair = (values, rewards[1]) if role == 0 else (rewards[0], values)
-            return comparisons.mean_link(objective.pair_link(), *pair).sum()
+    def mean_link(won: Array, lost: Array) -> Array:
+        return comparisons.mean_link(objective.pair_link(), won, lost).sum()
 
-        ones = jnp.ones_like(x)
-        bend = jax.jvp(jax.grad(in_role), (rewards[role],), (ones,))[1]
-        total = total + bend * _slope(method, seen) ** 2
-    return total
+    def of_log_policy(reward: Callable[[Responses], Array]) -> Array:
+        return slope(lambda free: reward(replace(seen, log_policy=free)), x)
 
-
-def _slope(method: Callable[[Responses], Array], seen: Responses) -> Array:
-    """Derivative of an elementwise reward in the log-probability."""
-    at = seen.log_policy
-    move = replace(jax.tree.map(jnp.zeros_like, seen), log_policy=jnp.ones_like(at))
-    return jax.jvp(method, (seen,), (move,))[1]
-
-
-def _conjugate_gradients(product: Callable[[Array], Array], right: Array, scale: Array) -> Array:
-    """Solution of ``H x = right`` prompt by prompt, scaled by the diagonal, to a relative residual of 1e-3.
-
-    The constant is in the null space of ``H``; whatever rounding leaves of it is taken out again and again.
-    """
-    right = simplex.clr(right)
-    inverse = jnp.where(scale > 0, 1.0 / jnp.where(scale > 0, scale, 1.0), 0.0)
-
-    def dot(a: Array, b: Array) -> Array:
-        return jnp.sum(a * b, -1, keepdims=True)
-
-    first = dot(right, inverse * right)
-
-    def going(state):
-        count, _, _, _, size = state
-        return (count < INNER_STEPS) & jnp.any(size > INNER_TOLERANCE**2 * first)
-
-    def body(state):
-        count, x, residual, direction, size = state
-        image = simplex.clr(product(direction))
-        bend = dot(direction, image)
-        length = jnp.where(bend > 0, size / jnp.where(bend > 0, bend, 1.0), 0.0)
-        residual = residual - length * image
-        new = dot(residual, inverse * residual)
-        turn = jnp.where(size > 0, new / jnp.where(size > 0, size, 1.0), 0.0)
-        return count + 1, x + length * direction, residual, inverse * residual + turn * direction, new
-
-    start = (jnp.int32(0), jnp.zeros_like(right), right, inverse * right, first)
-    return simplex.clr(jax.lax.while_loop(going, body, start)[1])
-
-
-def _line_search(value: Callable[[Array], Array], x: Array, direction: Array, slope: Array) -> Array:
-    """Longest step 2^-k that lowers the loss enough (Armijo), with slack for rounding; zero if there is none."""
-    at = value(x)
-    slack = 64.0 * jnp.finfo(x.dtype).eps * (1.0 + jnp.abs(at))
-
-    def good(length: Array) -> Array:
-        return value(x + length[:, None] * direction) <= at + 1e-4 * length * slope + slack
-
-    def halve(state):
-        count, length, accepted = state
-        length = jnp.where(accepted, length, 0.5 * length)
-        return count + 1, length, accepted | good(length)
-
-    ones = jnp.ones_like(at)
-    _, length, accepted = jax.lax.while_loop(
-        lambda s: (s[0] < MAX_HALVINGS) & ~jnp.all(s[2]), halve, (jnp.int32(0), ones, good(ones))
-    )
-    return jnp.where(accepted, length, 0.0)
+    of_chosen = slope(jax.grad(lambda free: mean_link(free, lost)), won) * of_log_policy(objective.chosen_reward) ** 2
+    return of_chosen + slope(jax.grad(lambda free: mean_link(won, free)), lost) * of_log_policy(objective.rejected_reward) ** 2

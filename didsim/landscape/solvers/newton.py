@@ -1,4 +1,4 @@
-"""Where is the exact minimum when all pairs can be written out?
+"""Where is the exact minimum when there can be a matrix of all pairs?
 
 Newton's method with the pseudo-inverse of the closed Hessian (`didsim.objectives.curvature`), scaled to unit diagonal;
 kinked losses through a sequence of rounded ones, losses that are not convex from several starts.
@@ -6,30 +6,64 @@ kinked losses through a sequence of rounded ones, losses that are not convex fro
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from didsim.landscape.solvers.result import Solution, Status
 from didsim.numerics import linalg, simplex
+from didsim.numerics.search import longest_step
 from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, view
-from didsim.worlds import normal
+from didsim.samplers.data import Data
+from didsim.worlds import Problem, normal
 
-MAX_HALVINGS = 40
 NARROWING = 0.25
 DECOMPOSED = 256
 LONGEST = 10.0
 
 
+class State(NamedTuple):
+    """Turns of the loop and, for every prompt, the point, the last direction's longest entry, whether it is done, its steps."""
+
+    turns: Array
+    x: Float[Array, "prompts n"]
+    size: Float[Array, " prompts"]
+    done: Bool[Array, " prompts"]
+    taken: Int[Array, " prompts"]
+
+
+def iterate(step: Callable[[Array], tuple[Array, Array, Array]], log_start: Float[Array, "prompts n"], steps: int) -> State:
+    """Newton's iteration on log-laws, prompt by prompt: ``step`` gives direction, length, and whether that was the last.
+
+    A prompt is done when its direction is shorter than ``eps^0.75``, not finite, or leads no lower (length zero).
+    """
+    tolerance = jnp.finfo(log_start.dtype).eps ** 0.75
+
+    def body(state: State) -> State:
+        direction, length, last = step(state.x)
+        move = jnp.where(state.done[:, None], 0.0, length[:, None] * direction)
+        size = jnp.where(state.done, state.size, jnp.max(jnp.abs(direction), -1))
+        done = state.done | last | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size)
+        return State(state.turns + 1, simplex.normalize(state.x + move), size, done, state.taken + ~state.done)
+
+    none = jnp.zeros(log_start.shape[:1], int)
+    start = State(jnp.int32(0), simplex.normalize(log_start), jnp.full(none.shape, jnp.inf, log_start.dtype), none > 0, none)
+    return jax.lax.while_loop(lambda s: (s.turns < steps) & ~jnp.all(s.done), body, start)
+
+
 @functools.partial(jax.jit, static_argnames=("count", "steps"))
-def newton(problem, objective, sampler, labels, log_start, seed, count: int, steps: int) -> Solution:
-    """Newton's method from ``count`` starts; arguments as `didsim.solvers.solve` has checked them."""
+def newton(problem: Problem, objective: Objective, data: Data, log_start, seed, count: int, steps: int) -> Solution:
+    """Newton's method from ``count`` starts; arguments as `didsim.solve` has checked them."""
+    # Draw the starts and solve from each.
     noise = normal(jax.random.key(seed), (count, *log_start.shape)).astype(log_start.dtype)
     starts = log_start + noise.at[0].set(0.0)
     # A sampler or a label model may hold one law per prompt: starts are an axis of their own, not more prompts.
-    ends = jax.vmap(lambda logits: _through_widths(problem, objective, sampler, labels, logits, steps))(starts)
+    ends = jax.vmap(lambda logits: _through_widths(problem, objective, data, logits, steps))(starts)
+    # Keep the best end of every prompt, and count the starts that agree with it.
     value = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
     unit = 1.0 + jnp.abs(value.min(0))
     # Among equal values the first start wins: where the data leaves directions open, it is the one the caller chose.
@@ -39,57 +73,43 @@ def newton(problem, objective, sampler, labels, log_start, seed, count: int, ste
     return replace(chosen, agreeing=jnp.sum(value <= value.min(0) + slack, axis=0))
 
 
-def _through_widths(problem, objective: Objective, sampler, labels, logits, steps: int) -> Solution:
+def _through_widths(problem: Problem, objective: Objective, data: Data, logits, steps: int) -> Solution:
     """Newton at each rounding width of the kinks in turn, each started where the last one ended."""
     sharpest = 1e-10 if logits.dtype == jnp.float64 else 1e-3
     stages = 1 + math.ceil(math.log(sharpest) / math.log(NARROWING)) if objective.kinked else 1
     widths = jnp.asarray([max(NARROWING**k, sharpest) for k in range(stages)], logits.dtype)
 
     def stage(logits, width):
-        return _newton(problem, objective.smoothed(width), sampler, labels, logits, steps)
+        return _newton(problem, objective.smoothed(width), data, logits, steps)
 
-    first = _judge(problem, objective.smoothed(widths[0]), sampler, labels, simplex.normalize(logits))
+    first = _judge(problem, objective.smoothed(widths[0]), data, simplex.normalize(logits))
     end, taken = jax.lax.scan(stage, logits, widths)
-    last = _judge(problem, objective.smoothed(widths[-1]), sampler, labels, simplex.normalize(end))
-    settled = _settle_null(problem, objective.smoothed(widths[-1]), sampler, labels, logits, last)
+    last = _judge(problem, objective.smoothed(widths[-1]), data, simplex.normalize(end))
+    settled = _settle_null(problem, objective.smoothed(widths[-1]), data, logits, last)
     return replace(settled, iterations=taken.sum(0), status=_classify(objective, first, last))
 
 
-def _newton(problem, objective, sampler, labels, logits, steps: int) -> tuple[Array, Array]:
+def _newton(problem, objective, data, logits, steps: int) -> tuple[Array, Array]:
     """Log-law after Newton's iteration and the number of its steps, prompt by prompt."""
-    dtype = logits.dtype
-    eps = jnp.finfo(dtype).eps
-    tolerance = eps**0.75
     factored = objective.convex and logits.shape[-1] > DECOMPOSED
 
-    def going(state):
-        count, _, _, done, _ = state
-        return (count < steps) & ~jnp.all(done)
-
-    def body(state):
-        count, x, _, done, taken = state
-        at = _expansion(problem, objective, sampler, labels, x)
+    def step(x: Array) -> tuple[Array, Array, Array]:
+        # Expand the loss, solve for the direction, search along it.
+        at = _expansion(problem, objective, data, x)
         direction = _short(_factored_direction(at) if factored else _newton_direction(at)[0])
-        length = _line_search(problem, objective, sampler, labels, x, direction, at)
-        move = jnp.where(done[:, None], 0.0, length[:, None] * direction)
-        size = jnp.where(done, 0.0, jnp.max(jnp.abs(direction), -1))
-        finished = done | (size <= tolerance) | (length == 0.0) | ~jnp.isfinite(size)
-        if factored:
-            # Null directions are not cut off here, so the step need not become short; its gain does.
-            gain = -jnp.sum(at.gradient * direction, -1)
-            finished = finished | (gain <= eps**1.75 * (1.0 + jnp.abs(at.value)))
-        return count + 1, simplex.normalize(x + move), size, finished, taken + (~done)
+        length = _length(problem, objective, data, x, direction, at)
+        # Where null directions are not cut off the step need not become short; its gain does.
+        gain = -jnp.sum(at.gradient * direction, -1)
+        spent = gain <= jnp.finfo(x.dtype).eps ** 1.75 * (1.0 + jnp.abs(at.value))
+        return direction, length, spent & factored
 
-    prompts = logits.shape[0]
-    x0 = simplex.normalize(logits)
-    state = (0, x0, jnp.full((prompts,), jnp.inf, dtype), jnp.zeros((prompts,), bool), jnp.zeros((prompts,), int))
-    _, x, _, _, taken = jax.lax.while_loop(going, body, state)
-    return x, taken
+    end = iterate(step, logits, steps)
+    return end.x, end.taken
 
 
-def _judge(problem, objective, sampler, labels, x) -> Solution:
+def _judge(problem, objective, data, x) -> Solution:
     """A point with the evidence of its being a minimum."""
-    at = _expansion(problem, objective, sampler, labels, x)
+    at = _expansion(problem, objective, data, x)
     direction, nullity, _ = _newton_direction(at)
     eps = jnp.finfo(x.dtype).eps
     scale = jnp.maximum(jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2)), jnp.finfo(x.dtype).tiny)
@@ -105,8 +125,8 @@ def _judge(problem, objective, sampler, labels, x) -> Solution:
     return Solution(x, at.value, relative, step, nullity - absent, status, none, none)
 
 
-def _expansion(problem, objective, sampler, labels, x) -> Expansion:
-    comparisons = population(problem, sampler, labels, x)
+def _expansion(problem, objective, data, x) -> Expansion:
+    comparisons = population(problem, data.sampler, data.labels, x)
     return expand(objective, view(objective, problem, x, comparisons), comparisons)
 
 
@@ -118,14 +138,8 @@ def _newton_direction(at: Expansion):
     is given the eigenvalue one.
     """
     scaled, scale = _scaled(at)
-    values, vectors = linalg.eigh(scaled)
-    n = at.gradient.shape[-1]
-    cut = 4.0 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True)
-    null = jnp.abs(values) <= cut
-    inverse = jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, jnp.abs(values)))
-    projected = jnp.einsum("xab,xa->xb", vectors, scale * at.gradient)
-    direction = -scale * jnp.einsum("xab,xb->xa", vectors, inverse * projected)
-    return direction, null.sum(-1), jnp.where(null[:, None, :], scale[:, :, None] * vectors, 0.0)
+    move, vectors, null = linalg.saddle_free_solve(scaled, scale * at.gradient)
+    return -scale * move, null.sum(-1), jnp.where(null[:, None, :], scale[:, :, None] * vectors, 0.0)
 
 
 def _factored_direction(at: Expansion) -> Float[Array, "prompts n"]:
@@ -153,49 +167,39 @@ def _scaled(at: Expansion) -> tuple[Array, Array]:
     return at.hessian * scale[:, :, None] * scale[:, None, :] + constant[:, :, None] * constant[:, None, :], scale
 
 
-def _line_search(problem, objective, sampler, labels, x, direction, at: Expansion) -> Float[Array, " prompts"]:
-    """Longest step 2^-k that lowers the loss enough (Armijo), with slack for rounding; zero if there is none."""
-    comparisons = population(problem, sampler, labels, x)
+def _length(problem, objective, data, x, direction, at: Expansion) -> Float[Array, " prompts"]:
+    """Length of the step along a direction, at most one; zero if none lowers the loss."""
+    comparisons = population(problem, data.sampler, data.labels, x)
     here = view(objective, problem, x, comparisons)
-    slope = jnp.sum(at.gradient * direction, -1)
-    slack = 8.0 * jnp.finfo(x.dtype).eps * (1.0 + jnp.abs(at.value))
 
-    def value(length):
+    def value(length: Array) -> Array:
         # What is under a stop-gradient stays as it is at x.
         seen = replace(here, log_policy=simplex.normalize(x + length[:, None] * direction))
         return prompt_losses(objective, seen, comparisons)
 
-    def good(length):
-        return value(length) <= at.value + 1e-4 * length * slope + slack
-
-    def halve(state):
-        k, length, accepted = state
-        length = jnp.where(accepted, length, 0.5 * length)
-        return k + 1, length, accepted | good(length)
-
-    ones = jnp.ones_like(at.value)
-    _, length, accepted = jax.lax.while_loop(lambda s: (s[0] < MAX_HALVINGS) & ~jnp.all(s[2]), halve, (0, ones, good(ones)))
-    return jnp.where(accepted, length, 0.0)
+    slope = jnp.sum(at.gradient * direction, -1)
+    return longest_step(value, at.value, slope, jnp.ones_like(slope))
 
 
-def _settle_null(problem, objective, sampler, labels, start, end: Solution) -> Solution:
+def _settle_null(problem, objective, data, start, end: Solution) -> Solution:
     """Moves the answer along null directions only, back to where the start was in them, if that costs nothing.
 
     On a face of minimisers with corners the way back may leave the face; the answer then stays where it is.
     """
-    _, _, basis = _newton_direction(_expansion(problem, objective, sampler, labels, end.log_policy))
+    # An orthonormal basis of the null space, the constant among it.
+    _, _, basis = _newton_direction(_expansion(problem, objective, data, end.log_policy))
     basis = jnp.concatenate([basis, jnp.ones_like(basis[:, :, :1])], axis=-1)
     basis = basis / jnp.maximum(jnp.linalg.norm(basis, axis=1, keepdims=True), jnp.finfo(start.dtype).tiny)
     left, sizes = linalg.left_singular(basis)
     keep = sizes > start.shape[-1] * jnp.finfo(start.dtype).eps * sizes[:, :1]
+    # Undo what the iteration did along it.
     drift = jnp.where(jnp.isfinite(end.log_policy), end.log_policy - start, 0.0)
     along = jnp.where(keep, jnp.einsum("xab,xa->xb", left, drift), 0.0)
     settled = simplex.normalize(end.log_policy - jnp.einsum("xab,xb->xa", left, along))
-    comparisons = population(problem, sampler, labels, end.log_policy)
-    seen = view(objective, problem, settled, comparisons)
-    free = prompt_losses(objective, seen, comparisons) <= end.value + 64.0 * jnp.finfo(start.dtype).eps * (
-        1.0 + jnp.abs(end.value)
-    )
+    # Take that where the loss does not rise.
+    comparisons = population(problem, data.sampler, data.labels, end.log_policy)
+    value = prompt_losses(objective, view(objective, problem, settled, comparisons), comparisons)
+    free = value <= end.value + 64.0 * jnp.finfo(start.dtype).eps * (1.0 + jnp.abs(end.value))
     return replace(end, log_policy=jnp.where(((end.undetermined > 0) & free)[:, None], settled, end.log_policy))
 
 

@@ -13,15 +13,15 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from didsim.landscape.solvers.entry import check_pair_law, default_data
-from didsim.landscape.solvers.precision import in_double
 from didsim.landscape.solvers.quasinewton import minimum
-from didsim.landscape.solvers.result import Status
+from didsim.landscape.solvers.result import Status, evidence, in_double
 from didsim.numerics import checks
+from didsim.numerics.brief import called
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective, comparisons_for, loss
 from didsim.policies import Policy
 from didsim.samplers import Sampler
+from didsim.samplers.data import Data
 from didsim.worlds import Problem, normal
 from didsim.worlds.preferences import Labels
 
@@ -59,6 +59,9 @@ class PolicySolution:
     end_gradients: Float[Array, "... starts"]
     end_statuses: Int[Array, "... starts"]
     agreeing: Int[Array, "..."]
+
+    def __repr__(self) -> str:
+        return called("PolicySolution", evidence(self.status, self.gradient_norm), log_policy=self.log_policy, ends=self.ends)
 
 
 def solve_policy(
@@ -103,19 +106,20 @@ def solve_policy(
         >>> bool(didsim.simplex.jsd(world.log_target, end.log_policy)[0] < 1e-12)
         True
     """
-    sampler, labels = default_data(sampler, labels)
+    checks.part("objective", objective, Objective, "didsim.objectives.Dpo(beta=0.1)")
+    data = Data.given(sampler, labels)
     checks.whole("starts", starts, least=1)
     checks.whole("steps", steps, least=1)
     checks.positive("spread", spread)
-    check_pair_law(problem, sampler, problem.log_ref)
+    data.check(problem, problem.log_ref)
     number = jnp.uint32(checks.seed(seed))
     noise = jnp.asarray(spread, problem.log_ref.dtype)
-    return in_double(lambda *wide: _solved(*wide, number, starts, steps), (problem, objective, policy, sampler, labels, noise))
+    return in_double(lambda *wide: _solved(*wide, number, starts, steps), (problem, objective, policy, data, noise))
 
 
 @functools.partial(jax.jit, static_argnames=("count", "steps"))
-def _solved(problem, objective, policy, sampler, labels, noise, number, count: int, steps: int) -> PolicySolution:
-    return minimise(jax.random.key(number), problem, objective, policy, sampler, labels, noise, count=count, steps=steps)
+def _solved(problem, objective, policy, data: Data, noise, number, count: int, steps: int) -> PolicySolution:
+    return minimise(jax.random.key(number), problem, objective, policy, data, noise, count=count, steps=steps)
 
 
 def minimise(
@@ -123,34 +127,36 @@ def minimise(
     problem: Problem,
     objective: Objective,
     policy: Policy,
-    sampler: Sampler,
-    labels: Labels,
+    data: Data,
     spread: Float[Array, ""],
     *,
     count: int,
     steps: int,
 ) -> PolicySolution:
-    """`solve_policy`, unchecked and traceable, for use under ``vmap``: policies and worlds as lanes of one program.
+    """`solve_policy`, unchecked and traceable, for use under ``vmap``: a batch of policies and worlds as one program.
 
     Raises:
         ArgumentError: the sampler follows the policy.
     """
-    if sampler.follows_policy:
+    if data.sampler.follows_policy:
         raise checks.ArgumentError(
-            f"Argument `sampler` must not follow the policy, but is {type(sampler).__name__}: its loss has no one minimum."
+            f"Argument `sampler` must not follow the policy, but is {type(data.sampler).__name__}: its loss has no one minimum."
         )
-    shown = comparisons_for(objective, problem, sampler, labels, problem.log_ref)
+    # The loss as a function of one vector.
+    shown = comparisons_for(objective, problem, data.sampler, data.labels, problem.log_ref)
     first, rebuild = ravel_pytree(policy.init(problem.log_ref))
 
     def value(flat: Array) -> tuple[Array, Array]:
         log_policy = policy.log_probs(rebuild(flat), problem.log_ref)
         return loss(objective, problem, log_policy, shown), log_policy
 
+    # A minimum from every start, the first of them without noise, and how far each can be trusted.
     apart = spread * normal(key, (count, first.size)).astype(first.dtype)
     ends = jax.vmap(lambda start: minimum(value, start, SMALL, steps))(first + apart.at[0].set(0.0))
     gradients = jnp.max(jnp.abs(ends.slope), -1)
     statuses = jnp.where(gradients <= SMALL, Status.CONVERGED, jnp.where(ends.done, Status.STALLED, Status.OUT_OF_STEPS))
     statuses = jnp.where(jnp.isfinite(ends.value), statuses, Status.NOT_FINITE)
+    # The best of them.
     values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
     best = jnp.argmin(values)
     slack = jnp.finfo(values.dtype).eps ** 0.5 * (1.0 + jnp.abs(values[best]))

@@ -33,7 +33,7 @@ class Search(NamedTuple):
         x: the point, shape (d,).
         value: function there.
         slope: gradient there.
-        beside: what else the function told there.
+        beside: what else the function returned there.
         phase: 0 at the very start, 1 to `PROBES` while the scale is taken, above that along a direction.
         rows: sum of squared differences of the gradient so far, for the scale.
         scale: lengths in which the Hessian's rows are alike.
@@ -76,20 +76,32 @@ def minimum(function: Function, start: Float[Array, " d"], stop_below: float, st
     signs = jnp.asarray(np.random.default_rng(0).choice([-1.0, 1.0], (PROBES + 1, start.size)), start.dtype)
 
     def turn(state: Search) -> Search:
+        # Evaluate where the state says; go on measuring the scale, or searching along the direction.
         (value, beside), slope = jax.value_and_grad(function, has_aux=True)(_point(state, signs))
         probed, searched = _probe(state, value, slope, beside), _step(state, value, slope, beside)
         new = _choose(state.phase <= PROBES, probed, searched)
         new = new._replace(done=new.done | (jnp.max(jnp.abs(new.slope)) <= stop_below))
-        return _choose(state.done, state, new)  # lanes that are done wait for the others as they are
+        return _choose(state.done, state, new)  # starts that are done wait for the others as they are
 
     zero, none, vector = jnp.zeros((), start.dtype), jnp.int32(0), jnp.zeros_like(start)
     history = jnp.zeros((MEMORY, start.size), start.dtype)
-    shape = jax.eval_shape(function, start)[1]
-    seen = jnp.zeros(shape.shape, shape.dtype)
+    beside = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(function, start)[1])
     state = Search(
-        start, zero + jnp.inf, vector + jnp.inf, seen, none, vector, vector + 1.0, history, history, vector,
-        zero, zero, zero + jnp.inf, none, none, none, jnp.asarray(False),
-    )  # fmt: skip
+        x=start,
+        value=zero + jnp.inf,
+        slope=vector + jnp.inf,
+        beside=beside,
+        phase=none,
+        rows=vector,
+        scale=vector + 1.0,
+        moves=history,
+        bends=history,
+        direction=vector,
+        taken=none,
+        fresh=none,
+        done=jnp.asarray(False),
+        **_first_trial(zero),
+    )
     return jax.lax.while_loop(lambda s: ~s.done & (s.taken < steps), turn, state)
 
 
@@ -101,19 +113,33 @@ def _point(state: Search, signs: Float[Array, "p d"]) -> Float[Array, " d"]:
 
 def _probe(state: Search, value: Array, slope: Array, beside: Array) -> Search:
     """After an evaluation beside the point: one more difference, and after the last the scale and a first direction."""
+    # The first evaluation is at the point itself; the others give differences of the gradient.
     first, last = state.phase == 0, state.phase == PROBES
     value, at = jnp.where(first, value, state.value), jnp.where(first, slope, state.slope)
     rows = jnp.where(first, 0.0, state.rows + ((slope - at) / DIFFERENCE) ** 2)
+    # After the last, lengths in which the Hessian's rows are alike.
     sizes = jnp.sqrt(rows / PROBES)
     floor = jnp.maximum(FLATTEST * sizes.max(), jnp.finfo(slope.dtype).tiny)
     scale = jnp.where(last, jax.lax.rsqrt(jnp.maximum(sizes, floor)), state.scale)
-    history, zero = jnp.zeros_like(state.moves), jnp.zeros_like(value)
-    none = jnp.zeros_like(state.taken)
-    return Search(
-        state.x, value, at, jnp.where(first, beside, state.beside), state.phase + 1, rows, scale, history, history,
-        -(scale**2) * at, 1.0 / jnp.maximum(1.0, jnp.linalg.norm(scale * at)), zero, zero + jnp.inf, none, state.taken, none,
-        state.done,
-    )  # fmt: skip
+    return state._replace(
+        value=value,
+        slope=at,
+        beside=jnp.where(first, beside, state.beside),
+        phase=state.phase + 1,
+        rows=rows,
+        scale=scale,
+        moves=jnp.zeros_like(state.moves),
+        bends=jnp.zeros_like(state.bends),
+        direction=-(scale**2) * at,
+        fresh=jnp.zeros_like(state.fresh),
+        **_first_trial(1.0 / jnp.maximum(1.0, jnp.linalg.norm(scale * at))),
+    )
+
+
+def _first_trial(length: Array) -> dict[str, Array]:
+    """What a search along a fresh direction starts with."""
+    zero = jnp.zeros_like(length)
+    return {"length": length, "low": zero, "high": zero + jnp.inf, "trials": jnp.int32(0)}
 
 
 def _step(state: Search, value: Array, slope: Array, beside: Array) -> Search:
@@ -147,16 +173,27 @@ def _again(state: Search, enough: Bool[Array, ""]) -> Search:
 
 def _take(state: Search, value: Array, slope: Array, beside: Array) -> Search:
     """The state at the trial point: history, direction and a first trial step of one; at times a fresh scale."""
+    # Remember how the gradient changed along the move.
     move = state.length * state.direction
     moves = jnp.concatenate([(move / state.scale)[None], state.moves[:-1]])
     bends = jnp.concatenate([(state.scale * (slope - state.slope))[None], state.bends[:-1]])
+    # Look for the next point where the remembered curvature says.
     direction = -state.scale * _inverse_hessian(moves, bends, state.scale * slope)
-    over, zero = state.fresh + 1 >= ROUND, jnp.zeros_like(value)
-    return Search(
-        state.x + move, value, slope, beside, jnp.where(over, 1, state.phase), jnp.where(over, 0.0, state.rows), state.scale,
-        moves, bends, direction, zero + 1.0, zero, zero + jnp.inf, jnp.zeros_like(state.trials), state.taken + 1, state.fresh + 1,
-        state.done,
-    )  # fmt: skip
+    over = state.fresh + 1 >= ROUND
+    return state._replace(
+        x=state.x + move,
+        value=value,
+        slope=slope,
+        beside=beside,
+        phase=jnp.where(over, 1, state.phase),
+        rows=jnp.where(over, 0.0, state.rows),
+        moves=moves,
+        bends=bends,
+        direction=direction,
+        taken=state.taken + 1,
+        fresh=state.fresh + 1,
+        **_first_trial(jnp.ones_like(value)),
+    )
 
 
 def _inverse_hessian(moves: Float[Array, "m d"], bends: Float[Array, "m d"], slope: Float[Array, " d"]) -> Float[Array, " d"]:

@@ -1,4 +1,10 @@
-"""L4: one step taken apart, against loops over pairs, against real steps, and over ten thousand single pairs at once."""
+"""Who falls in one step, and through which pairs?
+
+L4 against loops over pairs, against real steps, and over ten thousand single pairs at once.
+"""
+
+import functools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +23,19 @@ from didsim.samplers import Joint, ReferencePairs, Uniform
 from didsim.worlds.preferences import AsShown, BradleyTerry
 
 P, N, D = 2, 4, 3
-RNG = np.random.default_rng(0)
-FEATURES = RNG.standard_normal((P, N, D))
-WORLD = didsim.problem(
-    oracles.log_laws(1, (P, N)), reward=jnp.asarray(RNG.standard_normal((P, N))), beta=0.7, log_prompts=oracles.log([0.3, 0.7])
-)
-POLICIES = {
-    "table": Table(),
-    "log-linear": LogLinear(jnp.asarray(FEATURES)),
-    "context-linear": ContextLinear(jnp.asarray(RNG.standard_normal((P, 2)))),
-}
+POLICIES = ["table", "log-linear", "context-linear"]
+
+
+@functools.cache
+def given() -> SimpleNamespace:
+    """A world of two prompts, features for it, and a policy of every kind."""
+    rng = np.random.default_rng(0)
+    features, reward = rng.standard_normal((P, N, D)), rng.standard_normal((P, N))
+    log_prompts = oracles.log([0.3, 0.7])
+    world = didsim.problem(oracles.log_laws(1, (P, N)), reward=jnp.asarray(reward), beta=0.7, log_prompts=log_prompts)
+    linear, context = LogLinear(jnp.asarray(features)), ContextLinear(jnp.asarray(rng.standard_normal((P, 2))))
+    policies = {"table": Table(), "log-linear": linear, "context-linear": context}
+    return SimpleNamespace(features=features, world=world, policies=policies)
 
 
 def single_pair(n: int, chosen: int = 0, rejected: int = 1) -> Joint:
@@ -34,7 +43,7 @@ def single_pair(n: int, chosen: int = 0, rejected: int = 1) -> Joint:
 
 
 def moved_params(policy):
-    start = policy.init(WORLD.log_ref)
+    start = policy.init(given().world.log_ref)
     return start + 0.3 * jnp.asarray(np.random.default_rng(5).standard_normal(start.shape))
 
 
@@ -49,9 +58,9 @@ EACH = [
 
 @pytest.mark.parametrize("name", EACH)
 def test_parts_sum_to_the_derivative_for_every_objective(name):
-    policy = POLICIES["log-linear"]
+    policy = given().policies["log-linear"]
     params = moved_params(policy)
-    arguments = WORLD, OBJECTIVES[name](), Uniform(), BradleyTerry(), policy, params
+    arguments = given().world, OBJECTIVES[name](), Uniform(), BradleyTerry(), policy, params
     found = explaining.explain(*arguments, 1e-4)
     rates = explaining.likelihood_rates(*arguments)
     assert_close(found.rate, rates, rtol=1e-10, atol=1e-13)
@@ -59,9 +68,10 @@ def test_parts_sum_to_the_derivative_for_every_objective(name):
         np.testing.assert_allclose(found.realised / 1e-4, rates, rtol=0.02, atol=2e-3 * float(jnp.abs(rates).max()))
 
 
-@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
-def test_parts_sum_to_the_derivative_for_every_policy(policy):
-    arguments = WORLD, Dpo(0.7), ReferencePairs(), BradleyTerry(), policy, moved_params(policy)
+@pytest.mark.parametrize("name", POLICIES)
+def test_parts_sum_to_the_derivative_for_every_policy(name):
+    policy = given().policies[name]
+    arguments = given().world, Dpo(0.7), ReferencePairs(), BradleyTerry(), policy, moved_params(policy)
     small, smaller = (explaining.explain(*arguments, step) for step in (1e-4, 5e-5))
     assert_close(small.rate, explaining.likelihood_rates(*arguments), atol=1e-14)
     # A step of half the size has a quarter of the second-order error.
@@ -72,16 +82,16 @@ def test_parts_sum_to_the_derivative_for_every_policy(policy):
 def test_parts_against_loops_over_pairs():
     """Own, partner, cross and normaliser from L4 in plain NumPy, features relative to their plain mean."""
     beta, theta = 0.7, np.array([0.4, -0.2, 0.1])
-    log_policy = oracles.normalize(np.asarray(WORLD.log_ref) + FEATURES @ theta)
-    share, reward, shown = np.exp(np.asarray(WORLD.log_prompts)), np.asarray(WORLD.reward), 1.0 / N**2
-    phi = FEATURES - FEATURES.mean(1, keepdims=True)
+    log_policy = oracles.normalize(np.asarray(given().world.log_ref) + given().features @ theta)
+    share, reward, shown = np.exp(np.asarray(given().world.log_prompts)), np.asarray(given().world.reward), 1.0 / N**2
+    phi = given().features - given().features.mean(1, keepdims=True)
     wanted = np.zeros((4, P, N))
     for x in range(P):
         for y in range(N):
             for z in range(P):
                 for a in range(N):
                     for b in range(N):
-                        margin = beta * (FEATURES[z, a] - FEATURES[z, b]) @ theta
+                        margin = beta * (given().features[z, a] - given().features[z, b]) @ theta
                         chance = 1 / (1 + np.exp(reward[z, b] - reward[z, a]))
                         pull = beta * share[z] * shown * (chance - 1 / (1 + np.exp(-margin)))
                         for end, sign in ((a, 1.0), (b, -1.0)):
@@ -90,14 +100,15 @@ def test_parts_against_loops_over_pairs():
                             kind = 0 if inside and y == end else 1 if inside else 2
                             wanted[kind, x, y] += inner
                         wanted[3, x, y] -= pull * (np.exp(log_policy[x]) @ phi[x]) @ (phi[z, a] - phi[z, b])
-    found = explaining.explain(WORLD, Dpo(beta), Uniform(), BradleyTerry(), POLICIES["log-linear"], jnp.asarray(theta))
+    policy = given().policies["log-linear"]
+    found = explaining.explain(given().world, Dpo(beta), Uniform(), BradleyTerry(), policy, jnp.asarray(theta))
     parts = np.stack([found.own, found.partner, found.cross, found.normaliser])
     np.testing.assert_allclose(parts, wanted, atol=1e-14)
 
 
 def test_a_constant_added_to_all_features_changes_nothing():
     one, two = (
-        explaining.explain(WORLD, Dpo(), Uniform(), BradleyTerry(), LogLinear(jnp.asarray(FEATURES + shift)))
+        explaining.explain(given().world, Dpo(), Uniform(), BradleyTerry(), LogLinear(jnp.asarray(given().features + shift)))
         for shift in (0.0, 5.0)
     )
     assert_close(one, two, atol=1e-12)
@@ -105,13 +116,13 @@ def test_a_constant_added_to_all_features_changes_nothing():
 
 def test_closed_form_of_l4():
     theta = jnp.asarray([0.4, -0.2, 0.1])
-    policy = LogLinear(jnp.asarray(FEATURES[0]))
-    world = didsim.problem(WORLD.log_ref[0], reward=WORLD.reward[0])
+    policy = LogLinear(jnp.asarray(given().features[0]))
+    world = didsim.problem(given().world.log_ref[0], reward=given().world.reward[0])
     log_policy = policy.log_probs(theta, world.log_ref)
     beta = 0.7
-    margin = beta * ((FEATURES[0] @ theta)[:, None] - (FEATURES[0] @ theta)[None])
+    margin = beta * ((given().features[0] @ theta)[:, None] - (given().features[0] @ theta)[None])
     weights = beta / N**2 * (oracles.bradley_terry(np.asarray(world.reward)) - 1 / (1 + np.exp(-margin)))
-    wanted = explaining.log_linear_rates(jnp.asarray(FEATURES[:1]), log_policy, jnp.asarray(weights))
+    wanted = explaining.log_linear_rates(jnp.asarray(given().features[:1]), log_policy, jnp.asarray(weights))
     assert_close(explaining.likelihood_rates(world, Dpo(beta), Uniform(), BradleyTerry(), policy, theta), wanted, atol=1e-14)
 
 
@@ -178,8 +189,8 @@ def test_context_features_cannot_displace_by_one_pair():
 
 def test_another_prompt_moves_this_one_only_through_shared_parameters():
     pair = jnp.zeros((P, N, N)).at[0, 0, 1].set(1.0).at[1, 2, 3].set(1.0)
-    for policy, shared in ((Table(), False), (POLICIES["log-linear"], True)):
-        found = explaining.explain(WORLD, Dpo(), Joint(jnp.log(pair)), AsShown(), policy)
+    for policy, shared in ((Table(), False), (given().policies["log-linear"], True)):
+        found = explaining.explain(given().world, Dpo(), Joint(jnp.log(pair)), AsShown(), policy)
         outsiders = np.asarray(found.cross[0, :2])  # responses 0 and 1 of prompt 0: only the other prompt can cross
         assert (np.abs(outsiders).max() > 1e-3) == shared
 
@@ -194,8 +205,8 @@ def test_many_responses_without_a_jacobian():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: explaining.explain(WORLD, Dpo(), Uniform(), BradleyTerry(), step=0.0), "`step` must be positive"),
-        (lambda: explaining.explain(WORLD, Aot(), Uniform(), BradleyTerry()), "`objective` must be a mean over pairs"),
+        (lambda: explaining.explain(given().world, Dpo(), Uniform(), BradleyTerry(), step=0.0), "`step` must be positive"),
+        (lambda: explaining.explain(given().world, Aot(), Uniform(), BradleyTerry()), "`objective` must be a mean over pairs"),
         (
             lambda: explaining.explain(
                 didsim.problem(simplex.uniform(10_000), reward=jnp.zeros(10_000)), Dpo(), Uniform(), BradleyTerry()

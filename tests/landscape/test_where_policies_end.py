@@ -1,5 +1,9 @@
-"""Minimisers over a policy's parameters: against closed forms, SciPy on a hand-written loss, and what must not converge."""
+"""Where does training of a policy end?
 
+Minimisers over its parameters against closed forms and SciPy on a hand-written loss, and what must not converge.
+"""
+
+import functools
 import itertools
 import math
 
@@ -22,8 +26,12 @@ from didsim.worlds import RandomSequences
 from didsim.worlds.preferences import BradleyTerry
 
 SPACE = SequenceSpace(2, 3)
-WORLD = jax.jit(RandomSequences(SPACE, beta=0.5).draw)(jax.random.key(3))
-JSD = jax.jit(didsim.numerics.simplex.jsd)
+JSD = didsim.numerics.simplex.jsd
+
+
+@functools.cache
+def world():
+    return jax.jit(RandomSequences(SPACE, beta=0.5).draw)(jax.random.key(3))
 
 
 def rosenbrock(x):
@@ -55,7 +63,7 @@ def test_known_minima_are_found():
 
 def brute_force_loss(logits: np.ndarray) -> float:
     """Population DPO loss of a bigram policy over π_ref, pair by pair, from its next-token logits."""
-    laws = {name: np.exp(np.asarray(getattr(WORLD, name)[0])) for name in ("log_ref", "log_chosen", "log_rejected")}
+    laws = {name: np.exp(np.asarray(getattr(world(), name)[0])) for name in ("log_ref", "log_chosen", "log_rejected")}
     listed = list(itertools.product((0, 1), repeat=3))
     log_policy = []
     for y in listed:
@@ -72,39 +80,47 @@ def brute_force_loss(logits: np.ndarray) -> float:
 
 
 def test_a_bigram_ends_where_scipy_does_on_the_loss_by_hand():
-    end = solve_policy(WORLD, Dpo(0.5), k_gram(SPACE, 1), starts=3)
+    end = solve_policy(world(), Dpo(0.5), k_gram(SPACE, 1), starts=3)
     by_hand = optimize.minimize(lambda x: brute_force_loss(x.reshape(3, 2)), np.zeros(6), method="BFGS", tol=1e-9)
     assert_close(end.value, by_hand.fun, atol=1e-9)
     assert_close(end.value, brute_force_loss(np.asarray(end.params)[0, :3]), atol=1e-13)
     assert int(end.agreeing) == 3
     assert np.all(end.end_statuses == Status.CONVERGED)
-    assert float(JSD(WORLD.log_target, end.log_policy)[0]) > 1e-3
+    assert float(JSD(world().log_target, end.log_policy)[0]) > 1e-3
 
 
-@pytest.mark.parametrize("policy", [prefix_table(SPACE), prefix_table(SPACE, "flat"), Transformer(SPACE, width=4)])
-def test_rich_policies_reach_the_target_from_every_start(policy):
-    end = solve_policy(WORLD, Dpo(0.5), policy, starts=4, spread=0.5, steps=800)
-    assert float(JSD(WORLD.log_target, end.ends[:, 0]).max()) < 1e-16
-    assert float(jnp.abs(end.ends - WORLD.log_target).max()) < 1e-6
-    wrong = solve_policy(WORLD, Dpo(1.0), policy, starts=4, spread=0.5, steps=800)
-    assert_close(wrong.log_policy, didsim.numerics.simplex.geodesic(WORLD.log_ref, WORLD.log_target, 0.5), atol=1e-6)
-    assert float(JSD(WORLD.log_target, wrong.log_policy)[0]) > 1e-3
+RICH = {
+    "prefix table": lambda: prefix_table(SPACE),
+    "flat prefix table": lambda: prefix_table(SPACE, "flat"),
+    "transformer": lambda: Transformer(SPACE, width=4),
+}
+
+
+@pytest.mark.parametrize("name", RICH)
+def test_rich_policies_reach_the_target_from_every_start(name):
+    policy = RICH[name]()
+    end = solve_policy(world(), Dpo(0.5), policy, starts=4, spread=0.5, steps=800)
+    assert float(JSD(world().log_target, end.ends[:, 0]).max()) < 1e-16
+    assert float(jnp.abs(end.ends - world().log_target).max()) < 1e-6
+    wrong = solve_policy(world(), Dpo(1.0), policy, starts=4, spread=0.5, steps=800)
+    assert_close(wrong.log_policy, didsim.numerics.simplex.geodesic(world().log_ref, world().log_target, 0.5), atol=1e-6)
+    assert float(JSD(world().log_target, wrong.log_policy)[0]) > 1e-3
 
 
 def test_log_linear_policies_on_uniform_pairs_fit_the_reward():
     """With a reward linear in the features the minimiser is its coefficient over β, whatever the reference (L1)."""
     features = np.random.default_rng(1).standard_normal((2, 12, 3))
     theta = np.array([0.5, -1.0, 2.0])
-    world = didsim.problem(oracles.log_laws(2, (2, 12), widest=1.0), reward=0.7 * features @ theta, beta=0.7)
-    end = solve_policy(world, Dpo(0.7), LogLinear(jnp.asarray(features)), Uniform(), BradleyTerry())
+    linear = didsim.problem(oracles.log_laws(2, (2, 12), widest=1.0), reward=0.7 * features @ theta, beta=0.7)
+    end = solve_policy(linear, Dpo(0.7), LogLinear(jnp.asarray(features)), Uniform(), BradleyTerry())
     assert_close(end.params, theta, atol=1e-8)
-    assert_close(end.log_policy, world.log_target, atol=1e-8)
-    narrow = solve_policy(world, Dpo(0.7), LogLinear(jnp.asarray(features[..., :1])), Uniform(), BradleyTerry())
-    assert float(jnp.abs(narrow.log_policy - world.log_target).max()) > 0.1
+    assert_close(end.log_policy, linear.log_target, atol=1e-8)
+    narrow = solve_policy(linear, Dpo(0.7), LogLinear(jnp.asarray(features[..., :1])), Uniform(), BradleyTerry())
+    assert float(jnp.abs(narrow.log_policy - linear.log_target).max()) > 0.1
 
 
 def test_answers_in_single_precision_are_worked_out_in_double():
-    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), WORLD)
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), world())
     end = solve_policy(narrow, Dpo(0.5), prefix_table(SPACE))
     assert end.log_policy.dtype == jnp.float32
     assert_close(end.log_policy, np.asarray(narrow.log_target), atol=1e-5)
@@ -112,8 +128,8 @@ def test_answers_in_single_precision_are_worked_out_in_double():
 
 
 def test_what_does_not_converge_says_so():
-    assert int(solve_policy(WORLD, Dpo(0.5), prefix_table(SPACE), steps=2).status) == Status.OUT_OF_STEPS
-    kinked = solve_policy(WORLD, Hinge(0.5), prefix_table(SPACE), steps=200)
+    assert int(solve_policy(world(), Dpo(0.5), prefix_table(SPACE), steps=2).status) == Status.OUT_OF_STEPS
+    kinked = solve_policy(world(), Hinge(0.5), prefix_table(SPACE), steps=200)
     assert int(kinked.status) in (Status.STALLED, Status.OUT_OF_STEPS)
 
 
@@ -130,5 +146,12 @@ def test_what_does_not_converge_says_so():
 )
 def test_bad_arguments_are_refused(change, message):
     with pytest.raises(didsim.ArgumentError) as error:
-        solve_policy(WORLD, Dpo(0.5), prefix_table(SPACE), **change)
+        solve_policy(world(), Dpo(0.5), prefix_table(SPACE), **change)
     assert message in str(error.value)
+
+
+def test_solutions_are_one_line():
+    end = solve_policy(world(), Dpo(0.5), prefix_table(SPACE), steps=2)
+    shown = repr(end)
+    assert shown.startswith("PolicySolution(log_policy=float64[1,8], ends=float64[1,1,8], out of steps, gradient ")
+    assert "\n" not in shown

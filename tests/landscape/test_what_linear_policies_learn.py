@@ -1,6 +1,8 @@
-"""The linear alignment model against NumPy pair loops, autodiff and the theorems about its routes."""
+"""What do linear policies and rewards learn?  Against pair loops in NumPy, autodiff and the theorems about the routes."""
 
+import functools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,26 +14,33 @@ from tolerance import tolerance
 
 from didsim import alignment, simplex
 from didsim.dynamics import Sgd, train
-from didsim.landscape.linear import LinearModel, LinearReward
+from didsim.landscape.linear import LinearModel
 from didsim.landscape.solvers import Status, solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, comparisons_for, loss
 from didsim.policies import LogLinear
 from didsim.samplers import Joint, OnPolicy, Uniform
-from didsim.worlds import problem
+from didsim.worlds import LinearReward, draw_features, problem
 from didsim.worlds.preferences import BradleyTerry
 
 P, N, D, BETA = 2, 5, 3, 0.7
-RNG = np.random.default_rng(91)
-PHI = RNG.standard_normal((P, N, D))
-SHOWN = RNG.dirichlet(np.ones(N * N), P).reshape(P, N, N)
-CHANCE = oracles.bradley_terry(RNG.standard_normal((P, N)))
-SHARES = np.array([0.7, 0.3])
-THETA = RNG.standard_normal(D)
-MODEL = LinearModel(jnp.asarray(PHI), jnp.asarray(SHOWN), jnp.asarray(CHANCE), jnp.log(jnp.asarray(SHARES)), jnp.asarray(BETA))
-LOG_REF = oracles.normalize(0.5 * RNG.standard_normal((P, N)))
-WORLD = problem(LOG_REF, reward=RNG.standard_normal((P, N)), beta=BETA, log_prompts=np.log(SHARES))
-POLICY = LogLinear(jnp.asarray(PHI))
+SHARES = (0.7, 0.3)
+
+
+@functools.cache
+def given() -> SimpleNamespace:
+    """A world, a policy class, and a model whose pairs and labels are any."""
+    rng = np.random.default_rng(91)
+    phi = rng.standard_normal((P, N, D))
+    shown = rng.dirichlet(np.ones(N * N), P).reshape(P, N, N)
+    chance = oracles.bradley_terry(rng.standard_normal((P, N)))
+    theta = rng.standard_normal(D)
+    ref = oracles.normalize(0.5 * rng.standard_normal((P, N)))
+    world = problem(ref, reward=rng.standard_normal((P, N)), beta=BETA, log_prompts=np.log(SHARES))
+    model = LinearModel(*map(jnp.asarray, (phi, shown, chance, np.log(SHARES), BETA)))
+    return SimpleNamespace(
+        phi=phi, shown=shown, chance=chance, theta=theta, ref=ref, world=world, model=model, policy=LogLinear(jnp.asarray(phi))
+    )
 
 
 def by_pairs(theta):
@@ -40,8 +49,8 @@ def by_pairs(theta):
     for x in range(P):
         for a in range(N):
             for b in range(N):
-                weight, wins = SHARES[x] * SHOWN[x, a, b], CHANCE[x, a, b]
-                step = BETA * (PHI[x, a] - PHI[x, b])
+                weight, wins = SHARES[x] * given().shown[x, a, b], given().chance[x, a, b]
+                step = BETA * (given().phi[x, a] - given().phi[x, b])
                 chance = 1 / (1 + np.exp(-step @ theta))
                 value -= weight * (wins * np.log(chance) + (1 - wins) * np.log(1 - chance))
                 slope -= weight * (wins - chance) * step
@@ -50,34 +59,35 @@ def by_pairs(theta):
 
 
 def test_loss_gradient_and_hessian_by_pairs():
-    value, slope, bend = by_pairs(THETA)
-    theta = jnp.asarray(THETA)
-    assert_close(np.asarray(MODEL.loss(theta)), np.asarray(value), atol=1e-12)
-    assert_close(np.asarray(MODEL.gradient(theta)), slope)
-    assert_close(np.asarray(MODEL.hessian(theta)), bend)
-    assert_close(jax.grad(MODEL.loss)(theta), MODEL.gradient(theta))
-    assert_close(jax.hessian(MODEL.loss)(theta), MODEL.hessian(theta))
+    value, slope, bend = by_pairs(given().theta)
+    theta = jnp.asarray(given().theta)
+    assert_close(np.asarray(given().model.loss(theta)), np.asarray(value), atol=1e-12)
+    assert_close(np.asarray(given().model.gradient(theta)), slope)
+    assert_close(np.asarray(given().model.hessian(theta)), bend)
+    assert_close(jax.grad(given().model.loss)(theta), given().model.gradient(theta))
+    assert_close(jax.hessian(given().model.loss)(theta), given().model.hessian(theta))
 
 
 def test_the_model_is_dpo_of_a_log_linear_policy():
-    model = alignment.linear_model(WORLD, POLICY, Joint(jnp.log(jnp.asarray(SHOWN))), BradleyTerry(), BETA)
-    log_policy = POLICY.log_probs(jnp.asarray(THETA), WORLD.log_ref)
-    sampler = Joint(jnp.log(jnp.asarray(SHOWN)))
-    pairs = comparisons_for(Dpo(BETA), WORLD, sampler, BradleyTerry(), log_policy)
-    assert_close(model.loss(jnp.asarray(THETA)), loss(Dpo(BETA), WORLD, log_policy, pairs), atol=1e-12)
+    sampler = Joint(jnp.log(jnp.asarray(given().shown)))
+    model = alignment.linear_model(given().world, given().policy, sampler, BradleyTerry(), BETA)
+    log_policy = given().policy.log_probs(jnp.asarray(given().theta), given().world.log_ref)
+    pairs = comparisons_for(Dpo(BETA), given().world, sampler, BradleyTerry(), log_policy)
+    assert_close(model.loss(jnp.asarray(given().theta)), loss(Dpo(BETA), given().world, log_policy, pairs), atol=1e-12)
 
 
 def test_direct_is_where_training_ends():
-    best = alignment.direct(alignment.linear_model(WORLD, POLICY, Uniform(), BradleyTerry(), BETA))
+    best = alignment.direct(alignment.linear_model(given().world, given().policy, Uniform(), BradleyTerry(), BETA))
     assert best.status == Status.CONVERGED
-    run = train(WORLD, Dpo(BETA), Uniform(), BradleyTerry(), policy=POLICY, optimiser=Sgd(4.0), steps=1500, records=2)
+    settings = {"policy": given().policy, "optimiser": Sgd(4.0), "steps": 1500, "records": 2}
+    run = train(given().world, Dpo(BETA), Uniform(), BradleyTerry(), **settings)
     assert_close(np.asarray(run.params), np.asarray(best.theta), atol=1e-8)
     assert np.abs(np.asarray(best.theta)).max() > 0.1
 
 
 def test_one_hot_features_are_a_table():
     policy = LogLinear(jnp.eye(N))
-    world = problem(LOG_REF[0], reward=RNG.standard_normal(N), beta=BETA)
+    world = problem(given().ref[0], reward=np.random.default_rng(92).standard_normal(N), beta=BETA)
     best = alignment.direct(alignment.linear_model(world, policy, Uniform(), BradleyTerry(), BETA))
     assert best.status == Status.NOT_UNIQUE
     assert best.undetermined == 1  # the common constant
@@ -111,24 +121,26 @@ def test_what_sampled_features_leave_open():
 
 
 def test_feature_covariance_by_pairs():
+    phi, shown = given().phi, given().shown
     wanted = sum(
-        SHARES[x] * SHOWN[x, a, b] * np.outer(PHI[x, a] - PHI[x, b], PHI[x, a] - PHI[x, b])
+        SHARES[x] * shown[x, a, b] * np.outer(phi[x, a] - phi[x, b], phi[x, a] - phi[x, b])
         for x in range(P) for a in range(N) for b in range(N)
     )  # fmt: skip
-    assert_close(np.asarray(alignment.feature_covariance(MODEL)), wanted)
+    assert_close(np.asarray(alignment.feature_covariance(given().model)), wanted)
 
 
 def test_curvature_bounds_hold_and_gradient_descent_keeps_the_rate():
     radius = 5.0
-    bounds = alignment.curvature_bounds(MODEL, radius)
+    bounds = alignment.curvature_bounds(given().model, radius)
+    rng = np.random.default_rng(92)
     for scale in np.linspace(0.0, 1.0, 9):
-        direction = RNG.standard_normal(D)
+        direction = rng.standard_normal(D)
         theta = scale * radius * direction / np.linalg.norm(direction)
         values = np.linalg.eigvalsh(by_pairs(theta)[2])
         assert bounds.convexity <= values[0] + 1e-15
         assert values[-1] <= bounds.smoothness + 1e-15
     assert np.linalg.eigvalsh(by_pairs(np.zeros(D))[2])[-1] > 0.99 * bounds.smoothness
-    best = alignment.direct(MODEL)
+    best = alignment.direct(given().model)
     assert np.linalg.norm(best.theta) < radius / 2
     theta, gap = np.zeros(D), []
     for _ in range(60):
@@ -143,63 +155,67 @@ def test_curvature_bounds_hold_and_gradient_descent_keeps_the_rate():
 
 def test_value_expansion_is_autodiff():
     def worth(theta):
-        return alignment.value(WORLD, POLICY.log_probs(theta, WORLD.log_ref))
+        return alignment.value(given().world, given().policy.log_probs(theta, given().world.log_ref))
 
-    theta = jnp.asarray(THETA)
-    value, slope, bend = alignment.value_expansion(WORLD, jnp.asarray(PHI), theta)
+    theta = jnp.asarray(given().theta)
+    value, slope, bend = alignment.value_expansion(given().world, jnp.asarray(given().phi), theta)
     assert_close(value, worth(theta), atol=1e-12)
     assert_close(slope, jax.grad(worth)(theta))
     assert_close(bend, jax.hessian(worth)(theta))
 
 
 def test_best_in_class_is_the_best_of_many():
-    starts = jnp.asarray(RNG.standard_normal((4, D)))
-    best = alignment.best_in_class(WORLD, POLICY, starts)
-    tries = jnp.asarray(best.theta) + jnp.asarray(RNG.standard_normal((500, D)) * np.geomspace(1e-3, 3, 500)[:, None])
-    worth = jax.vmap(lambda theta: alignment.value(WORLD, POLICY.log_probs(theta, WORLD.log_ref)))(tries)
+    rng, world, policy = np.random.default_rng(92), given().world, given().policy
+    starts = jnp.asarray(rng.standard_normal((4, D)))
+    best = alignment.best_in_class(world, policy, starts)
+    tries = jnp.asarray(best.theta) + jnp.asarray(rng.standard_normal((500, D)) * np.geomspace(1e-3, 3, 500)[:, None])
+    worth = jax.vmap(lambda theta: alignment.value(world, policy.log_probs(theta, world.log_ref)))(tries)
     assert best.status == Status.CONVERGED
     assert float(worth.max()) <= -float(best.value) + 1e-12
 
 
 def test_two_stages_meet_dpo_where_the_classes_are_alike():
-    model = alignment.linear_model(WORLD, POLICY, Uniform(), BradleyTerry(), BETA)
-    starts = jnp.asarray(RNG.standard_normal((2, D)))
-    route = alignment.two_stage(WORLD, POLICY, model, jnp.asarray(PHI), starts)
+    model = alignment.linear_model(given().world, given().policy, Uniform(), BradleyTerry(), BETA)
+    starts = jnp.asarray(np.random.default_rng(92).standard_normal((2, D)))
+    route = alignment.two_stage(given().world, given().policy, model, jnp.asarray(given().phi), starts)
     assert_close(np.asarray(route.policy.theta), np.asarray(alignment.direct(model).theta), atol=1e-7)
     assert_close(np.asarray(route.reward.theta), BETA * np.asarray(alignment.direct(model).theta), atol=1e-8)
-    unlike = alignment.two_stage(WORLD, POLICY, model, jnp.asarray(PHI).at[..., 0].set(0.0), starts)
+    unlike = alignment.two_stage(given().world, given().policy, model, jnp.asarray(given().phi).at[..., 0].set(0.0), starts)
     assert np.abs(np.asarray(unlike.policy.theta - route.policy.theta)).max() > 1e-3
 
 
 def test_online_rests_where_training_on_its_own_pairs_ends():
     def model_at(theta):
-        return alignment.linear_model(WORLD, POLICY, OnPolicy(), BradleyTerry(), BETA, POLICY.log_probs(theta, WORLD.log_ref))
+        at = given().policy.log_probs(theta, given().world.log_ref)
+        return alignment.linear_model(given().world, given().policy, OnPolicy(), BradleyTerry(), BETA, at)
 
     rest = alignment.online(model_at, jnp.zeros(D))
     assert rest.status == Status.CONVERGED
-    run = train(WORLD, Dpo(BETA), OnPolicy(), BradleyTerry(), policy=POLICY, optimiser=Sgd(4.0), steps=3000, records=2)
+    settings = {"policy": given().policy, "optimiser": Sgd(4.0), "steps": 3000, "records": 2}
+    run = train(given().world, Dpo(BETA), OnPolicy(), BradleyTerry(), **settings)
     assert_close(np.asarray(run.params), np.asarray(rest.theta), atol=1e-7)
-    offline = alignment.direct(alignment.linear_model(WORLD, POLICY, Uniform(), BradleyTerry(), BETA))
+    offline = alignment.direct(alignment.linear_model(given().world, given().policy, Uniform(), BradleyTerry(), BETA))
     assert np.abs(np.asarray(offline.theta - rest.theta)).max() > 1e-3
     assert alignment.online(model_at, jnp.zeros(D), steps=1).status == Status.STALLED
 
 
 def test_value_weights_climb_the_value():
-    log_policy = POLICY.log_probs(jnp.asarray(THETA), WORLD.log_ref)
-    weights = alignment.value_weights(WORLD, log_policy, BETA)
-    wins = BradleyTerry().matrix(WORLD.reward)
-    pull = LinearModel(jnp.asarray(PHI), weights, wins, WORLD.log_prompts, BETA).gradient(jnp.asarray(THETA))
-    _, climb, _ = alignment.value_expansion(WORLD, jnp.asarray(PHI), jnp.asarray(THETA))
+    log_policy = given().policy.log_probs(jnp.asarray(given().theta), given().world.log_ref)
+    weights = alignment.value_weights(given().world, log_policy, BETA)
+    wins = BradleyTerry().matrix(given().world.reward)
+    phi, theta = jnp.asarray(given().phi), jnp.asarray(given().theta)
+    pull = LinearModel(phi, weights, wins, given().world.log_prompts, BETA).gradient(theta)
+    _, climb, _ = alignment.value_expansion(given().world, phi, theta)
     assert_close(np.asarray(-pull), 2 * BETA * np.asarray(climb), atol=1e-12)
-    at_target = alignment.value_weights(WORLD, WORLD.log_target, BETA)  # Δr = m: the ratio is 1/σ'
-    gap = np.asarray(WORLD.reward)[:, :, None] - np.asarray(WORLD.reward)[:, None]
-    mass = np.exp(np.asarray(WORLD.log_target))
+    at_target = alignment.value_weights(given().world, given().world.log_target, BETA)  # Δr = m: the ratio is 1/σ'
+    gap = np.asarray(given().world.reward)[:, :, None] - np.asarray(given().world.reward)[:, None]
+    mass = np.exp(np.asarray(given().world.log_target))
     assert_close(np.asarray(at_target), mass[:, :, None] * mass[:, None] * (2 + 2 * np.cosh(gap)), atol=1e-9)
 
 
 def test_feature_worlds():
     """A realisable world's reward is in the span; a misfit is outside it; entries have variance one over many draws."""
-    features = alignment.draw_features(jax.random.key(3), 3, 6, 4)
+    features = draw_features(jax.random.key(3), 3, 6, 4)
     centred = np.asarray(simplex.clr(jnp.swapaxes(features, 1, 2))).swapaxes(1, 2).reshape(18, 4)
 
     def left_over(misfit):
@@ -212,28 +228,28 @@ def test_feature_worlds():
     assert size > 0.5
     wanted = oracles.normalize(np.asarray(world.log_ref + world.reward / BETA))
     assert_close(np.asarray(world.log_target), wanted, atol=1e-12)
-    many = np.asarray(alignment.draw_features(jax.random.key(4), 500, 20, 20))
+    many = np.asarray(draw_features(jax.random.key(4), 500, 20, 20))
     assert abs(many.var() - 1.0) < 0.1
     # half of the variance is a response's own, whatever the prompt
     assert abs((many[::2] * many[1::2]).mean() - 0.5) < 0.1
 
 
 def test_contracts():
-    assert_round_trip(MODEL)
-    assert_round_trip(LinearReward(jnp.asarray(PHI)))
-    assert_round_trip(alignment.direct(MODEL))
-    ends = jax.vmap(lambda beta: alignment.direct(replace(MODEL, beta=beta)).theta)(jnp.asarray([0.5, 1.0]))
+    assert_round_trip(given().model)
+    assert_round_trip(LinearReward(jnp.asarray(given().phi)))
+    assert_round_trip(alignment.direct(given().model))
+    ends = jax.vmap(lambda beta: alignment.direct(replace(given().model, beta=beta)).theta)(jnp.asarray([0.5, 1.0]))
     assert_close(np.asarray(ends[0]), 2.0 * np.asarray(ends[1]), atol=1e-8)
 
 
 ERRORS = {
-    "n": (lambda: alignment.draw_features(jax.random.key(0), 1, 1, 2), "`n` must"),
-    "d": (lambda: alignment.draw_features(jax.random.key(0), 1, 3, 0), "`d` must"),
-    "prompts": (lambda: alignment.draw_features(jax.random.key(0), 0, 3, 2), "`prompts` must"),
-    "context": (lambda: alignment.draw_features(jax.random.key(0), 1, 3, 2, context=0), "`context` must"),
-    "beta": (lambda: LinearReward(jnp.asarray(PHI), beta=0.0), "`beta` must"),
-    "misfit": (lambda: LinearReward(jnp.asarray(PHI), misfit=-1.0), "`misfit` must"),
-    "features": (lambda: LinearReward(jnp.asarray(PHI).at[0, 0, 0].set(jnp.nan)), "`features` must"),
+    "n": (lambda: draw_features(jax.random.key(0), 1, 1, 2), "`n` must"),
+    "d": (lambda: draw_features(jax.random.key(0), 1, 3, 0), "`d` must"),
+    "prompts": (lambda: draw_features(jax.random.key(0), 0, 3, 2), "`prompts` must"),
+    "context": (lambda: draw_features(jax.random.key(0), 1, 3, 2, context=0), "`context` must"),
+    "beta": (lambda: LinearReward(jnp.asarray(given().phi), beta=0.0), "`beta` must"),
+    "misfit": (lambda: LinearReward(jnp.asarray(given().phi), misfit=-1.0), "`misfit` must"),
+    "features": (lambda: LinearReward(jnp.asarray(given().phi).at[0, 0, 0].set(jnp.nan)), "`features` must"),
 }
 
 

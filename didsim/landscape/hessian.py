@@ -1,17 +1,18 @@
 """How does DPO's loss bend?  Its Hessian is a weighted graph Laplacian (S4).
 
-Written out where the responses are few; as products with vectors in O(N) where pairs come from a mixture of products (K1).
+A matrix where the responses are few; products with vectors in O(N) where pairs come from a mixture of products (K1).
 """
 
 from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
+from didsim.numerics import linalg
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.numerics.pytrees import pytree
-from didsim.samplers import PairLaw, ProductMixture
+from didsim.samplers import ProductMixture
 
 
 def laplacian_weights(pair_matrix: Float[Array, "*#batch n n"], reward: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n n"]:
@@ -30,37 +31,26 @@ def laplacian(weights: Float[Array, "*#batch n n"]) -> Float[Array, "*#batch n n
 def hessian_at_optimum(
     pair_matrix: Float[Array, "*#batch n n"], reward: Float[Array, "*#batch n"], beta: Float[Array, ""] | float
 ) -> Float[Array, "*#batch n n"]:
-    """DPO's Hessian ``β² Lap(w)`` at a policy with margins ``r_a - r_b`` (derived; S4)."""
+    """DPO's Hessian ``β² Lap(w)`` in the logits of a table, at a policy with margins ``r_a - r_b`` (derived; S4).
+
+    At any other policy pass its own implicit reward ``β log(π/π_ref)``: the second derivative of
+    ``-P log σ(m) - (1-P) log σ(-m)`` is ``σ'(m)`` for every ``P``, so labels matter only through the policy that they lead to.
+    """
     return beta**2 * laplacian(laplacian_weights(pair_matrix, reward))
 
 
-def policy_hessian(
-    law: PairLaw,
-    log_ref: Float[Array, "prompts n"],
-    log_policy: Float[Array, "prompts n"],
-    beta: Float[Array, ""] | float,
-) -> Float[Array, "prompts n n"]:
-    """DPO's Hessian at any policy under any sampler, whatever the labels are (derived; S4).
-
-    ``β² Lap(w)`` with ``w_ab = (μ_ab + μ_ba) σ'(m_ab)`` and ``m_ab`` the policy's own margin: the second derivative of
-    ``-P log σ(m) - (1-P) log σ(-m)`` is ``σ'(m)`` for every ``P``, so labels matter only through the policy that they lead to.
-
-    Args:
-        law: law of the pair shown.
-        log_ref: reference log-law.
-        log_policy: log-law at which the loss is expanded.
-        beta: inverse temperature of the implicit reward, > 0.
-
-    Returns:
-        Hessian in the logits of a free table, prompt by prompt.
-    """
-    return hessian_at_optimum(law.matrix(), beta * (log_policy - log_ref), beta)
+def null_space_dimension(hessian: Float[Array, "*#batch n n"]) -> Int[Array, "*#batch"]:
+    """Number of zero eigenvalues of a positive semi-definite matrix, after scaling it to unit diagonal."""
+    diagonal = jnp.diagonal(hessian, axis1=-2, axis2=-1)
+    scale = jax.lax.rsqrt(jnp.where(diagonal > 0, diagonal, 1.0))
+    values = linalg.eigvalsh(hessian * scale[..., :, None] * scale[..., None, :])
+    return jnp.sum(linalg.vanishing(jnp.abs(values)), axis=-1)
 
 
 @final
 @pytree
 class ProductLaplacian:
-    """A Hessian ``β² Lap(w)`` of a mixture of products that is never written out: N numbers where a matrix has N² (K1).
+    """A Hessian ``β² Lap(w)`` of a mixture of products without its matrix: N numbers where a matrix has N² (K1).
 
     Attributes:
         laws: the components' laws, first of all pairs and then second, shape (..., 2k, n).
