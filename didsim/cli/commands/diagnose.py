@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from didsim.diagnose import page
-from didsim.diagnose.columns import PAIR_NAMES
+from didsim.diagnose.columns import COLUMNS
 from didsim.diagnose.diagnosis import diagnose
 from didsim.numerics import checks
 
@@ -19,7 +19,7 @@ def run(command: Any) -> int:
         _check_file(name, path, command.logs, command.overwrite)
     if command.json is not None and command.json == command.html:
         raise checks.ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
-    names = {meaning: getattr(command, meaning, None) for meaning in PAIR_NAMES if meaning != "beta"}
+    names = {meaning: getattr(command, meaning, None) for meaning in COLUMNS if meaning != "beta"}
     found = diagnose(command.logs, beta=command.beta, names=names, drawn=command.drawn, level=command.level)
     page.show(found, Console())
     if command.json is not None:
