@@ -106,11 +106,8 @@ def pair_columns(rows: Rows, given: Mapping[str, str | None]) -> dict[str, str]:
 def mean_columns(rows: Rows) -> dict[str, str]:
     """Name in the file of each logged batch mean; rows of evaluations, always on the same pairs, win where there are two."""
     for prefix in ("eval_", ""):
-        names = {
-            meaning: prefix + column.mean
-            for meaning, column in COLUMNS.items()
-            if column.mean and prefix + column.mean in rows.columns
-        }
+        logged = {meaning: prefix + column.mean for meaning, column in COLUMNS.items() if column.mean}
+        names = {meaning: name for meaning, name in logged.items() if name in rows.columns}
         seen = sum(value is not None for value in rows.columns.get(names.get("reward_chosen", ""), []))
         if seen >= (2 if prefix else 1):
             return names

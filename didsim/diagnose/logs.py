@@ -186,7 +186,7 @@ def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None, drawn: s
     example = _examples(rows, found["example"], step) if "example" in found else None
     _two_steps(rows, step)
     beta, origin = (beta, "given") if beta is not None else _beta(rows, found, values, read)
-    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, **values)
+    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, pooled=0, **values)
 
 
 def _mean_log(rows: Rows, means: Mapping[str, str], found: Mapping[str, str], beta: float | None) -> MeanLog:

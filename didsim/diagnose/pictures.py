@@ -39,9 +39,8 @@ def pictures(found: Diagnosis) -> list[Picture]:
 def _of_pairs(log: PairLog, level: float) -> list[Picture]:
     chosen, rejected = (by_step(log, change, level) for change in (log.change_chosen, log.change_rejected))
     alt = f"Mean change at the last step: chosen {chosen[-1]}, rejected {rejected[-1]} nats."
-    figure = likelihoods(
-        log.steps, _band(chosen), _band(rejected), "change since the reference (nats)", f", {level:.0%} intervals"
-    )
+    unit, sure = "change since the reference (nats)", f", {level:.0%} intervals"
+    figure = likelihoods(log.steps, _band(chosen), _band(rejected), unit, sure)
     made = [_picture("Likelihood of chosen and rejected responses", alt, figure)]
     if log.tracks is not None and len(log.steps) > 2 and log.margin[log.tracks[-1]].any():
         middle = len(log.steps) // 2
@@ -72,7 +71,7 @@ def _reliability(log: PairLog, beta: float, level: float) -> list[Picture]:
 def _of_means(log: MeanLog) -> list[Picture]:
     chosen, rejected = log.means["reward_chosen"], log.means["reward_rejected"]
     alt = f"Mean rewards end at {chosen[-1]:.3g} for chosen and {rejected[-1]:.3g} for rejected responses."
-    figure = likelihoods(log.step, (chosen,) * 3, (rejected,) * 3, "mean reward, β·log(π_θ/π_ref)", "")
+    figure = likelihoods(log.step, (chosen, chosen, chosen), (rejected, rejected, rejected), "mean reward, β·log(π_θ/π_ref)", "")
     made = [_picture("Rewards of chosen and rejected responses", alt, figure)]
     return [*made, _loss(log.step, log.means["loss"])] if "loss" in log.means else made
 

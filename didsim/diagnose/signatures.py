@@ -76,7 +76,8 @@ def signatures(log: PairLog | MeanLog, level: float) -> list[Signature]:
 
 def _signature(name: str, words: dict[str, Any], seen: Seen) -> Signature:
     found, evidence, changed = seen if len(seen) == 3 else (*seen, {})
-    return Signature(name, found=None if found is None else bool(found), evidence=evidence, **(words | changed))
+    row: dict[str, Any] = words | changed
+    return Signature(name, found=None if found is None else bool(found), evidence=evidence, **row)
 
 
 @of_pairs(
@@ -200,8 +201,8 @@ def _small_beta(log: PairLog, level: float) -> Seen:
 @of_pairs(
     "displaced",
     title="chosen responses lose likelihood",
-    cause="With chosen responses that are typical of the reference this is what any training does (-KL(π_ref‖π_θ)); otherwise the "
-    "two sides of the pairs share features, and third responses take the probability.",
+    cause="With chosen responses that are typical of the reference this is what any training does (-KL(π_ref‖π_θ)); otherwise "
+    "the two sides of the pairs share features, and third responses take the probability.",
     advice="See the accounting; add a likelihood term, or drop pairs whose two sides are nearly alike.",
 )
 def _displaced(log: PairLog, level: float) -> Seen:
