@@ -1,6 +1,6 @@
 """Which questions are put to a log?  One table of them, each with the function that answers it.
 
-A further question is a row of ``QUESTIONS`` and a function from a log and a level to an `Answer`.
+A further question is a row of ``QUESTIONS`` and a function from a log and a level to an ``Answer``.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One question answered: its row's name and question, and the fields of its `Answer`."""
+    """One question answered: its row's name and question, and the fields of its ``Answer``."""
 
     name: str
     question: str
