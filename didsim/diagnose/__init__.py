@@ -1,14 +1,17 @@
 """What do the preference logs of a real DPO run say of it, in the terms of the theory?
 
-A log becomes checked arrays; four questions are answered from them with intervals, as far as the log determines the
+A log becomes checked arrays; questions are answered from them with intervals, as far as the log determines the
 answer; a table of known faults is gone through; and the whole gets one word for its state.
+
+Where to look: the columns that are understood are ``COLUMNS`` in ``columns``, the kinds of file ``read_rows`` in ``reading``;
+what a log is once checked, single pairs or batch means, says ``logs``. The questions are ``QUESTIONS`` in ``findings``, answered
+in ``likelihood``, ``margins`` and ``entropy``; the faults are ``FAULTS`` in ``signatures``. How sure a number is says
+``intervals``, the word for the whole ``diagnosis``; ``page`` and ``pictures`` show it.
 """
 
 from didsim.diagnose.diagnosis import Diagnosis, diagnose
 from didsim.diagnose.findings import Finding
-from didsim.diagnose.intervals import Estimate
 from didsim.diagnose.logs import MeanLog, PairLog, read_log
 from didsim.diagnose.reading import LogError
-from didsim.diagnose.signatures import Signature
 
-__all__ = ["Diagnosis", "Estimate", "Finding", "LogError", "MeanLog", "PairLog", "Signature", "diagnose", "read_log"]
+__all__ = ["Diagnosis", "Finding", "LogError", "MeanLog", "PairLog", "diagnose", "read_log"]

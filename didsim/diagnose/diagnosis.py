@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from didsim.diagnose import entropy, likelihood, margins, means
-from didsim.diagnose.findings import Finding, plain
+from didsim.diagnose.answers import plain
+from didsim.diagnose.findings import Finding, found_in
 from didsim.diagnose.logs import MeanLog, PairLog, read_log
 from didsim.diagnose.signatures import Signature, signatures
 from didsim.numerics import checks
@@ -118,15 +118,5 @@ def diagnose(
         displaced ['displaced']
     """
     checks.between("--level", level, 1e-9, 1.0 - 1e-9)
-    checks.did_you_mean("--drawn", drawn, entropy.DRAWN)
-    log = read_log(Path(path), beta=beta, names=names)
-    if isinstance(log, MeanLog):
-        return Diagnosis(log, level, means.answers(log, level), means.signatures(log, level))
-    findings = [
-        likelihood.displacement(log, level),
-        likelihood.accounting(log, level),
-        margins.collinearity(log, level),
-        margins.size(log, level),
-        entropy.entropy(log, level, drawn),
-    ]
-    return Diagnosis(log, level, findings, signatures(log, level))
+    log = read_log(Path(path), beta=beta, names=names, drawn=drawn)
+    return Diagnosis(log, level, found_in(log, level), signatures(log, level))

@@ -10,38 +10,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim import did
-from didsim.diagnose.findings import Finding, unanswered
+from didsim.diagnose.answers import Answer, unanswered
 from didsim.diagnose.intervals import Estimate
 from didsim.diagnose.likelihood import normalisers
 from didsim.diagnose.logs import PairLog
 
-QUESTION = "What is the entropy of the differential information q ∝ π_θ/π_ref?"
 FEWEST_EFFECTIVE = 30  # effective draws; below, even light-tailed weights leave intervals that miss too often
-DRAWN = ("unknown", "chosen", "rejected", "both")
 NOTE = (
     "Pooled over prompts this is the mean of the prompts' entropies, weighted by their normalisers, less the divergence of those "
     "weights; it is the DID entropy itself where all pairs share one prompt."
 )
 
 
-def entropy(log: PairLog, level: float, drawn: str = "unknown") -> Finding:
-    """Estimate at the last step with weights of draws from the reference, and whether to trust it.
-
-    Args:
-        log: pairs.
-        level: coverage of the intervals.
-        drawn: which responses are known to be drawn from the reference: ``chosen``, ``rejected``, ``both``, or ``unknown``.
-    """
-    policy, reference = (_draws(log, drawn, which) for which in ("policy", "reference"))
+def did_entropy(log: PairLog, level: float) -> Answer:
+    """Estimate at the last step with weights of draws from the reference, and whether to trust it."""
+    sides = ("chosen", "rejected") if log.drawn in ("both", "unknown") else (log.drawn,)
+    policy, reference = (np.concatenate([getattr(log, of + side)[log.last] for side in sides]) for of in ("", "ref_"))
     if np.allclose(policy, reference, rtol=0, atol=1e-9):
-        return unanswered(
-            "entropy", QUESTION, "policy and reference are the same law, q is uniform.", "See the signatures below."
-        )
+        return unanswered("policy and reference are the same law, q is uniform.", "See the signatures below.")
     laws = (jnp.asarray(values) for values in (policy, reference, reference))
     found = did.estimate_did_entropy(*laws, level=level, resamples=10)  # the bootstrap's interval, the dearest, is not shown
     low, high = np.asarray(found.jackknife)
-    side = drawn if drawn != "unknown" else "both"
-    consistent = normalisers(log, level)[side].verdict
+    consistent = normalisers(log, level)["both" if log.drawn == "unknown" else log.drawn].verdict
     effective, shape, limit = float(found.effective), float(found.pareto_shape), did.pareto_shape_limit(found.samples)
     numbers: dict[str, Any] = {
         "entropy, bias-corrected (nats)": Estimate(float(found.corrected), float(low), float(high)),
@@ -49,12 +39,12 @@ def entropy(log: PairLog, level: float, drawn: str = "unknown") -> Finding:
         "draws K": found.samples,
         "effective draws": effective,
         f"tail shape k̂ (limit {limit:.2f})": shape,
-        "drawn from the reference": drawn,
-        "mean of π_θ/π_ref is 1": {"one": "as far as can be seen", "untold": "cannot be told"}.get(
+        "drawn from the reference": log.drawn,
+        "mean of π_θ/π_ref is 1": {"one": "as far as can be seen", "unknown": "cannot be told"}.get(
             consistent, f"no, {consistent}"
         ),
     }
-    doubts = _doubts(drawn, effective, shape, limit, consistent)
+    doubts = _doubts(log.drawn, effective, shape, limit, consistent)
     numbers["trusted"] = not doubts
     answer = (
         f"{float(found.corrected):.3g} nats; trust it."
@@ -65,13 +55,7 @@ def entropy(log: PairLog, level: float, drawn: str = "unknown") -> Finding:
         "Draw responses from the policy or the reference itself, thousands of short ones rather than 32 long ones, and see "
         "`didsim reproduce A7`; for long responses use the token-level entropy (didsim.did.estimate_token_did_entropy)."
     )  # fmt: skip
-    return Finding("entropy", QUESTION, answer, numbers, advice, NOTE)
-
-
-def _draws(log: PairLog, drawn: str, which: str) -> np.ndarray:
-    chosen, rejected = (log.chosen, log.rejected) if which == "policy" else (log.ref_chosen, log.ref_rejected)
-    sides = {"chosen": (chosen,), "rejected": (rejected,)}.get(drawn, (chosen, rejected))
-    return np.concatenate([side[log.last] for side in sides])
+    return Answer(answer, numbers, advice, NOTE)
 
 
 def _doubts(drawn: str, effective: float, shape: float, limit: float, consistent: str) -> list[str]:

@@ -1,29 +1,75 @@
-"""What is an answer?  A question, the sentence that answers it, its numbers, what to do, and what the log cannot say."""
+"""Which questions are put to a log?  One table of them, each with the function that answers it.
 
-import math
+A further question is a row of ``QUESTIONS`` and a function from a log and a level to an ``Answer``.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.intervals import Estimate
+from didsim.diagnose import entropy, likelihood, margins
+from didsim.diagnose.answers import LOG_PAIRS, Answer, unanswered
+from didsim.diagnose.logs import MeanLog, PairLog
 
 SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One question answered.
+class Question:
+    """A row of the table.
 
     Attributes:
         name: short name, for JSON and links.
         question: what is asked.
-        answer: the answer in a sentence or two.
-        numbers: what it rests on, by name with unit; estimates carry their interval.
-        advice: what to do.
-        open: what the log does not determine here.
-        answered: whether the log allows an answer at all.
+        of_pairs: its answer from single pairs, at a level.
+        of_means: its answer from batch means, or why they do not hold it.
     """
+
+    name: str
+    question: str
+    of_pairs: Callable[[PairLog, float], Answer]
+    of_means: Callable[[MeanLog, float], Answer] | str
+
+
+QUESTIONS = (
+    Question(
+        "displacement",
+        "Does the likelihood of chosen responses fall, by how much, from which step?",
+        likelihood.displacement,
+        likelihood.mean_displacement,
+    ),
+    Question(
+        "accounting",
+        "Is the fall what -KL(π_ref‖π_θ) accounts for?",
+        likelihood.accounting,
+        "means do not hold e^c, nor how uneven the pairs are.",
+    ),
+    Question(
+        "collinear",
+        "Do log-margins of all pairs grow in proportion, along one line?",
+        margins.collinearity,
+        "means do not hold the margins of single pairs.",
+    ),
+    Question(
+        "size",
+        "Is the size of the log-margins what β asks for?",
+        margins.size,
+        "means do not hold the margins of single pairs.",
+    ),
+    Question(
+        "entropy",
+        "What is the entropy of the differential information q ∝ π_θ/π_ref?",
+        entropy.did_entropy,
+        "means do not hold importance weights.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One question answered: its row's name and question, and the fields of its ``Answer``."""
 
     name: str
     question: str
@@ -45,28 +91,12 @@ class Finding:
         return [rows[at] for at in np.unique(np.linspace(0, len(rows) - 1, min(len(rows), SHOWN)).round().astype(int))]
 
 
-def unanswered(name: str, question: str, why: str, advice: str) -> Finding:
-    """A question that this log cannot answer, and what to log so that the next one can."""
-    return Finding(name, question, f"Cannot be told from this log: {why}", advice=advice, answered=False)
+def found_in(log: PairLog | MeanLog, level: float) -> list[Finding]:
+    """Every question, answered as far as the log goes."""
+    return [Finding(asked.name, asked.question, *_answer(asked, log, level)) for asked in QUESTIONS]
 
 
-def plain(value: Any) -> Any:
-    """The value for JSON: estimates as three numbers, arrays as lists, what is no number as null."""
-    if isinstance(value, Estimate):
-        return value.dictionary
-    if isinstance(value, dict):
-        return {name: plain(entry) for name, entry in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def shown(value: Any) -> str:
-    """The value as people read it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.4g}"
-    return "–" if value is None else str(value)
+def _answer(asked: Question, log: PairLog | MeanLog, level: float) -> Answer:
+    if isinstance(log, PairLog):
+        return asked.of_pairs(log, level)
+    return unanswered(asked.of_means, LOG_PAIRS) if isinstance(asked.of_means, str) else asked.of_means(log, level)

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +20,8 @@ class Estimate:
     """A number with the ends of its confidence interval; NaN ends where there is none."""
 
     value: float
-    low: float
-    high: float
+    low: float = math.nan
+    high: float = math.nan
 
     def __str__(self) -> str:
         if math.isnan(self.value):
@@ -35,10 +34,20 @@ class Estimate:
         """Whether the number lies in the interval."""
         return bool(self.low <= number <= self.high)
 
-    @property
-    def dictionary(self) -> dict[str, Any]:
-        """For JSON, in which infinite and missing numbers are null."""
-        return {name: number if math.isfinite(number) else None for name, number in vars(self).items()}
+    def times(self, factor: float) -> "Estimate":
+        """The number in another unit, ``factor`` > 0."""
+        return Estimate(self.value * factor, self.low * factor, self.high * factor)
+
+
+def _student(value: float, error: float, freedom: int, level: float) -> Estimate:
+    """Student's interval around a value with a standard error."""
+    reach = float(stats.t.ppf(0.5 + 0.5 * level, freedom)) * error
+    return Estimate(value, value - reach, value + reach)
+
+
+def _normal(level: float) -> float:
+    """Standard errors to either side that a normal interval takes."""
+    return NormalDist().inv_cdf(0.5 + 0.5 * level)
 
 
 def mean(values: np.ndarray, level: float) -> Estimate:
@@ -50,9 +59,7 @@ def mean(values: np.ndarray, level: float) -> Estimate:
         >>> print(mean(np.array([1.0, 2.0, 3.0]), 0.95))
         2 [-0.4841, 4.484]
     """
-    middle = float(values.mean())
-    reach = float(stats.t.ppf(0.5 + 0.5 * level, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
-    return Estimate(middle, middle - reach, middle + reach)
+    return _student(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), len(values) - 1, level)
 
 
 def share(hits: np.ndarray, level: float) -> Estimate:
@@ -65,21 +72,20 @@ def slope(x: np.ndarray, y: np.ndarray, level: float) -> Estimate:
     """Least-squares ``b`` of ``y = bx`` with an interval that lets the scatter depend on x (standard; White's errors)."""
     power = float(x @ x)
     if power == 0.0:
-        return Estimate(math.nan, math.nan, math.nan)
-    found = float(x @ y) / power
-    error = float(np.sqrt(np.sum((x * (y - found * x)) ** 2) * len(x) / max(len(x) - 1, 1))) / power
-    reach = float(stats.t.ppf(0.5 + 0.5 * level, max(len(x) - 1, 1))) * error
-    return Estimate(found, found - reach, found + reach)
+        return Estimate(math.nan)
+    found, freedom = float(x @ y) / power, max(len(x) - 1, 1)
+    error = float(np.sqrt(np.sum((x * (y - found * x)) ** 2) * len(x) / freedom)) / power
+    return _student(found, error, freedom, level)
 
 
 def correlation(x: np.ndarray, y: np.ndarray, level: float) -> Estimate:
     """Pearson's correlation with Fisher's interval."""
     if np.ptp(x) == 0 or np.ptp(y) == 0 or len(x) < 4:
-        return Estimate(math.nan, math.nan, math.nan)
+        return Estimate(math.nan)
     found = float(np.clip(np.corrcoef(x, y)[0, 1], -1.0, 1.0))
     if abs(found) == 1.0:
         return Estimate(found, found, found)
-    reach = NormalDist().inv_cdf(0.5 + 0.5 * level) / math.sqrt(len(x) - 3)
+    reach = _normal(level) / math.sqrt(len(x) - 3)
     return Estimate(found, math.tanh(math.atanh(found) - reach), math.tanh(math.atanh(found) + reach))
 
 
@@ -101,8 +107,9 @@ def logistic_slope(margin: np.ndarray, level: float) -> Estimate:
     """
     if np.all(margin >= 0) or np.all(margin <= 0):
         end = math.inf if np.any(margin > 0) else -math.inf if np.any(margin < 0) else math.nan
-        return Estimate(end, math.nan, math.nan)
-    scaled = margin / np.abs(margin).max()
+        return Estimate(end)
+    unit = float(np.abs(margin).max())
+    scaled = margin / unit
 
     def score(b: float) -> float:
         return float(np.mean(scaled * special.expit(-b * scaled)))
@@ -114,9 +121,8 @@ def logistic_slope(margin: np.ndarray, level: float) -> Estimate:
     wrong = special.expit(-found * scaled)
     bread = float(np.mean(scaled**2 * wrong * (1.0 - wrong)))
     error = math.sqrt(float(np.mean((scaled * wrong) ** 2)) / len(margin)) / bread
-    z = NormalDist().inv_cdf(0.5 + 0.5 * level)
-    unit = float(np.abs(margin).max())
-    return Estimate(found / unit, (found - z * error) / unit, (found + z * error) / unit)
+    reach = _normal(level) * error
+    return Estimate(found / unit, (found - reach) / unit, (found + reach) / unit)
 
 
 @dataclass(frozen=True)
@@ -138,15 +144,10 @@ class Normaliser:
     limit: float
 
     @property
-    def trusted(self) -> bool:
-        """Whether the ratios are even enough for their mean to be known."""
-        return self.shape <= self.limit
-
-    @property
     def verdict(self) -> str:
-        """``one`` (or too near to tell), ``below``, ``above``, or ``untold`` where a few ratios decide."""
-        if not self.trusted:
-            return "untold"
+        """``one`` (or too near to tell), ``below``, ``above``, or ``unknown`` where a few ratios decide."""
+        if not self.shape <= self.limit:
+            return "unknown"
         return "one" if abs(self.log_mean.value) <= SURE * self.error else "below" if self.log_mean.value < 0 else "above"
 
 
@@ -158,9 +159,9 @@ def normaliser(log_ratio: np.ndarray, level: float) -> Normaliser:
     """
     middle, effective, shape = (float(number) for number in _weighed(jnp.asarray(log_ratio)))
     error = math.sqrt(max(len(log_ratio) / effective - 1.0, 0.0) / (len(log_ratio) - 1.0))
-    reach = float(stats.t.ppf(0.5 + 0.5 * level, len(log_ratio) - 1)) * error
-    found = Estimate(middle, middle - reach, middle + reach)
-    return Normaliser(found, error, effective, shape, did.pareto_shape_limit(len(log_ratio)))
+    return Normaliser(
+        _student(middle, error, len(log_ratio) - 1, level), error, effective, shape, did.pareto_shape_limit(len(log_ratio))
+    )
 
 
 @jax.jit  # the tail's fit is a loop, which would be compiled anew at every call

@@ -6,17 +6,17 @@ then A = 1 and the change is ``-KL(π_ref‖π_θ)``, never positive (D10); so `
 draws, and for reference draws ``A < 1`` in the sample means that probability went to responses that it lacks.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.findings import Finding
+from didsim.diagnose.answers import Answer
 from didsim.diagnose.intervals import Estimate, Normaliser, mean, normaliser, share
-from didsim.diagnose.logs import PairLog
+from didsim.diagnose.logs import MeanLog, PairLog
 
-QUESTION = "Does the likelihood of chosen responses fall, by how much, from which step?"
-ACCOUNTING = "Is the fall what -KL(π_ref‖π_θ) accounts for?"
 LEAST_FALL = 0.1  # nats of mean change; less is of no consequence even where many pairs make it significant
+LAST_ROWS, FEWEST_ROWS = 0.25, 3  # share of the rows of batch means that are averaged for the end, and how many at least
 
 
 def by_step(log: PairLog, change: np.ndarray, level: float) -> list[Estimate]:
@@ -37,7 +37,7 @@ def first_step(steps: np.ndarray, changes: list[Estimate]) -> float | None:
     return float(steps[len(below) - int(np.argmin(below[::-1]))]) if not below.all() else float(steps[0])
 
 
-def displacement(log: PairLog, level: float) -> Finding:
+def displacement(log: PairLog, level: float) -> Answer:
     """Mean change of both likelihoods since the reference, over steps."""
     chosen, rejected = (by_step(log, change, level) for change in (log.change_chosen, log.change_rejected))
     since = first_step(log.steps, chosen)
@@ -56,7 +56,7 @@ def displacement(log: PairLog, level: float) -> Finding:
     if log.tracks is not None:
         here = log.chosen[log.tracks]
         numbers["chosen change since the first logged step (nats)"] = mean(here[-1] - here[0], level)
-    return Finding("displacement", QUESTION, _answer(chosen[-1], rejected[-1], since), numbers, _advice(chosen[-1], rejected[-1]))
+    return Answer(_answer(chosen[-1], rejected[-1], since), numbers, _advice(chosen[-1], rejected[-1]))
 
 
 def _answer(chosen: Estimate, rejected: Estimate, since: float | None) -> str:
@@ -77,6 +77,48 @@ def _advice(chosen: Estimate, rejected: Estimate) -> str:
     )
 
 
+def end(values: np.ndarray, level: float) -> Estimate:
+    """Where batch means end: their mean over the last quarter of the rows, with the scatter among them as its interval."""
+    tail = values[-max(FEWEST_ROWS, math.ceil(LAST_ROWS * len(values))) :]
+    return mean(tail, level) if len(tail) >= FEWEST_ROWS else Estimate(float(tail.mean()))
+
+
+def mean_rewards(log: MeanLog, level: float) -> tuple[Estimate, Estimate]:
+    """Where the mean rewards of chosen and rejected responses end.
+
+    Evaluations on pairs that stay the same need no averaging over rows, and steadily moving means no scatter.
+    """
+    chosen, rejected = log.means["reward_chosen"], log.means["reward_rejected"]
+    if log.evaluated:
+        return Estimate(float(chosen[-1])), Estimate(float(rejected[-1]))
+    return end(chosen, level), end(rejected, level)
+
+
+def below(found: Estimate) -> bool:
+    """Whether a number lies below zero, surely where it has an interval."""
+    return found.value < 0 and not found.high >= 0
+
+
+def mean_displacement(log: MeanLog, level: float) -> Answer:
+    """Mean rewards at the end, which are β times the mean changes."""
+    chosen, rejected = mean_rewards(log, level)
+    unknown = "divide by the run's β, which is not in the log (--beta)"
+    numbers: dict[str, Any] = {"mean reward of chosen, end": chosen, "mean reward of rejected, end": rejected}
+    numbers["chosen change (nats)"] = chosen.times(1 / log.beta) if log.beta else unknown
+    if log.beta:
+        numbers["rejected change (nats)"] = rejected.times(1 / log.beta)
+    answer = f"the mean reward of chosen responses ends at {chosen.value:.3g}"
+    answer = f"Yes: {answer}, so π_θ gives them less than π_ref does" if below(chosen) else f"No: {answer}"
+    return Answer(
+        answer + ("; that of rejected ones falls too." if below(rejected) else "."),
+        numbers,
+        "See the signatures below." if below(chosen) else "",
+        "One row per evaluation: no interval over pairs."
+        if log.evaluated
+        else "The interval is the scatter of logged rows, not of pairs.",
+    )
+
+
 def normalisers(log: PairLog, level: float) -> dict[str, Normaliser]:
     """Mean of ``π_θ/π_ref`` at the last step over chosen, rejected and both; pairs are the independent draws."""
     chosen, rejected = log.change_chosen[log.last], log.change_rejected[log.last]
@@ -84,7 +126,7 @@ def normalisers(log: PairLog, level: float) -> dict[str, Normaliser]:
     return {name: normaliser(c, level) for name, c in (("chosen", chosen), ("rejected", rejected), ("both", both))}
 
 
-def accounting(log: PairLog, level: float) -> Finding:
+def accounting(log: PairLog, level: float) -> Answer:
     """Splits the mean changes at the last step into level and unevenness, and judges what they can mean."""
     found = normalisers(log, level)
     numbers: dict[str, Any] = {}
@@ -97,9 +139,7 @@ def accounting(log: PairLog, level: float) -> Finding:
         numbers[f"{side}: effective draws"] = found[side].effective
     numbers["both: log A (nats)"] = found["both"].log_mean
     numbers["both: k̂"] = found["both"].shape
-    return Finding(
-        "accounting",
-        ACCOUNTING,
+    return Answer(
         _account(found, mean(log.change_chosen[log.last], level), mean(log.change_rejected[log.last], level)),
         numbers,
         "Log a few responses drawn from the reference itself, with both log-probabilities: their mean change is -KL(π_ref‖π_θ).",
@@ -117,7 +157,7 @@ def _account(found: dict[str, Normaliser], change: Estimate, change_rejected: Es
             f"It may be: A over chosen responses is 1 as far as can be seen, as it is for draws from π_ref; if they are that, "
             f"KL(π_ref‖π_θ) = {-change.value:.3g} nats and the fall is the price of any change at all."
         )
-    elif chosen.verdict == "untold":
+    elif chosen.verdict == "unknown":
         answer = "Cannot be told: a few chosen responses carry nearly all of A, so that it is not known whether it is 1."
     else:
         side = "less" if chosen.verdict == "below" else "more"

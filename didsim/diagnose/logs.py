@@ -1,7 +1,6 @@
 """What does a preference log say, once it has been checked?  Pairs by step, or batch means by step, as arrays."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.columns import NEEDED, PAIRED_NUMBERS, mean_columns, missing, pair_columns
+from didsim.diagnose.columns import COLUMNS, NEEDED, demanded, mean_columns, missing, numbers, pair_columns
 from didsim.diagnose.reading import LogError, Rows, read_rows
 from didsim.numerics import checks
 
+DRAWN = ("unknown", "chosen", "rejected", "both")
 LEAST_PAIRS = 5
 WINDOWS = 12
-SLACK = 1e-6  # a log-probability of a certain response may come out of single precision a little above zero
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class PairLog:
         extra: optional columns by meaning: lengths in tokens, true scores, logged rewards.
         beta: inverse temperature, None if unknown.
         beta_from: where ``beta`` comes from, in words.
+        drawn: which responses are known to be draws from the reference: ``chosen``, ``rejected``, ``both`` or ``unknown``.
         pooled: number of steps in the file, where adjacent ones have been taken together, else 0.
     """
 
@@ -44,6 +44,7 @@ class PairLog:
     extra: Mapping[str, np.ndarray]
     beta: float | None
     beta_from: str
+    drawn: str = "unknown"
     pooled: int = 0
 
     @cached_property
@@ -114,19 +115,28 @@ class MeanLog:
     beta_from: str
     evaluated: bool
 
+    @property
+    def gap(self) -> np.ndarray:
+        """Mean reward of chosen less that of rejected responses: β times the mean log-margin gained."""
+        return self.means["reward_chosen"] - self.means["reward_rejected"]
 
-def read_log(path: Path, *, beta: float | None = None, names: Mapping[str, str | None] | None = None) -> PairLog | MeanLog:
+
+def read_log(
+    path: Path, *, beta: float | None = None, names: Mapping[str, str | None] | None = None, drawn: str = "unknown"
+) -> PairLog | MeanLog:
     """The checked log in a file; with reference log-probabilities of single pairs a `PairLog`, else a `MeanLog`.
 
     Args:
         path: file that ``read_rows`` understands.
         beta: inverse temperature of the run, > 0; from the log if missing, where it says.
         names: column names by meaning (``chosen``, ``ref_chosen``, …) where they are not TRL's.
+        drawn: which responses are known to be draws from the reference: ``chosen``, ``rejected``, ``both`` or ``unknown``.
 
     Raises:
         LogError: the file cannot be read, a column is missing, or a value is not allowed.
-        ArgumentError: ``beta`` is not positive, or a given name is not a column.
+        ArgumentError: ``beta`` is not positive, or ``drawn`` or a given name is not one there is.
     """
+    checks.did_you_mean("--drawn", drawn, DRAWN)
     if beta is not None:
         checks.positive("--beta", beta)
     rows = read_rows(path)
@@ -138,7 +148,7 @@ def read_log(path: Path, *, beta: float | None = None, names: Mapping[str, str |
         return _mean_log(rows, means, found, beta)
     if set(NEEDED) - set(found):
         raise missing(rows, found)
-    log = pooled(_pair_log(rows, found, beta))
+    log = pooled(_pair_log(rows, found, beta, drawn))
     if np.unique(log.step, return_counts=True)[1].min() < LEAST_PAIRS:
         step = next(step for step in log.steps if log.at(step).sum() < LEAST_PAIRS)
         row = int(np.flatnonzero(log.at(step))[0])
@@ -167,84 +177,36 @@ def pooled(log: PairLog) -> PairLog:
     return replace(log, step=np.concatenate([log.step[:alone], name]), example=None, pooled=len(log.steps))
 
 
-def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None) -> PairLog:
-    values = {name: _log_probs(rows, found[name]) for name in NEEDED if name != "step"}
-    step = _steps(rows, found["step"], range(len(rows)))
-    extra = {
-        name: _numbers(rows, found[name], range(len(rows)))
-        for both in PAIRED_NUMBERS
-        for name in both
-        if all(one in found for one in both)
-    }
-    for name in ("chosen_length", "rejected_length"):
-        if name in extra:
-            _refuse(rows, found[name], extra[name], extra[name] < 1, "at least 1")
+def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None, drawn: str) -> PairLog:
+    everywhere = range(len(rows))
+    both = [name for name in found if COLUMNS[name].partner in found]
+    read = {name: numbers(rows, found[name], name, everywhere) for name in (*NEEDED, *both)}
+    step = _ascending(rows, found["step"], read.pop("step"), everywhere)
+    values = {name: np.minimum(read.pop(name), 0.0) for name in NEEDED if name != "step"}
     example = _examples(rows, found["example"], step) if "example" in found else None
-    if len(np.unique(step)) < 2:
-        raise LogError(f"{rows.path.name}: a log must have at least two steps, but has only step {step[0]:g}.")
-    where = "given"
-    if beta is None:
-        beta, where = _beta(rows, found, values, extra)
-    return PairLog(rows.path, step, example, extra=extra, beta=beta, beta_from=where, pooled=0, **values)
+    _two_steps(rows, step)
+    beta, origin = (beta, "given") if beta is not None else _beta(rows, found, values, read)
+    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, pooled=0, **values)
 
 
 def _mean_log(rows: Rows, means: Mapping[str, str], found: Mapping[str, str], beta: float | None) -> MeanLog:
     # Trainers write other rows in between: summaries, and evaluations under names of their own.
     kept = [at for at, value in enumerate(rows.columns[means["reward_chosen"]]) if value is not None]
-    step = _steps(rows, found["step"], kept)
+    step = _ascending(rows, found["step"], numbers(rows, found["step"], "step", kept), kept)
     again = np.flatnonzero(np.diff(step) == 0)
     if len(again):
         raise LogError(
             f"{rows.where(kept[again[0] + 1])}: a step must have one row of means, but step {step[again[0]]:g} comes twice; logs "
             "of single pairs need reference log-probabilities (ref_chosen_logps, ref_rejected_logps)."
         )
-    if len(step) < 2:
-        raise LogError(f"{rows.path.name}: a log must have at least two steps, but has only step {step[0]:g}.")
-    values = {meaning: _numbers(rows, name, kept) for meaning, name in means.items()}
-    if "accuracy" in values:
-        wrong = (values["accuracy"] < 0) | (values["accuracy"] > 1)
-        _refuse(rows, means["accuracy"], values["accuracy"], wrong, "in [0, 1]", kept)
-    for name in ("chosen", "rejected"):
-        if name in values:
-            _refuse(rows, means[name], values[name], values[name] > SLACK, "at most 0", kept)
+    _two_steps(rows, step)
+    values = {meaning: numbers(rows, name, meaning, kept) for meaning, name in means.items()}
     fitted = _fit_mean_beta(values) if beta is None else None
     origin = "given" if beta is not None else "fitted to rewards and log-probabilities" if fitted else "unknown"
     return MeanLog(rows.path, step, values, beta or fitted, origin, means["reward_chosen"].startswith("eval_"))
 
 
-def _numbers(rows: Rows, name: str, kept: Any) -> np.ndarray:
-    """A column as finite numbers."""
-    texts = rows.path.suffix.lower() == ".csv"
-    values = np.empty(len(kept))
-    for place, at in enumerate(kept):
-        value = rows.columns[name][at]
-        try:
-            number = float(value) if texts or (isinstance(value, (int, float)) and not isinstance(value, bool)) else None
-        except (TypeError, ValueError, OverflowError):
-            number = None
-        if number is None or not math.isfinite(number):
-            shown = "missing" if value is None else value if isinstance(value, float) else repr(value)
-            raise LogError(f"{rows.where(at)}: column {name!r} must be a finite number, but is {shown}.")
-        values[place] = number
-    return values
-
-
-def _log_probs(rows: Rows, name: str) -> np.ndarray:
-    values = _numbers(rows, name, range(len(rows)))
-    _refuse(rows, name, values, values > SLACK, "a log-probability, at most 0")
-    return np.minimum(values, 0.0)
-
-
-def _refuse(rows: Rows, name: str, values: np.ndarray, bad: np.ndarray, allowed: str, kept: Any = None) -> None:
-    if bad.any():
-        place = int(np.flatnonzero(bad)[0])
-        at = kept[place] if kept is not None else place
-        raise LogError(f"{rows.where(at)}: column {name!r} must be {allowed}, but is {values[place]:g}.")
-
-
-def _steps(rows: Rows, name: str, kept: Any) -> np.ndarray:
-    step = _numbers(rows, name, kept)
-    _refuse(rows, name, step, step < 0, "at least 0", kept)
+def _ascending(rows: Rows, name: str, step: np.ndarray, kept: Sequence[int]) -> np.ndarray:
     back = np.flatnonzero(np.diff(step) < 0)
     if len(back):
         at = back[0] + 1
@@ -253,6 +215,11 @@ def _steps(rows: Rows, name: str, kept: Any) -> np.ndarray:
             f"{step[at - 1]:g}; is this one run, in order?"
         )
     return step
+
+
+def _two_steps(rows: Rows, step: np.ndarray) -> None:
+    if step[0] == step[-1]:
+        raise LogError(f"{rows.path.name}: a log must have at least two steps, but has only step {step[0]:g}.")
 
 
 def _examples(rows: Rows, name: str, step: np.ndarray) -> np.ndarray:
@@ -273,9 +240,8 @@ def _examples(rows: Rows, name: str, step: np.ndarray) -> np.ndarray:
 def _beta(rows: Rows, found: Mapping[str, str], values: Mapping[str, np.ndarray], extra: Mapping[str, np.ndarray]):
     """β from its own column, or as the ratio of logged rewards to log-ratios; None where neither says."""
     if "beta" in found:
-        column = _numbers(rows, found["beta"], range(len(rows)))
-        _refuse(rows, found["beta"], column, column <= 0, "positive")
-        _refuse(rows, found["beta"], column, column != column[0], f"the same in every row, {column[0]:g}")
+        column = numbers(rows, found["beta"], "beta", everywhere := range(len(rows)))
+        demanded(rows, found["beta"], column, column == column[0], f"the same in every row, {column[0]:g}", everywhere)
         return float(column[0]), "from the log"
     if "reward_chosen" in extra:
         change = np.concatenate([values["chosen"] - values["ref_chosen"], values["rejected"] - values["ref_rejected"]])

@@ -10,24 +10,23 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.findings import Finding, unanswered
+from didsim.diagnose.answers import Answer, unanswered
 from didsim.diagnose.intervals import Estimate, logistic_slope, slope
 from didsim.diagnose.logs import PairLog
 
-LINE = "Do log-margins of all pairs grow in proportion, along one line?"
-SIZE = "Is the size of the log-margins what β asks for?"
 STRAIGHT = 0.9  # share of the squares of the increments that lie on one line
+TRACK = "Evaluate one fixed set of pairs at every checkpoint, and log a column that names the pair (--example)."
 
 
-def collinearity(log: PairLog, level: float) -> Finding:
+def collinearity(log: PairLog, level: float) -> Answer:
     """How far the increments of the pairs' log-margins between checkpoints lie on one line."""
     if log.tracks is None:
-        return unanswered("collinear", LINE, "it does not follow the same pairs through all steps.", _TRACK)
+        return unanswered("it does not follow the same pairs through all steps.", TRACK)
     gains = log.margin[log.tracks]
     increments = np.diff(gains, axis=0)
     total = float(np.sum(increments**2))
     if total == 0.0 or not gains[-1].any():
-        return unanswered("collinear", LINE, "the margins never move.", "See the signatures below.")
+        return unanswered("the margins never move.", "See the signatures below.")
     straight = float(np.linalg.svd(increments, compute_uv=False)[0] ** 2) / total
     slopes = [slope(gains[-1], gain, level) for gain in gains]
     residual = [_angle(gains[-1], gain) for gain in gains]
@@ -40,15 +39,15 @@ def collinearity(log: PairLog, level: float) -> Finding:
         "angle to the final margins (degrees)": residual,
     }
     if len(increments) < 2:
-        return unanswered("collinear", LINE, "two checkpoints have but one increment.", "Log the same pairs at more steps.")
+        return unanswered("two checkpoints have but one increment.", "Log the same pairs at more steps.")
     word = "Yes, nearly" if straight >= STRAIGHT else "Not quite" if straight >= 0.5 else "No"
     noise = f"where noise rules it is about {1 / len(increments):.0%}"
     answer = f"{word}: {straight:.0%} of the squares of the increments lie on one line; {noise}."
     advice = "" if straight >= STRAIGHT else "Training turned on the way: the order of pairs by margin changed, see the figure."
-    return Finding("collinear", LINE, answer, numbers, advice, "Collinear margins do not say that the line leads to the target.")
+    return Answer(answer, numbers, advice, "Collinear margins do not say that the line leads to the target.")
 
 
-def size(log: PairLog, level: float) -> Finding:
+def size(log: PairLog, level: float) -> Answer:
     """Log-margin per nat of log-odds, from who won and from true scores where they are logged, against 1/β."""
     here = log.margin[log.last]
     found = [logistic_slope(log.margin[log.at(step)], level) for step in log.steps]
@@ -65,10 +64,10 @@ def size(log: PairLog, level: float) -> Finding:
         numbers["log-margin per unit of true score gap (1/β if scores are rewards)"] = slope(gap, here, level)
         numbers["angle between margins and score gaps (degrees)"] = _angle(gap, here)
     if log.beta is None:
-        return Finding("size", SIZE, "Cannot be told: the log does not say β.", numbers, "Give --beta.", answered=False)
+        return Answer("Cannot be told: the log does not say β.", numbers, "Give --beta.", answered=False)
     answer, advice = _judge(found[-1], log.beta)
     note = "On the pairs trained on, margins grow past the optimum as labels are learned by heart: judge this on held-out pairs."
-    return Finding("size", SIZE, answer, numbers, advice, note)
+    return Answer(answer, numbers, advice, note)
 
 
 def _judge(found: Estimate, beta: float) -> tuple[str, str]:
@@ -96,13 +95,10 @@ def _judge(found: Estimate, beta: float) -> tuple[str, str]:
 def _inverse(found: Estimate) -> Estimate:
     with np.errstate(divide="ignore"):
         ends = [float(np.reciprocal(number)) if number else math.inf for number in (found.value, found.high, found.low)]
-    return Estimate(*ends) if found.low > 0 else Estimate(ends[0], math.nan, math.nan)
+    return Estimate(*ends) if found.low > 0 else Estimate(ends[0])
 
 
 def _angle(x: np.ndarray, y: np.ndarray) -> float:
     """Angle between two vectors in degrees, NaN for a zero one."""
     sizes = float(np.linalg.norm(x) * np.linalg.norm(y))
     return math.degrees(math.acos(min(1.0, abs(float(x @ y)) / sizes))) if sizes else math.nan
-
-
-_TRACK = "Evaluate one fixed set of pairs at every checkpoint, and log a column that names the pair (--example)."

@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from didsim.diagnose.answers import shown
 from didsim.diagnose.diagnosis import Diagnosis
-from didsim.diagnose.findings import Finding, shown
+from didsim.diagnose.findings import Finding
 from didsim.diagnose.pictures import pictures
 from didsim.numerics.version import __version__
 
@@ -24,10 +25,9 @@ def html(found: Diagnosis) -> str:
     environment = jinja2.Environment(
         autoescape=True, loader=jinja2.FileSystemLoader(HERE), trim_blocks=True, undefined=jinja2.StrictUndefined
     )
-    drawn = [{"title": picture.title, "svg": Markup(picture.svg)} for picture in pictures(found)]
     style = Markup((HERE / "page.css").read_text(encoding="utf-8"))
     return environment.get_template("page.html.jinja").render(
-        found=found, pictures=drawn, shown=shown, style=style, version=__version__
+        found=found, pictures=pictures(found), shown=shown, style=style, version=__version__
     )
 
 

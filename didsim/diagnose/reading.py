@@ -9,7 +9,7 @@ from typing import Any
 
 from didsim.numerics.checks import ArgumentError
 
-Place = tuple[int, dict[str, Any]]
+Place = tuple[int, Any]
 
 
 class LogError(ArgumentError):
@@ -92,7 +92,7 @@ def _json_lines(path: Path) -> Iterator[Place]:
                 raise LogError(
                     f"{path.name}, line {number}: a line must be one JSON object, but is not ({error.msg}){hint}"
                 ) from None
-            yield number, _object(path, "line", number, row)
+            yield number, row
 
 
 def _json(path: Path) -> Iterator[Place]:
@@ -103,14 +103,7 @@ def _json(path: Path) -> Iterator[Place]:
     rows = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
     if not isinstance(rows, list):
         raise LogError(f"{path.name}: the file must hold an array of rows, but holds {type(rows).__name__}.")
-    for number, row in enumerate(rows, 1):
-        yield number, _object(path, "row", number, row)
-
-
-def _object(path: Path, unit: str, number: int, row: object) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise LogError(f"{path.name}, {unit} {number}: a row must be a JSON object, but is {type(row).__name__}.")
-    return row
+    yield from enumerate(rows, 1)
 
 
 def _csv(path: Path) -> Iterator[Place]:
@@ -148,8 +141,10 @@ def _parquet(path: Path) -> Iterator[Place]:
     yield from enumerate(rows, 1)
 
 
-def _spread(path: Path, unit: str, number: int, row: dict[str, Any]) -> Iterator[Place]:
+def _spread(path: Path, unit: str, number: int, row: Any) -> Iterator[Place]:
     """The row itself, or one row per entry where it holds lists: a batch, or a whole file by columns."""
+    if not isinstance(row, dict):
+        raise LogError(f"{path.name}, {unit} {number}: a row must be a JSON object, but is {type(row).__name__}.")
     sizes = {name: len(value) for name, value in row.items() if isinstance(value, list)}
     if len(set(sizes.values())) > 1:
         (one, first), (other, second) = next((a, b) for a in sizes.items() for b in sizes.items() if a[1] != b[1])

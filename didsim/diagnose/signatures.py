@@ -1,14 +1,21 @@
-"""Which known fault does a log of pairs look like?  Whether each is there, on what evidence, its likely cause."""
+"""Which known fault does a log look like?  Whether each is there, on what evidence, its likely cause, and what to do.
+
+The table is in this file's order, gravest first: earlier faults explain later ones away.  A further fault is a function from
+a log and a level to what it saw, under a decorator with its row.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
+from didsim.diagnose.answers import LOG_PAIRS
 from didsim.diagnose.intervals import correlation, mean
-from didsim.diagnose.likelihood import LEAST_FALL, falls
-from didsim.diagnose.logs import PairLog
+from didsim.diagnose.likelihood import LEAST_FALL, below, end, falls, mean_rewards
+from didsim.diagnose.logs import MeanLog, PairLog
 
 EARLY = 0.05  # share of the training by which the policy should still be close to its start
 NOISE, RELATIVE_NOISE = 0.1, 0.005  # nats, and share of a log-probability, by which two passes in half precision may differ
@@ -16,6 +23,7 @@ STILL = 0.02  # |β·margin| up to which the loss has hardly left ln 2
 GRADIENT_GONE = 0.02  # share of the first step's gradient weight: σ(-β·margin) is ½ there
 LENGTH = 0.5  # correlation of margin and length difference from which length explains a quarter of the margins
 FAR, NEAR = 5.0, 2.5  # nats of log-margin that are much, and little
+BOTH_LOSE = {"title": "chosen and rejected responses both lose likelihood"}
 
 
 @dataclass(frozen=True)
@@ -41,58 +49,81 @@ class Signature:
     fault: bool = True
 
 
-Look = Callable[[PairLog, float], Signature]
+# Whether the fault is there, on what evidence, and words of its row that the log changes.
+Seen = tuple[bool | None, str] | tuple[bool | None, str, dict[str, str]]
+Check = Callable[[Any, float], Seen]
+FAULTS: dict[type, dict[str, tuple[dict[str, Any], Check]]] = {PairLog: {}, MeanLog: {}}
 
 
-def signatures(log: PairLog, level: float) -> list[Signature]:
-    """Every fault, gravest first: earlier ones explain later ones away."""
-    return [look(log, level) for look in LOOKS]
+def fault(kind: type, name: str, **words: Any) -> Callable[[Check], Check]:
+    """Decorator: a row of the table of faults that a kind of log shows; words left out are those of its row for single pairs."""
+
+    def enter(check: Check) -> Check:
+        known, _ = FAULTS[PairLog].get(name, ({}, None))
+        FAULTS[kind][name] = known | words, check
+        return check
+
+    return enter
 
 
-def identical(log: PairLog, level: float) -> Signature:
-    """Policy and reference give the same log-probabilities throughout."""
+of_pairs, of_means = partial(fault, PairLog), partial(fault, MeanLog)
+
+
+def signatures(log: PairLog | MeanLog, level: float) -> list[Signature]:
+    """Every fault that such a log can show, gravest first."""
+    return [_signature(name, words, check(log, level)) for name, (words, check) in FAULTS[type(log)].items()]
+
+
+def _signature(name: str, words: dict[str, Any], seen: Seen) -> Signature:
+    found, evidence, changed = seen if len(seen) == 3 else (*seen, {})
+    row: dict[str, Any] = words | changed
+    return Signature(name, found=None if found is None else bool(found), evidence=evidence, **row)
+
+
+@of_pairs(
+    "identical",
+    title="policy and reference are the same at every step",
+    cause="The reference shares its weights with the policy, or the logged policy is not the one being trained.",
+    advice="Copy the reference before training and freeze the copy.",
+)
+def _identical(log: PairLog, level: float) -> Seen:
     largest = float(np.abs(np.concatenate([log.change_chosen, log.change_rejected])).max())
-    return Signature(
-        "identical",
-        "policy and reference are the same at every step",
-        largest <= 1e-6,
-        f"largest |log π_θ/π_ref| {largest:.3g}",
-        "The reference shares its weights with the policy, or the logged policy is not the one being trained.",
-        "Copy the reference before training and freeze the copy.",
-    )
+    return largest <= 1e-6, f"largest |log π_θ/π_ref| {largest:.3g}"
 
 
-def constant_reference(log: PairLog, level: float) -> Signature:
-    """The reference gives different responses the same log-probability."""
+@of_pairs(
+    "constant reference",
+    title="reference log-probabilities are all the same",
+    cause="A placeholder was logged, or the reference's log-probabilities were never computed.",
+    advice="Compute the reference's log-probabilities per response (precompute_ref_log_probs in TRL).",
+)
+def _constant_reference(log: PairLog, level: float) -> Seen:
     spreads = [float(np.ptp(values[log.last])) for values in (log.ref_chosen, log.ref_rejected)]
-    return Signature(
-        "constant reference",
-        "reference log-probabilities are all the same",
-        min(spreads) == 0.0,
-        f"range over pairs {spreads[0]:.3g} (chosen), {spreads[1]:.3g} (rejected)",
-        "A placeholder was logged, or the reference's log-probabilities were never computed.",
-        "Compute the reference's log-probabilities per response (precompute_ref_log_probs in TRL).",
-    )
+    return min(spreads) == 0.0, f"range over pairs {spreads[0]:.3g} (chosen), {spreads[1]:.3g} (rejected)"
 
 
-def moving_reference(log: PairLog, level: float) -> Signature:
-    """The reference gives the same response another log-probability later on."""
-    title, cause = (
-        "the reference changes during training",
-        "The reference is not frozen, or is renewed on purpose (sync_ref_model in TRL).",
-    )
-    advice = "Freeze it; if renewed on purpose, diagnose each stretch between renewals by itself."
+@of_pairs(
+    "moving reference",
+    title="the reference changes during training",
+    cause="The reference is not frozen, or is renewed on purpose (sync_ref_model in TRL).",
+    advice="Freeze it; if renewed on purpose, diagnose each stretch between renewals by itself.",
+)
+def _moving_reference(log: PairLog, level: float) -> Seen:
     if log.example is None or log.tracks is None:
-        return Signature("moving reference", title, None, "pairs are not named across steps", cause, advice)
+        return None, "pairs are not named across steps"
     table = np.concatenate([log.ref_chosen[log.tracks], log.ref_rejected[log.tracks]], axis=1)
     moved = float(np.abs(table - table[0]).max())
-    tolerance = _tolerance(log)
-    return Signature(
-        "moving reference", title, moved > 4 * tolerance, f"largest change of log π_ref {moved:.3g} nats", cause, advice
-    )
+    return moved > 4 * _tolerance(log), f"largest change of log π_ref {moved:.3g} nats"
 
 
-def wrong_reference(log: PairLog, level: float) -> Signature:
+@of_pairs(
+    "wrong reference",
+    title="the policy does not start at the reference",
+    cause="Reference log-probabilities come from another model than the one training started from: another checkpoint, another "
+    "prompt template or tokeniser, dropout left on, or averages over tokens instead of sums.",
+    advice="Compute reference log-probabilities with the very weights training starts from, and log the pairs once at step 0.",
+)
+def _wrong_reference(log: PairLog, level: float) -> Seen:
     """At the start the policy is the reference, so that every log-ratio is zero; here it is not."""
     first = log.at(log.steps[0])
     start = _root_mean_square(log.change_chosen[first], log.change_rejected[first])
@@ -105,147 +136,192 @@ def wrong_reference(log: PairLog, level: float) -> Signature:
         moved = _moved(log)
         found = start > moved if early and moved is not None else None
         evidence += "" if moved is None else f"; it moved by {moved:.3g} nats from there to the end"
-    return Signature(
-        "wrong reference",
-        "the policy does not start at the reference",
-        found,
-        evidence,
-        "Reference log-probabilities come from another model than the one training started from: another checkpoint, another "
-        "prompt template or tokeniser, dropout left on, or averages over tokens instead of sums.",
-        "Compute reference log-probabilities with the very weights training starts from, and log the pairs once at step 0.",
-    )
+    return found, evidence
 
 
-def swapped(log: PairLog, level: float) -> Signature:
-    """Margins become negative as training goes on."""
+@of_pairs(
+    "swapped",
+    title="margins turn against the chosen responses",
+    cause="Chosen and rejected are swapped in the log or in the data, or these pairs' labels contradict those trained on.",
+    advice="Look at a few pairs by eye; swap the columns (--chosen, --rejected) if only the log is wrong.",
+)
+def _swapped(log: PairLog, level: float) -> Seen:
     first, last = (mean(log.margin[log.at(step)], level) for step in (log.steps[0], log.steps[-1]))
-    return Signature(
-        "swapped",
-        "margins turn against the chosen responses",
-        last.high < min(0.0, first.low) and last.value <= -LEAST_FALL,
-        f"mean log-margin {first.value:.3g} at first, {last} at last",
-        "Chosen and rejected are swapped in the log or in the data, or these pairs' labels contradict those trained on.",
-        "Look at a few pairs by eye; swap the columns (--chosen, --rejected) if only the log is wrong.",
-    )
+    found = last.high < min(0.0, first.low) and last.value <= -LEAST_FALL
+    return found, f"mean log-margin {first.value:.3g} at first, {last} at last"
 
 
-def stuck(log: PairLog, level: float) -> Signature:
-    """The loss has not left ln 2."""
-    loss, pull = _loss(log), _root_mean_square(log.margin[log.last])
-    found = None if log.beta is None else bool(log.beta * pull < STILL)
-    evidence = f"log-margins {pull:.3g} nats root mean square at the last step"
-    if loss is not None:
-        evidence = f"loss {loss.mean():.4f} against ln 2 = 0.6931; " + evidence
-    return Signature(
-        "stuck",
-        "the loss stays at ln 2 = 0.693",
-        found and pull < FAR,
-        evidence,
-        "The learning rate is zero or far too small, the trained weights are frozen or not those logged, or the pairs are alike.",
-        "Check that gradients reach the weights; raise the learning rate tenfold on a few pairs until the loss moves.",
-    )
-
-
-def small_beta(log: PairLog, level: float) -> Signature:
-    """Margins in nats are large while the reward still hardly sees them."""
-    pull = _root_mean_square(log.margin[log.last])
-    found = None if log.beta is None else bool(log.beta * pull < 0.1 and pull >= FAR)
-    return Signature(
-        "β too small",
-        "the policy runs away from the reference before the loss notices",
-        found,
-        f"log-margins {pull:.3g} nats root mean square" + (f", times β {log.beta * pull:.3g}" if log.beta else ""),
-        "β is so small that the target π_ref (π_w/π_l)^{1/β} lies very far from the reference.",
-        "Raise β; 1/β is how many nats of log-margin a nat of log-odds costs.",
-    )
-
-
-def wrong_beta(log: PairLog, level: float) -> Signature:
-    """Logged rewards are not β times the log-ratios."""
-    title, cause = "logged rewards are not β·log(π_θ/π_ref)", "β differs from the run's, or the loss has another reward."
+@of_pairs(
+    "wrong β",
+    title="logged rewards are not β·log(π_θ/π_ref)",
+    cause="β differs from the run's, or the loss has another reward.",
+    advice="Give the run's own --beta, or leave it out.",
+)
+def _wrong_beta(log: PairLog, level: float) -> Seen:
     if log.beta is None or "reward_chosen" not in log.extra:
-        return Signature("wrong β", title, None, "no rewards logged" if log.beta else "β unknown", cause, "")
+        return None, "no rewards logged" if log.beta else "β unknown", {"advice": ""}
     changes = np.concatenate([log.change_chosen, log.change_rejected])
     rewards = np.concatenate([log.extra["reward_chosen"], log.extra["reward_rejected"]])
     off = float(np.linalg.norm(rewards - log.beta * changes) / max(np.linalg.norm(rewards), 1e-12))
     ratio = float(changes @ rewards / max(changes @ changes, 1e-300))
-    evidence = f"rewards are {ratio:.4g} times the log-ratios, β = {log.beta:g}; off by {off:.1%}"
-    return Signature("wrong β", title, off > 0.05, evidence, cause, "Give the run's own --beta, or leave it out.")
+    return off > 0.05, f"rewards are {ratio:.4g} times the log-ratios, β = {log.beta:g}; off by {off:.1%}"
 
 
-def displaced(log: PairLog, level: float) -> Signature:
-    """Chosen responses lose likelihood."""
-    chosen, rejected = (mean(change[log.last], level) for change in (log.change_chosen, log.change_rejected))
-    both = falls(chosen) and falls(rejected)
-    return Signature(
-        "displaced",
-        "chosen and rejected responses both lose likelihood" if both else "chosen responses lose likelihood",
-        falls(chosen),
-        f"chosen {chosen}, rejected {rejected} nats",
-        "With chosen responses that are typical of the reference this is what any training does (-KL(π_ref‖π_θ)); otherwise the "
-        "two sides of the pairs share features, and third responses take the probability.",
-        "See the accounting; add a likelihood term, or drop pairs whose two sides are nearly alike.",
-    )
-
-
-def saturated(log: PairLog, level: float) -> Signature:
-    """The sigmoid is flat: nothing is left to learn from these pairs."""
-    pull = log.margin[log.last]
-    title = "the sigmoid is saturated, the gradient gone"
+@of_pairs(
+    "stuck",
+    title="the loss stays at ln 2 = 0.693",
+    cause="The learning rate is zero or far too small, the trained weights are frozen or not those logged, or the pairs are "
+    "alike.",
+    advice="Check that gradients reach the weights; raise the learning rate tenfold on a few pairs until the loss moves.",
+)
+def _stuck(log: PairLog, level: float) -> Seen:
+    margin = log.margin[log.last]
+    pull = _root_mean_square(margin)
+    evidence = f"log-margins {pull:.3g} nats root mean square at the last step"
     if log.beta is None:
-        return Signature("saturated", title, None, "β unknown", "", "Give --beta.")
+        return None, evidence
+    loss = np.logaddexp(0.0, -log.beta * margin).mean()
+    return log.beta * pull < STILL and pull < FAR, f"loss {loss:.4f} against ln 2 = 0.6931; {evidence}"
+
+
+@of_pairs(
+    "β too small",
+    title="the policy runs away from the reference before the loss notices",
+    cause="β is so small that the target π_ref (π_w/π_l)^{1/β} lies very far from the reference.",
+    advice="Raise β; 1/β is how many nats of log-margin a nat of log-odds costs.",
+)
+def _small_beta(log: PairLog, level: float) -> Seen:
+    pull = _root_mean_square(log.margin[log.last])
+    evidence = f"log-margins {pull:.3g} nats root mean square"
+    if log.beta is None:
+        return None, evidence
+    return log.beta * pull < 0.1 and pull >= FAR, f"{evidence}, times β {log.beta * pull:.3g}"
+
+
+@of_pairs(
+    "displaced",
+    title="chosen responses lose likelihood",
+    cause="With chosen responses that are typical of the reference this is what any training does (-KL(π_ref‖π_θ)); otherwise "
+    "the two sides of the pairs share features, and third responses take the probability.",
+    advice="See the accounting; add a likelihood term, or drop pairs whose two sides are nearly alike.",
+)
+def _displaced(log: PairLog, level: float) -> Seen:
+    chosen, rejected = (mean(change[log.last], level) for change in (log.change_chosen, log.change_rejected))
+    words = BOTH_LOSE if falls(chosen) and falls(rejected) else {}
+    return falls(chosen), f"chosen {chosen}, rejected {rejected} nats", words
+
+
+@of_pairs(
+    "saturated",
+    title="the sigmoid is saturated, the gradient gone",
+    cause="The pairs are too easy, or have been learned by heart.",
+    advice="Stop here; harder or fresh pairs, or a loss with a finite target (IPO), would teach more.",
+)
+def _saturated(log: PairLog, level: float) -> Seen:
+    if log.beta is None:
+        return None, "β unknown", {"cause": "", "advice": "Give --beta."}
+    pull = log.margin[log.last]
+    middle = float(np.median(pull))
     weight = 2.0 * float(np.mean(np.exp(-np.logaddexp(0.0, log.beta * pull))))
-    little = float(np.median(pull)) < NEAR
-    return Signature(
-        "saturated",
-        title,
-        weight < GRADIENT_GONE,
-        f"gradient weight {weight:.2g} of that at the start; β·margin {log.beta * float(np.median(pull)):.3g} in the median",
-        "β is so large that small changes of the policy already satisfy every pair."
-        if little
-        else "The pairs are too easy, or have been learned by heart.",
-        "Lower β." if little else "Stop here; harder or fresh pairs, or a loss with a finite target (IPO), would teach more.",
-    )
+    large = {"cause": "β is so large that small changes of the policy already satisfy every pair.", "advice": "Lower β."}
+    evidence = f"gradient weight {weight:.2g} of that at the start; β·margin {log.beta * middle:.3g} in the median"
+    return weight < GRADIENT_GONE, evidence, large if middle < NEAR else {}
 
 
-def length_driven(log: PairLog, level: float) -> Signature:
-    """Margins follow the difference in length."""
-    title = "margins follow the difference in length"
-    cause = "Longer responses win more often in the data, and the policy has learned length; summed log-probabilities favour it."
-    advice = "Balance lengths in the pairs, or compare with a length-normalised or length-regularised loss."
+@of_pairs(
+    "length-driven",
+    title="margins follow the difference in length",
+    cause="Longer responses win more often in the data, and the policy has learned length; summed log-probabilities favour it.",
+    advice="Balance lengths in the pairs, or compare with a length-normalised or length-regularised loss.",
+)
+def _length_driven(log: PairLog, level: float) -> Seen:
     if "chosen_length" not in log.extra:
-        return Signature("length-driven", title, None, "no lengths logged", cause, advice)
+        return None, "no lengths logged"
     gap = (log.extra["chosen_length"] - log.extra["rejected_length"])[log.last]
     found = correlation(gap, log.margin[log.last], level)
-    evidence = f"correlation {found}; chosen responses are {gap.mean():+.3g} tokens longer"
     if math.isnan(found.value):
-        return Signature("length-driven", title, False, "all pairs have the same difference in length", cause, advice)
-    return Signature("length-driven", title, bool(abs(found.value) > LENGTH and not found.holds(0.0)), evidence, cause, advice)
+        return False, "all pairs have the same difference in length"
+    evidence = f"correlation {found}; chosen responses are {gap.mean():+.3g} tokens longer"
+    return abs(found.value) > LENGTH and not found.holds(0.0), evidence
 
 
-def extreme_accuracy(log: PairLog, level: float) -> Signature:
-    """Every pair is won, or none."""
+@of_pairs(
+    "accuracy 0 or 1",
+    title="accuracy is exactly 0 or 1",
+    cause="At 1: training pairs learned by heart, or a cue that gives the label away. At 0: swapped columns, or a policy that "
+    "never moved.",
+    advice="Evaluate on held-out pairs.",
+    fault=False,
+)
+def _extreme_accuracy(log: PairLog, level: float) -> Seen:
     right = float(np.mean(log.margin[log.last] > 0))
-    return Signature(
-        "accuracy 0 or 1",
-        "accuracy is exactly 0 or 1",
-        right in (0.0, 1.0),
-        f"accuracy {right:.4g} over {int(log.last.sum())} pairs",
-        "At 1: training pairs learned by heart, or a cue that gives the label away. At 0: swapped columns, or a policy that "
-        "never moved.",
-        "Evaluate on held-out pairs.",
-        fault=False,
-    )
+    return right in (0.0, 1.0), f"accuracy {right:.4g} over {int(log.last.sum())} pairs"
 
 
-LOOKS: tuple[Look, ...] = (
-    identical, constant_reference, moving_reference, wrong_reference, swapped, wrong_beta, stuck, small_beta, displaced,
-    saturated, length_driven, extreme_accuracy,
-)  # fmt: skip
+# Batch means
 
 
-def _loss(log: PairLog) -> np.ndarray | None:
-    return None if log.beta is None else np.logaddexp(0.0, -log.beta * log.margin[log.last])
+@of_means(
+    "stuck",
+    cause="The learning rate is zero or far too small, the trained weights are frozen, or policy and reference are one object.",
+    advice="Check that gradients reach the weights; raise the learning rate tenfold on a few pairs until the loss moves.",
+)
+def _means_stuck(log: MeanLog, level: float) -> Seen:
+    largest = float(np.abs(log.means.get("margin", log.gap)).max())
+    loss = f"loss {float(log.means['loss'][-1]):.4f} against ln 2 = 0.6931; " if "loss" in log.means else ""
+    return largest < STILL, f"{loss}largest mean β·margin {largest:.3g}"
+
+
+@of_means(
+    "swapped",
+    cause="Chosen and rejected are swapped in the data or the log, or these labels contradict those trained on.",
+    advice="Look at a few pairs by eye.",
+)
+def _means_swapped(log: MeanLog, level: float) -> Seen:
+    gap = end(log.gap, level)
+    return below(gap) and gap.value < -STILL, f"mean β·margin at the end {gap}"
+
+
+@of_means(
+    "displaced",
+    cause="Chosen responses typical of the reference, or two sides that share features; third responses take the probability.",
+    advice=LOG_PAIRS,
+)
+def _means_displaced(log: MeanLog, level: float) -> Seen:
+    chosen, rejected = mean_rewards(log, level)
+    found = below(chosen) and chosen.value < -STILL
+    return found, f"mean reward at the end: chosen {chosen}, rejected {rejected}", BOTH_LOSE if below(rejected) else {}
+
+
+@of_means(
+    "saturated",
+    cause="The pairs are too easy or learned by heart, or β is too large.",
+    advice="Stop here; harder or fresh pairs, or a loss with a finite target (IPO), would teach more.",
+)
+def _means_saturated(log: MeanLog, level: float) -> Seen:
+    if "loss" not in log.means:
+        return None, f"mean β·margin at the end {end(log.gap, level)}, no loss logged"
+    loss = end(log.means["loss"], level)
+    # For every pair σ(-m) = 1 - e^{-loss} <= loss, so the mean loss bounds the mean weight of the gradient.
+    return 2 * loss.value < GRADIENT_GONE, f"loss at the end {loss}; the gradient's weight is below twice it"
+
+
+@of_means(
+    "accuracy 0 or 1",
+    cause="At 1: pairs learned by heart. At 0: swapped columns, or a policy that never moved.",
+    advice="Evaluate on held-out pairs.",
+)
+def _means_accuracy(log: MeanLog, level: float) -> Seen:
+    if "accuracy" not in log.means:
+        return None, "no accuracies logged", {"advice": ""}
+    last = float(log.means["accuracy"][-1])
+    return last in (0.0, 1.0), f"accuracy {last:.4g}"
+
+
+@of_means("length-driven", cause="", advice=LOG_PAIRS)
+@of_means("wrong reference", cause="", advice=LOG_PAIRS)
+def _means_cannot_tell(log: MeanLog, level: float) -> Seen:
+    return None, "needs single pairs"
 
 
 def _root_mean_square(*values: np.ndarray) -> float:

@@ -115,7 +115,6 @@ def _three(low, high):
 )
 def _solved(v):
     problem = world(v["ref"], v["beta"], target=v["ref"], log_chosen=v["chosen"], log_rejected=v["rejected"])
-    sampler, labels = drawn_apart()
-    end = newton(problem, objectives.Dpo(v["beta"]), sampler, labels, problem.log_ref, jnp.uint32(0), 1, 60)
+    end = newton(problem, objectives.Dpo(v["beta"]), Data(*drawn_apart()), problem.log_ref, jnp.uint32(0), 1, 60)
     closed = _learned(v, v["told"])
     return off(jnp.exp(end.log_policy[0]), jnp.exp(closed), 1.0)

@@ -52,13 +52,13 @@ class Diagnose(Command):
         from rich.console import Console
 
         from didsim.diagnose import diagnose, page
-        from didsim.diagnose.columns import PAIR_NAMES
+        from didsim.diagnose.columns import COLUMNS
 
         for option, path in (("--json", self.json), ("--html", self.html)):
             files.writable(option, path, overwrite=self.overwrite, but_not=self.logs)
         if self.json is not None and self.json == self.html:
             raise ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
-        names = {meaning: getattr(self, meaning, None) for meaning in PAIR_NAMES if meaning != "beta"}
+        names = {meaning: getattr(self, meaning, None) for meaning in COLUMNS if meaning != "beta"}
         found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level)
         page.show(found, Console())
         files.write_json("--json", self.json, found.dictionary)

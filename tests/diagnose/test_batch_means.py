@@ -1,0 +1,41 @@
+"""What do a trainer's batch means answer?"""
+
+import json
+
+import preference_logs as logs
+import preference_runs
+import pytest
+
+from didsim import diagnose
+
+
+def test_batch_means_answer_what_they_can(tmp_path, sample):
+    file = tmp_path / "trainer_state.json"
+    summary = {"step": 48, "train_runtime": 3.0}
+    file.write_text(json.dumps({"log_history": [*logs.means_of(sample, prefix="eval_"), summary]}))
+    found = diagnose.diagnose(file)
+    assert found.state == "displaced"
+    assert found.log.beta == pytest.approx(0.1)  # rewards are exactly linear in log-probabilities on pairs that stay
+    assert found.log.evaluated
+    single = diagnose.diagnose(preference_runs.SAMPLE, beta=0.1)
+    exact = logs.numbers(single, "displacement")["chosen change (nats)"].value
+    assert logs.numbers(found, "displacement")["chosen change (nats)"].value == pytest.approx(exact, rel=1e-6)
+    assert [one.name for one in found.findings if not one.answered] == ["accounting", "collinear", "size", "entropy"]
+    assert all("Log single pairs" in one.advice for one in found.findings if not one.answered)
+    assert {one.name: one.found for one in found.signatures}["wrong reference"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "change"),
+    [
+        ("stuck", lambda row: {"rewards/chosen": 1e-4, "rewards/rejected": -1e-4, "rewards/margins": 2e-4, "loss": 0.6930}),
+        ("swapped", lambda row: {"rewards/chosen": 0.1, "rewards/rejected": 0.4 + row["step"] / 100, "rewards/margins": -0.5}),
+        ("saturated", lambda row: {"rewards/chosen": 4.0, "rewards/rejected": -4.0, "rewards/margins": 8.0, "loss": 1e-3}),
+        (
+            "healthy",
+            lambda row: {"rewards/chosen": row["step"] / 100, "rewards/rejected": 0.0, "rewards/margins": row["step"] / 100},
+        ),
+    ],
+)
+def test_batch_means_show_faults(tmp_path, sample, state, change):
+    assert diagnose.diagnose(logs.written(tmp_path, logs.changed(logs.means_of(sample), change)), beta=0.1).state == state

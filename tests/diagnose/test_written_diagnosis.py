@@ -1,0 +1,104 @@
+"""What is printed and written of a diagnosis?"""
+
+import base64
+import html.parser
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import preference_logs as logs
+import preference_runs
+
+from didsim import cli, diagnose
+from didsim.diagnose import page
+
+ROOT = Path(__file__).parent.parent.parent
+PICTURE = "data:image/svg+xml;base64,"
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a page must not have twice or fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.outside, self.tags, self.inside, self.pictures = [], [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attrs))
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            if name in ("src", "href", "xlink:href") and value and not value.startswith(PICTURE):
+                (self.inside if value.startswith("#") else self.outside).append(value.removeprefix("#"))
+
+
+def test_files_are_written_and_kept(tmp_path, capsys):
+    words = [
+        "diagnose",
+        str(preference_runs.SAMPLE),
+        "--beta",
+        "1",
+        "--json",
+        str(tmp_path / "a.json"),
+        "--html",
+        str(tmp_path / "a.html"),
+    ]
+    assert cli.main(words) == 1
+    printed = capsys.readouterr().out
+    assert "displaced-run.jsonl: displaced" in printed
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["state"] == "displaced"
+    assert found["findings"]["displacement"]["numbers"]["chosen change (nats)"]["high"] < 0
+    read = Page()
+    text = (tmp_path / "a.html").read_text()
+    read.feed(text)
+    assert len(set(read.ids)) == len(read.ids)
+    assert set(read.inside) <= set(read.ids)
+    assert not read.outside
+    assert len(read.pictures) == 4
+    assert all(len(one["alt"]) > 20 for one in read.pictures)
+    drawn = [base64.b64decode(one["src"].removeprefix(PICTURE)).decode() for one in read.pictures]
+    assert all("<svg" in one and 'href="http' not in one for one in drawn)
+    assert "script" not in read.tags
+    assert all(page.Markup.escape(one["title"]) in text for one in found["signatures"].values())
+    assert cli.main(words) == 2
+    assert "use --overwrite" in capsys.readouterr().err
+    assert cli.main([*words, "--overwrite"]) == 1
+
+
+def test_healthy_is_exit_0(runs, capsys):
+    assert cli.main(["diagnose", str(runs["healthy"]), "--beta", "1"]) == 0
+    assert "healthy" in capsys.readouterr().out
+
+
+def test_the_page_of_the_documentation_is_right(tmp_path, monkeypatch, capsys):
+    """Every command it prints runs, and every flag for a column is one that exists."""
+    text = (ROOT / "docs" / "diagnose.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^\.venv/bin/didsim (diagnose .*)$", text, flags=re.M)
+    assert len(commands) == 2
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    monkeypatch.chdir(tmp_path)
+    assert [cli.main(words.split()) for words in commands] == [1, 1]
+    assert (tmp_path / "diagnosis.html").exists()
+    assert {flag[2:].replace("-", "_") for flag in re.findall(r"`(--[a-z-]+)`", text)} <= set(cli.Diagnose.__dataclass_fields__)
+    found = diagnose.diagnose(preference_runs.SAMPLE, beta=1.0)
+    order = text[text.index("in this order") :]
+    places = [order.index(one.name) for one in found.signatures if one.fault]
+    assert places == sorted(places)
+
+
+def test_names_are_escaped(tmp_path, sample):
+    file = logs.written(tmp_path, logs.means_of(sample), "<b>&.jsonl")
+    text = page.html(diagnose.diagnose(file))
+    assert "<b>&" not in text.replace("<b>Do", "")
+    assert "&lt;b&gt;&amp;" in text
+
+
+def test_long_series_are_shown_in_part():
+    finding = diagnose.Finding("a", "?", "!", {"step": np.arange(100), "value": list(range(100))})
+    assert len(finding.rows) == 12
+    assert finding.rows[0] == (0, 0)
+    assert finding.rows[-1] == (99, 99)
