@@ -12,15 +12,12 @@ def draw(data: xr.Dataset) -> Figure:
     """Top: angle and ratio of inverse temperatures; below: distance and misfit of labels for three kinds of correlation."""
     figure, (angle, ratio, distance, labels) = new_figure(4.5, [1.0, 1.0], rows=2)
     _dial(angle, data, "angle")
-    angle.set_xlabel("angle off the power law  [degrees]")
-    angle.set_xticks([0, 30, 60, 90])
-    angle.set_title("a  direction of the data")
+    angle.set(xticks=[0, 30, 60, 90], xlabel="angle off the power law  [degrees]", title="a  direction of the data")
     predicted_and_measured(angle, loc="upper left", measured="solved exactly, 95 % of worlds", predicted="predicted")
     _dial(ratio, data, "ratio")
     ratio.set_xscale("log", base=2)
     ratio.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
-    ratio.set_xlabel("β in training ÷ β in the data")
-    ratio.set_title("b  inverse temperature")
+    ratio.set(xlabel="β in training ÷ β in the data", title="b  inverse temperature")
     _distance(distance, data)
     _labels(labels, data)
     return figure
@@ -30,8 +27,7 @@ def _dial(ax: Axes, data: xr.Dataset, dial: str) -> None:
     values = data.transpose("seed", dial, ...)
     band(ax, data[dial].values, values[f"{dial}_jsd"].values, MEANING["power law"], marker="o", markersize=2.5)
     ax.plot(data[dial], values[f"{dial}_predicted"].median("seed"), color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_ylim(bottom=-0.02 * ax.get_ylim()[1])
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    ax.set(ylim=(-0.02 * ax.get_ylim()[1], None), ylabel="JSD(π*, π_θ)  [nats]")
 
 
 def _distance(ax: Axes, data: xr.Dataset) -> None:
@@ -46,9 +42,8 @@ def _distance(ax: Axes, data: xr.Dataset) -> None:
                 fontsize=7, color=MEANING["other"])  # fmt: skip
     ax.annotate("circulating and symmetric: still at π*", (0.97, 0.0), textcoords="offset points", xytext=(-2, -11), ha="right",
                 fontsize=7, color=MEANING["circulating"])  # fmt: skip
-    ax.set_ylim(bottom=-0.13 * ax.get_ylim()[1])
-    ax.set_xlabel("strength of the correlation of chosen and rejected")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    ax.set(ylim=(-0.13 * ax.get_ylim()[1], None))
+    ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="JSD(π*, π_θ)  [nats]")
     ax.set_title("c  draws that are not independent")
 
 
@@ -61,6 +56,5 @@ def _labels(ax: Axes, data: xr.Dataset) -> None:
         ax.annotate(text, (0.97, end), textcoords="offset points", xytext=(-2, 5 if name != "other" else -24), ha="right",
                     fontsize=7, color=MEANING[name])  # fmt: skip
     ax.axhline(0.0, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_xlabel("strength of the correlation of chosen and rejected")
-    ax.set_ylabel("largest |P − Bradley–Terry|")
+    ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="largest |P − Bradley–Terry|")
     ax.set_title("d  … and their labels against log(π_w/π_l)")

@@ -70,9 +70,7 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
     ax.annotate(
         f"slope β = {beta:g}", (0.62 * reach, 0.62 * beta * reach), textcoords="offset points", xytext=(2, -11), fontsize=7
     )
-    ax.set_xlabel("M_π* − M_π_ref  [nats]")
-    ax.set_ylabel("M_π_w − M_π_l  [nats]")
-    ax.set_title("c  all pairs of one world")
+    ax.set(xlabel="M_π* − M_π_ref  [nats]", ylabel="M_π_w − M_π_l  [nats]", title="c  all pairs of one world")
 
 
 def _order(ax: Axes, data: xr.Dataset) -> None:
@@ -84,10 +82,7 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
         band(ax, steps, one["ordered_share"].values[:, 1:], MEANING[link])
         band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), MEANING[link], linestyle=":")
     ax.set_xscale("log")
-    distance.set_yscale("log")
+    distance.set(yscale="log", ylabel="JSD(π*, π_θ)  [nats], dotted")
     distance.spines["right"].set_visible(True)
-    distance.set_ylabel("JSD(π*, π_θ)  [nats], dotted")
-    ax.set_ylim(top=1.003)
-    ax.set_ylabel("pairs in order: share, solid")
-    ax.set_xlabel("step")
-    ax.set_title("d  order comes early, the target only on the line")
+    ax.set(ylim=(None, 1.003))
+    ax.set(xlabel="step", ylabel="pairs in order: share, solid", title="d  order comes early, the target only on the line")

@@ -34,9 +34,7 @@ def _bars(ax: Axes, one: xr.Dataset, name: str, letter: str) -> None:
         ax.plot([k - 0.46, k + 0.46], [height, height], color=BLACK, linestyle=(0, (0.6, 0.3)), linewidth=1.6)
     if letter == "a":
         ax.annotate("dashes: π*\ngrey: π_l", (0.04, 0.97), xycoords="axes fraction", fontsize=7, va="top", color=GREY)
-    ax.set_xticks([])
-    ax.set_xlabel("responses by reward")
-    ax.set_title(f"{letter}  π_l {_spelled(one, name)}")
+    ax.set(xticks=[], xlabel="responses by reward", title=f"{letter}  π_l {_spelled(one, name)}")
 
 
 def _distances(ax: Axes, data: xr.Dataset) -> None:
@@ -47,12 +45,9 @@ def _distances(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(k + shift, values, ".", color=MEANING[f"rejected: {name}"], markersize=3)
         level = max(float(data["predicted_jsd"].sel(rejected=name).median()), FLOOR)
         ax.plot([k - 0.4, k + 0.4], [level, level], color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 5, 3)
+    ax.set(yscale="log", ylim=(FLOOR / 5, 3), ylabel="JSD(π*, π_θ)  [nats]", title=f"f  all {data.sizes['seed']} worlds")
     ax.set_xticks(range(data.sizes["rejected"]), [str(n) for n in data["rejected"].values], rotation=38, ha="right", fontsize=6.5)
     ax.annotate("zero to rounding", (0.45, 1e-15), fontsize=7, color=MEANING["rejected: optimal"], va="center")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
-    ax.set_title(f"f  all {data.sizes['seed']} worlds")
 
 
 def _spelled(one: xr.Dataset, name: str) -> str:

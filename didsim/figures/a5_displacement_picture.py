@@ -39,8 +39,7 @@ def _curve(ax: Axes, one: xr.Dataset) -> None:
                 color=MEANING["chosen"])  # fmt: skip
     ax.annotate("rejected, at a − β", (along[0], slope[0]), textcoords="offset points", xytext=(22, -2), fontsize=7,
                 color=MEANING["rejected"])  # fmt: skip
-    ax.set_xlabel("place on the path: π_ref at 0, π* at 1")
-    ax.set_ylabel("change of log π  [nats]")
+    ax.set(xlabel="place on the path: π_ref at 0, π* at 1", ylabel="change of log π  [nats]")
     ax.set_title("a  every run on one curve, Λ' (dashed)")
 
 
@@ -53,17 +52,14 @@ def _time(ax: Axes, one: xr.Dataset) -> None:
         ax.plot(steps, runs[name].transpose("record", "point"), color=MEANING[name], linewidth=0.8)
     ax.plot(steps, runs["lost_to_ref"].transpose("record", "point"), color=BLACK, linestyle="--", linewidth=0.8)
     ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.set_xscale("log")
-    ax.set_ylim(top=-0.14 * ax.get_ylim()[0])
+    ax.set(xscale="log", ylim=(None, -0.14 * ax.get_ylim()[0]))
+    ax.set(xlabel="step", ylabel="change of log π  [nats]", title="c  π_ref = π_w: both fall at every step")
     last = runs.isel(record=-1)
     ends = [(float(y), f"β = {beta:.2g}", MEANING["rejected"]) for y, beta in zip(last["rejected"], last["beta"], strict=True)]
     end_labels(ax, steps[-1], [*ends, (float(last["chosen"].max()), "all β", MEANING["chosen"])], gap=0.085)
     ax.annotate("chosen; dashed: −KL(π_ref‖π_θ)", (1.0, 1.0), xycoords="axes fraction", fontsize=7, ha="right", va="top",
                 color=MEANING["chosen"])  # fmt: skip
     ax.annotate("rejected", (0.03, 0.12), xycoords="axes fraction", fontsize=7, color=MEANING["rejected"])
-    ax.set_xlabel("step")
-    ax.set_ylabel("change of log π  [nats]")
-    ax.set_title("c  π_ref = π_w: both fall at every step")
 
 
 def _map(ax: Axes, one: xr.Dataset) -> None:
@@ -87,12 +83,10 @@ def _map(ax: Axes, one: xr.Dataset) -> None:
     ax.plot([root, root], [low, high], color=BLACK, linestyle="--", linewidth=1.3)
     ax.plot([root + low, root + high], [low, high], color=BLACK, linestyle="--", linewidth=1.3)
     ax.plot([root], [root], "o", color=BLACK, markerfacecolor="white", markersize=5, zorder=5)
-    ax.set_xlim(left, right)
-    ax.set_ylim(low, high)
+    ax.set(xlim=(left, right), ylim=(low, high))
+    ax.set(xlabel="a: place of the chosen law on the path (π_ref at 0, π* at 1)", ylabel="β: the rejected law is at a − β")
     for x, text in ((0.0, "π_ref = π_w"), (root, "β_c"), (min(high, right), "π_ref = π_l")):
         ax.annotate(text, (x, high), textcoords="offset points", xytext=(0, 3), ha="center", fontsize=7)
-    ax.set_xlabel("a: place of the chosen law on the path (π_ref at 0, π* at 1)")
-    ax.set_ylabel("β: the rejected law is at a − β")
     ax.set_title("b  left half: chosen, right half: rejected", pad=16)
 
 

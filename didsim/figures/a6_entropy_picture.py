@@ -76,9 +76,7 @@ def _slope(ax: Axes, data: xr.Dataset) -> None:
     ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
     ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
     ax.text(0.05, 0.9, f"{slope.size:,} updates", transform=ax.transAxes, fontsize=7, color=GREY)
-    ax.set_xlabel("−Cov(s, log π_ref)  [nats]")
-    ax.set_ylabel("measured dH(π_t)/dt")
-    ax.set_title("d  D11: which updates reinforce")
+    ax.set(xlabel="−Cov(s, log π_ref)  [nats]", ylabel="measured dH(π_t)/dt", title="d  D11: which updates reinforce")
 
 
 def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
@@ -101,9 +99,7 @@ def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
         va="center",
     )
     ax.text(0.04, 0.1, "−⅔ skewness", transform=ax.transAxes, fontsize=7)
-    ax.set_xlabel("skewness of log π_ref over Y")
-    ax.set_ylabel("[H(q₊) − H(q₋)] ÷ strength³")
-    ax.set_title("e  D12: sign of the gap")
+    ax.set(xlabel="skewness of log π_ref over Y", ylabel="[H(q₊) − H(q₋)] ÷ strength³", title="e  D12: sign of the gap")
 
 
 def _projection(ax: Axes, data: xr.Dataset) -> None:
@@ -132,6 +128,4 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     )
     ax.annotate("Λ'(a)", (at[1], predicted[1]), textcoords="offset points", xytext=(10, -12), fontsize=7)
     ax.text(0.97, 0.02, "bands: 95 % of worlds", transform=ax.transAxes, fontsize=6, color=GREY, ha="right")
-    ax.set_xlabel("a: chosen law on the path")
-    ax.set_ylabel("change of log π(chosen)  [nats]")
-    ax.set_title("f  D14: projection")
+    ax.set(xlabel="a: chosen law on the path", ylabel="change of log π(chosen)  [nats]", title="f  D14: projection")

@@ -18,16 +18,12 @@ def draw(data: xr.Dataset) -> Figure:
     noise = 2.0 * data["tail_sd"].mean("seed") / np.sqrt(data["replicates"] * data.sizes["seed"])
     bias = abs(data["tail_bias"].mean("seed"))
     _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
-    axes[0].set_ylim(3e-4, 20)
+    axes[0].set(ylim=(3e-4, 20), ylabel="|bias|  [nats]", title="a  bias: dashed first order")
     note = "points within\nnoise left out"
     axes[0].text(0.97, 0.97, note, transform=axes[0].transAxes, fontsize=6.5, color=GREY, ha="right", va="top")
-    axes[0].set_ylabel("|bias|  [nats]")
-    axes[0].set_title("a  bias: dashed first order")
     _moment(axes[1], data, data["tail_sd"].mean("seed"), (data["tail_v"].mean("seed") / data["k"]) ** 0.5)
-    axes[1].set_ylim(1e-3, 20)
+    axes[1].set(ylim=(1e-3, 20), ylabel="standard deviation  [nats]", title="b  spread: dashed first order")
     _tail_key(axes[1], data)
-    axes[1].set_ylabel("standard deviation  [nats]")
-    axes[1].set_title("b  spread: dashed first order")
     _coverage(axes[2], data)
     _weights(axes[3], data)
     _lengths(axes[4], data)
@@ -89,9 +85,7 @@ def _coverage(ax: Axes, data: xr.Dataset) -> None:
             ax.plot(k, share, color=MEANING[tail], marker=mark, linewidth=width, markersize=3 if method == "jackknife" else 2.2)
     for line, method in enumerate(("▲ bootstrap", "■ delta", "● jackknife")):
         ax.text(0.97, 0.03 + 0.08 * line, method, transform=ax.transAxes, fontsize=7, color=GREY, ha="right")
-    ax.set_ylim(top=1.0)
-    ax.set_ylabel("coverage of 95 % intervals")
-    ax.set_title("c  coverage")
+    ax.set(ylim=(None, 1.0), ylabel="coverage of 95 % intervals", title="c  coverage")
 
 
 def _weights(ax: Axes, data: xr.Dataset) -> None:
@@ -106,12 +100,9 @@ def _weights(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(k, data["shape_limit"].values, color=BLACK, linestyle="--", linewidth=0.9)
     at = int(np.argmin(np.abs(k - 128)))
     ax.annotate("trust limit", (k[at], data["shape_limit"].values[at]), textcoords="offset points", xytext=(4, -10), fontsize=7)
-    ax.set_ylim(0, 1.05)
-    share.set_ylim(0, 1.05)
+    ax.set(ylim=(0, 1.05), ylabel="tail shape k̂, solid", title="d  what the weights tell")
+    share.set(ylim=(0, 1.05), ylabel="ESS ÷ K, dotted")
     share.spines["right"].set_visible(True)
-    share.set_ylabel("ESS ÷ K, dotted")
-    ax.set_ylabel("tail shape k̂, solid")
-    ax.set_title("d  what the weights tell")
 
 
 def _lengths(ax: Axes, data: xr.Dataset) -> None:
@@ -125,12 +116,8 @@ def _lengths(ax: Axes, data: xr.Dataset) -> None:
         ax.text(0.97, height, text, transform=ax.transAxes, fontsize=7, color=MEANING[name], ha="right")
     first = ((at["sequence_v"].mean("seed") / PAPER + (at["sequence_b"].mean("seed") / PAPER) ** 2) ** 0.5).values
     ax.plot(length, first, color=MEANING["sequence"], linestyle="--", linewidth=0.9)
-    ax.set_yscale("log")
-    ax.set_ylim(1e-3, 20)
-    ax.set_xticks(length)
-    ax.set_xlabel("tokens per response")
-    ax.set_ylabel("root-mean-square error  [nats]")
-    ax.set_title("e  K = 32; dashed first order")
+    ax.set(yscale="log", ylim=(1e-3, 20), xticks=length)
+    ax.set(xlabel="tokens per response", ylabel="root-mean-square error  [nats]", title="e  K = 32; dashed first order")
 
 
 def _comparison(ax: Axes, data: xr.Dataset) -> None:
@@ -147,11 +134,9 @@ def _comparison(ax: Axes, data: xr.Dataset) -> None:
             )
         ax.axhline(float(exact.sel(kind=kind)), color=MEANING[kind], linestyle="--", linewidth=0.8)
     reach = 4.0 * float(abs(exact).max())
-    ax.set_ylim(-2.2 * reach, reach)
+    ax.set(ylim=(-2.2 * reach, reach), ylabel="estimated H(q₊) − H(q₋)  [nats]", title="f  sharpening − flattening")
     for line, kind in enumerate(("left-skewed", "unskewed", "right-skewed")):
         ax.text(0.97, 0.27 - 0.085 * line, kind, transform=ax.transAxes, fontsize=7, color=MEANING[kind], ha="right")
     note = "solid plain, dotted\ncorrected, dashed truth"
     ax.text(0.97, 0.98, note, transform=ax.transAxes, fontsize=6.5, color=GREY, ha="right", va="top")
     ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.set_ylabel("estimated H(q₊) − H(q₋)  [nats]")
-    ax.set_title("f  sharpening − flattening")

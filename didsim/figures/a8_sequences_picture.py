@@ -36,12 +36,8 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
         limit = max(float(one["table_limit"]), FLOOR)
         ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
         labels.append((curve[-1], name, colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 5, 3)
-    ax.set_xlim(steps[0], steps[-1])
-    ax.set_xlabel("step of Adam")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    ax.set(xscale="log", yscale="log", ylim=(FLOOR / 5, 3), xlim=(steps[0], steps[-1]))
+    ax.set(xlabel="step of Adam", ylabel="JSD(π*, π_θ)  [nats]")
     vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
     ax.set_title(f"a  {vocabulary}$^{length}$ sequences: tables trained")
     ax.annotate("dashed: exact limit", (0.04, 0.06), xycoords="axes fraction", fontsize=7, color=GREY)
@@ -96,12 +92,9 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
         fontsize=7,
         color=RED,
     )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 10, 30)
-    ax.set_xlim(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max()))
-    ax.set_xlabel("parameters")
-    ax.set_ylabel("JSD(π*, end of the solver)  [nats]")
+    ax.set(xscale="log", yscale="log", ylim=(FLOOR / 10, 30))
+    ax.set(xlim=(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
+    ax.set(xlabel="parameters", ylabel="JSD(π*, end of the solver)  [nats]")
     ax.set_title(f"b  N = {data.attrs['small_n']}: what cannot be said")
 
 
@@ -127,8 +120,7 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
             )  # fmt: skip
     ax.axhline(0.0, color=GREY, linewidth=0.6)
     ax.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1)
-    ax.set_xlabel("place a of π_w between π_ref (0) and π* (1)")
-    ax.set_ylabel("mean change of log π  [nats]")
+    ax.set(xlabel="place a of π_w between π_ref (0) and π* (1)", ylabel="mean change of log π  [nats]")
     ax.set_title("c  filled: chosen, open: rejected")
 
 
@@ -153,6 +145,5 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
     ax.axvline(0.0, color=BLACK, linestyle="--", linewidth=0.9)
     ax.set_yticks(range(len(names)), list(names.values()))
     ax.invert_yaxis()
-    ax.set_xlim(-0.75, 1.05)
-    ax.set_xlabel("rank correlation with fall of chosen")
-    ax.set_title(f"d  pair by pair ({data.sizes['init']} networks, 95 %)")
+    ax.set(xlim=(-0.75, 1.05))
+    ax.set(xlabel="rank correlation with fall of chosen", title=f"d  pair by pair ({data.sizes['init']} networks, 95 %)")

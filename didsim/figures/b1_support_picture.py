@@ -37,9 +37,8 @@ def _graph(ax: Axes, data: xr.Dataset) -> None:
     for i in range(n):
         seen = block[chosen[i]] >= 0
         ax.plot(x[i], y[i], "o", color=colours[i], markersize=4, markerfacecolor=colours[i] if seen else "white")
-    ax.set_aspect("equal")
+    ax.set(aspect="equal", title="a  what is compared")
     ax.set_axis_off()
-    ax.set_title("a  what is compared")
     ax.text(1.15, 0.9, "○ never shown", ha="left", fontsize=7, color=MEANING["unseen"])
 
 
@@ -48,8 +47,7 @@ def _null(ax: Axes, data: xr.Dataset) -> None:
     top = max(count.max(), nullity.max()) + 1
     ax.plot([0, top], [0, top], color=BLACK, linestyle="--", linewidth=0.9)
     ax.plot(count, nullity, "o", color=MEANING["gradient descent"], alpha=0.5, markeredgewidth=0)
-    ax.set_xlabel("components of the graph")
-    ax.set_ylabel("null-space dimension")
+    ax.set(xlabel="components of the graph", ylabel="null-space dimension")
     ax.set_title(f"c  S1: what is left open, {len(count)} samplers")
 
 
@@ -88,6 +86,4 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
         )  # fmt: skip
     ax.axhline(1, color=GREY, linewidth=0.4, zorder=0)
     ax.set_yscale("log")
-    ax.set_xlabel("share of responses ever shown")
-    ax.set_ylabel("mass never shown ÷ before")
-    ax.set_title("d  S3: mass of what is never shown")
+    ax.set(xlabel="share of responses ever shown", ylabel="mass never shown ÷ before", title="d  S3: mass of what is never shown")

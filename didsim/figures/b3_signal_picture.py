@@ -80,6 +80,4 @@ def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
 
 
 def _labels(ax: Axes, x: str, title: str) -> None:
-    ax.set_xlabel(x)
-    ax.set_ylabel("signal ⟨−∇L, θ*⟩")
-    ax.set_title(title)
+    ax.set(xlabel=x, ylabel="signal ⟨−∇L, θ*⟩", title=title)

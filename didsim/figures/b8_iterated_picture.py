@@ -39,10 +39,8 @@ def _map(ax: Axes, data: xr.Dataset, *, cyclic: bool) -> None:
         ax.annotate("predicted", (0.06, boundary[24] + 0.02), fontsize=7, va="bottom")
     _name_regions(ax, data)
     half = 0.5 * (power[1] - power[0])
-    ax.set_xlim(-half, 1.0 + half)
-    ax.set_ylim(-half, 1.0 + half)
-    ax.set_xlabel("a: reference from the policy")
-    ax.set_ylabel("λ: pairs from the policy")
+    ax.set(xlim=(-half, 1.0 + half), ylim=(-half, 1.0 + half))
+    ax.set(xlabel="a: reference from the policy", ylabel="λ: pairs from the policy")
 
 
 def _name_regions(ax: Axes, data: xr.Dataset) -> None:
@@ -79,10 +77,8 @@ def _orbits(ax: Axes, data: xr.Dataset) -> None:
         ax.annotate(name, corner, textcoords="offset points", xytext=shift, ha="center", va="center", fontsize=7)
     ax.annotate("λ = ½: settles at the centre", (0.5, -0.2), ha="center", fontsize=7, color=BLUE)
     ax.annotate("λ = 1: turns for ever", (0.5, -0.33), ha="center", fontsize=7, color=ORANGE)
-    ax.set_ylim(-0.4, 1.0)
-    ax.set_aspect("equal")
+    ax.set(ylim=(-0.4, 1.0), aspect="equal", title="c  IPO, a = 0.6, three-cycle")
     ax.set_axis_off()
-    ax.set_title("c  IPO, a = 0.6, three-cycle")
 
 
 def _turns(ax: Axes, data: xr.Dataset) -> None:
@@ -94,6 +90,4 @@ def _turns(ax: Axes, data: xr.Dataset) -> None:
     ax.annotate("○ IPO", (0.08, 0.9), xycoords="axes fraction", fontsize=7, color=BLUE)
     ax.annotate("× DPO", (0.08, 0.8), xycoords="axes fraction", fontsize=7, color=RED)
     ax.plot([3.7, top + 0.5], [3.7, top + 0.5], color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_xlabel("rounds per turn, predicted")
-    ax.set_ylabel("measured, just beyond the boundary")
-    ax.set_title("f  how long a turn takes")
+    ax.set(xlabel="rounds per turn, predicted", ylabel="measured, just beyond the boundary", title="f  how long a turn takes")

@@ -43,12 +43,9 @@ def curves_by_beta(
         band(ax, steps[shown], values[place][:, shown], colour, linewidth=1.1)
         outer = place in (0, len(betas) - 1)
         ends.append((float(np.median(values[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
     ax.set_ylim(ylim or (max(values[..., 1].min() * 0.5, 1e-9), values.max() * 2.5))
     end_labels(ax, float(steps[-1]), ends)
-    ax.set_xlabel("step")
-    ax.set_ylabel(ylabel)
     return ax
 
 
@@ -90,10 +87,7 @@ def _crossings(ax: Axes, data: xr.Dataset) -> None:
         fontsize=7,
         color=GREY,
     )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="β; points between neighbours", ylabel="step of overtaking", title="d  when the smaller β overtakes")
     ax.set_xticks(data["beta"].values, [f"{beta:g}" for beta in data["beta"].values])
     ax.minorticks_off()
-    ax.set_xlabel("β; points between neighbours")
-    ax.set_ylabel("step of overtaking")
-    ax.set_title("d  when the smaller β overtakes")
