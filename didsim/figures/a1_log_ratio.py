@@ -6,7 +6,7 @@ objective ends at its own minimiser, which an exact solver finds without trainin
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from pydantic import Field
 from didsim import did
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.metrics import measure
-from didsim.figures.config import config
+from didsim.figures.config import NonNegative, Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import Solution, Status, solve
 from didsim.numerics import checks, simplex
@@ -56,22 +56,21 @@ class Config:
 
     FAST: ClassVar[dict] = {"steps": 6000, "seeds": 4, "objectives": ("dpo", "ipo[sum]", "simpo γ=0", "simpo γ>0")}
 
-    n: Annotated[int, Field(ge=2, le=5000)] = 32
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    seeds: Annotated[int, Field(ge=0)] = 0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 10_000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    label_smoothing: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    gamma: Annotated[float, Field(gt=0)] = 0.5
-    dpop_penalty: Annotated[float, Field(ge=0)] = 0.5
-    nll_weight: Annotated[float, Field(ge=0)] = 0.1
-    records: Annotated[int, Field(ge=5)] = 60
+    n: int = Field(32, ge=2, le=5000)
+    beta: Positive = 0.5
+    seeds: int = Field(0, ge=0)
+    seed: Seed = 0
+    steps: int = Field(10_000, ge=10)
+    learning_rate: Positive = 0.1
+    label_smoothing: float = Field(0.1, gt=0, lt=0.5)
+    gamma: Positive = 0.5
+    dpop_penalty: NonNegative = 0.5
+    nll_weight: NonNegative = 0.1
+    records: int = Field(60, ge=5)
     objectives: tuple[str, ...] = EVERY
 
     def __post_init__(self) -> None:
-        if self.seeds == 0:
-            object.__setattr__(self, "seeds", 16 if self.n <= 100 else 1)
+        choose_seeds(self)
         for name in self.objectives:
             checks.did_you_mean("objectives", name, EVERY)
         if not {"dpo", "simpo γ=0"} <= set(self.objectives):

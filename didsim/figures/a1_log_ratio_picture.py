@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting.style import BLACK, MEANING, band, end_labels, new_figure, note, predicted_and_measured, styled
 
 FLOOR = 1e-17
 
@@ -58,4 +58,4 @@ def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> Non
             ax.annotate(str(name), (x, y), fontsize=7, color=MEANING[str(name)], **where)
     ax.set(xlim=(FLOOR / 10, 50), ylim=(FLOOR / 10, 50))
     ax.set(xlabel="preference misfit  [nats]", ylabel="JSD(π*, π_θ)  [nats]", title="c  fit without target")
-    ax.text(0.97, 0.70, "all others", transform=ax.transAxes, ha="right", fontsize=7, color=BLACK)
+    note(ax, 0.97, 0.70, "all others", ha="right", color=BLACK)

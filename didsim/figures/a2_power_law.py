@@ -8,7 +8,7 @@ neither the pairs shown nor how often each response wins, and the gradient knows
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from didsim import did, landscape
 from didsim.dynamics import Run
-from didsim.figures.config import config
+from didsim.figures.config import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import linalg, simplex
@@ -43,14 +43,14 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 4, "stops": 7}
 
-    n: Annotated[int, Field(ge=6, le=500)] = 24
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    seeds: Annotated[int, Field(ge=1)] = 12
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    stops: Annotated[int, Field(ge=3)] = 13
-    widest_ratio: Annotated[float, Field(gt=1)] = 4.0
-    pull: Annotated[float, Field(gt=0)] = 1.5
-    weak: Annotated[float, Field(gt=0, lt=0.1)] = 0.01
+    n: int = Field(24, ge=6, le=500)
+    beta: Positive = 0.5
+    seeds: Count = 12
+    seed: Seed = 0
+    stops: int = Field(13, ge=3)
+    widest_ratio: float = Field(4.0, gt=1)
+    pull: Positive = 1.5
+    weak: float = Field(0.01, gt=0, lt=0.1)
 
     def __post_init__(self) -> None:
         if self.stops % 2 == 0:

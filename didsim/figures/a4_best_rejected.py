@@ -6,7 +6,7 @@ responses, the reference itself, hard negatives (the best of a few draws) and th
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Run
-from didsim.figures.config import config
+from didsim.figures.config import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
@@ -35,14 +35,14 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 6}
 
-    n: Annotated[int, Field(ge=3, le=2000)] = 12
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    n: int = Field(12, ge=3, le=2000)
+    beta: Positive = 0.5
     chosen_at: float = 1.0
-    best_of: Annotated[int, Field(ge=2)] = 2
-    worst_of: Annotated[int, Field(ge=2)] = 4
-    wrong: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    seeds: Annotated[int, Field(ge=1)] = 24
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    best_of: int = Field(2, ge=2)
+    worst_of: int = Field(4, ge=2)
+    wrong: float = Field(0.1, gt=0, lt=1)
+    seeds: Count = 24
+    seed: Seed = 0
 
 
 def run(settings: Config) -> xr.Dataset:

@@ -7,7 +7,7 @@ on, the DID entropy of a sharpening update less that of a flattening one.
 """
 
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ from didsim.did import (
     weight_second_moment,
 )
 from didsim.figures.a6_entropy import KINDS, normalised, skewed_references, standard
-from didsim.figures.config import config
+from didsim.figures.config import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, must_break
 
 TAILS = ("mild", "moderate", "heavy")
@@ -48,18 +48,18 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 2, "samples": (32, 256)}
 
-    n: Annotated[int, Field(ge=16, le=65536)] = 4096
+    n: int = Field(4096, ge=16, le=65536)
     samples: tuple[int, ...] = (8, 32, 128, 512, 4096)
-    draws: Annotated[int, Field(ge=1024)] = 65536
-    most_replicates: Annotated[int, Field(ge=100)] = 2000
-    bootstrapped: Annotated[int, Field(ge=50)] = 150
-    resamples: Annotated[int, Field(ge=50)] = 400
-    seeds: Annotated[int, Field(ge=1)] = 4
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    draws: int = Field(65536, ge=1024)
+    most_replicates: int = Field(2000, ge=100)
+    bootstrapped: int = Field(150, ge=50)
+    resamples: int = Field(400, ge=50)
+    seeds: Count = 4
+    seed: Seed = 0
     spreads: tuple[float, float, float] = (0.5, 1.0, 2.5)
-    strength: Annotated[float, Field(gt=0)] = 0.5
-    temperature: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    gamma_shape: Annotated[float, Field(gt=0)] = 1.0
+    strength: Positive = 0.5
+    temperature: float = Field(0.25, gt=0, lt=1)
+    gamma_shape: Positive = 1.0
 
     def replicates(self, samples: int) -> int:
         """How often the estimator is repeated at K."""

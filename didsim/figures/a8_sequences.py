@@ -10,7 +10,7 @@ where tokens share parameters, a pair's hidden states (CHES) say something of ho
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from didsim.dynamics import Adam, Run, run_key
 from didsim.figures.a8_pairs import pair_displacement
-from didsim.figures.config import config
+from didsim.figures.config import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import PolicySolution, in_double, minimise
 from didsim.numerics import simplex
@@ -59,26 +59,26 @@ class Config:
         "inits": 4,
     }
 
-    vocabulary: Annotated[int, Field(ge=2, le=64)] = 4
-    length: Annotated[int, Field(ge=2, le=12)] = 6
-    small_vocabulary: Annotated[int, Field(ge=2, le=8)] = 2
-    small_length: Annotated[int, Field(ge=3, le=8)] = 4
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    scale: Annotated[float, Field(gt=0)] = 0.5
+    vocabulary: int = Field(4, ge=2, le=64)
+    length: int = Field(6, ge=2, le=12)
+    small_vocabulary: int = Field(2, ge=2, le=8)
+    small_length: int = Field(4, ge=3, le=8)
+    beta: Positive = 0.5
+    scale: Positive = 0.5
     chosen_at: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    seeds: Annotated[int, Field(ge=1)] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 1500
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
-    records: Annotated[int, Field(ge=5)] = 40
+    seeds: Count = 3
+    seed: Seed = 0
+    steps: int = Field(1500, ge=10)
+    learning_rate: Positive = 0.05
+    records: int = Field(40, ge=5)
     widths: tuple[int, ...] = (2, 4, 16)
-    starts: Annotated[int, Field(ge=2)] = 5
-    spread: Annotated[float, Field(gt=0)] = 0.3
-    solver_steps: Annotated[int, Field(ge=10)] = 2000
-    pairs: Annotated[int, Field(ge=64)] = 400
-    inits: Annotated[int, Field(ge=2)] = 8
-    pair_steps: Annotated[int, Field(ge=1)] = 20
-    pair_rate: Annotated[float, Field(gt=0)] = 0.02
+    starts: int = Field(5, ge=2)
+    spread: Positive = 0.3
+    solver_steps: int = Field(2000, ge=10)
+    pairs: int = Field(400, ge=64)
+    inits: int = Field(8, ge=2)
+    pair_steps: Count = 20
+    pair_rate: Positive = 0.02
 
     def __post_init__(self) -> None:
         if any(width % 2 for width in self.widths):

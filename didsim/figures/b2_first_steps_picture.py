@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting.style import BLACK, GREY, MEANING, WIDTH, styled
+from didsim.plotting.style import BLACK, GREY, GUIDE, MEANING, WIDTH, beside, note, styled
 
 ROLES = ("chosen", "rejected", "best third")
 
@@ -42,11 +42,9 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, letter: str) -> None:
         ax.plot(
             x, y, mark, color=BLACK, markersize=8 if mark == "*" else 4, markeredgecolor="white", markeredgewidth=0.5, zorder=5
         )
-        ax.annotate(text, (x, y), textcoords="offset points", xytext=(5, 2), fontsize=7, zorder=6,
-                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})  # fmt: skip
+        beside(ax, (x, y), text, (5, 2), zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
     for (x, y), text, side in zip(corners, ("worst", "middle", "best"), ("top", "top", "bottom"), strict=True):
-        ax.annotate(text, (x, y), textcoords="offset points", xytext=(0, -3 if side == "top" else 3), ha="center", va=side,
-                    fontsize=6.5, color=GREY)  # fmt: skip
+        beside(ax, (x, y), text, (0, -3 if side == "top" else 3), ha="center", va=side, fontsize=6.5, color=GREY)
     ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", title=f"{letter}  {sampler} pairs")
     ax.set_axis_off()
     if letter == "a":
@@ -103,16 +101,15 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     rate = data["rate"].sel(role="chosen")
     low, high = float(rate.min()), float(rate.max())
     ax.plot([low, high], [low, high], color=BLACK, linestyle="--", linewidth=0.8)
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.axhline(0, **GUIDE)
+    ax.axvline(0, **GUIDE)
     for axis in (ax.set_xscale, ax.set_yscale):
         axis("symlog", linthresh=0.05, linscale=0.6)
     ticks = [-10, -1, -0.1, 0, 0.1, 1, 10]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     falls = float((data["realised"].sel(policy="shared features", role="chosen") < 0).mean())
-    ax.text(0.04, 0.93, "table: always up", transform=ax.transAxes, fontsize=7, color=MEANING["table"])
-    ax.text(0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", transform=ax.transAxes, fontsize=7, ha="right",
-            color=MEANING["shared features"])  # fmt: skip
+    note(ax, 0.04, 0.93, "table: always up", color=MEANING["table"])
+    note(ax, 0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", ha="right", color=MEANING["shared features"])
     ax.set(xlabel="predicted: ⟨φ_w − E_πφ, φ_w − φ_l⟩", ylabel="realised change of log π(chosen)")
     ax.set_title(f"e  {data.sizes['case']:,} single pairs, per unit pull")

@@ -5,7 +5,17 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting.style import (
+    GREY,
+    MEANING,
+    PREDICTED,
+    band,
+    end_labels,
+    new_figure,
+    note,
+    predicted_and_measured,
+    styled,
+)
 
 
 @styled
@@ -44,7 +54,7 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
         start = int(np.argmax(size < 0.3 * size[0]))
         ahead = size[start] * rate ** (steps[start:] - steps[start])
         shown = ahead > 1e-13
-        ax.plot(steps[start:][shown], ahead[shown], color=BLACK, linestyle="--", linewidth=0.9, zorder=3)
+        ax.plot(steps[start:][shown], ahead[shown], **PREDICTED, zorder=3)
     ax.set(xscale="log", yscale="log", xlim=(0.7, steps[-1]), ylim=(1e-13, None))
     ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world, each sampler at its best step")
     predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
@@ -63,10 +73,10 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x[known & clear], y[known & clear], "o", color=colour, markersize=2.8, markeredgewidth=0)
         reach += list(x[known]) + list(y[known])
     span = np.array([min(reach) * 0.8, max(reach) * 1.25])
-    ax.plot(span, span, color=BLACK, linestyle="--", linewidth=0.9, zorder=0)
+    ax.plot(span, span, **PREDICTED, zorder=0)
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="predicted steps per e-fold, −1/log[(κ−1)/(κ+1)]", ylabel="measured steps per e-fold")
     ax.set_title("d  predicted and measured speed, all runs")
     ax.set_xlim(*span)
     ax.set_ylim(*span)
-    ax.text(0.97, 0.05, "○ two slowest modes\nnot yet apart", transform=ax.transAxes, ha="right", fontsize=7, color=GREY)
+    note(ax, 0.97, 0.05, "○ two slowest modes\nnot yet apart", ha="right", color=GREY)

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, PINK, RED, SKY, band, end_labels, new_figure, styled
+from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, PINK, PREDICTED, RED, SKY, band, end_labels, new_figure, note, styled
 
 LINES = {
     "reference": GREY,
@@ -57,9 +57,9 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xlabel="K of best-of-K", ylabel=f"value gap after {int(data['step'].values[-1])} steps", title="b  one side or both?")
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.minorticks_off()
-    ax.annotate("solid: weak π_ref\ndotted: strong", (0.97, 0.03), xycoords="axes fraction", fontsize=7, ha="right", va="bottom")
+    note(ax, 0.97, 0.03, "solid: weak π_ref\ndotted: strong", ha="right", va="bottom")
     for height, (side, colour) in zip((0.12, 0.03), SIDES.items(), strict=True):
-        ax.annotate(side, (0.04, height), xycoords="axes fraction", fontsize=7, color=colour)
+        note(ax, 0.04, height, side, color=colour)
 
 
 def _levels(ax: Axes, data: xr.Dataset) -> None:
@@ -70,7 +70,7 @@ def _levels(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(share[keep], lead[keep], "o", color=colour, markersize=3.5)
     ax.plot(share, lead, color=GREY, linewidth=0.8, zorder=0)
     ax.axhline(0.0, color=GREY, linewidth=0.5, zorder=0)
-    ax.axvline(0.5, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axvline(0.5, **PREDICTED)
     low, high = ax.get_ylim()
     reach = 1.15 * max(abs(low), abs(high))
     ax.set(ylim=(-reach, reach))

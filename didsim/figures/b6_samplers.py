@@ -5,7 +5,7 @@ and Mix-P square the error every step and Uniform does not (S5).  With sampled p
 the same error, which the step and the number of pairs decide, not the sampler (derived).
 """
 
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from didsim import landscape, samplers
 from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
-from didsim.figures.config import config
+from didsim.figures.config import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree
@@ -46,17 +46,17 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 16, "sampled_seeds": 2, "sampled_steps": 1000, "sampled_rate": 0.2, "pairs": 512}
 
-    n: Annotated[int, Field(ge=3, le=256)] = 20
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
-    reward_scale: Annotated[float, Field(gt=0)] = 1.0
-    seeds: Annotated[int, Field(ge=4)] = 64
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=40, le=2000)] = 100
-    rate: Annotated[float, Field(gt=0)] = 10.0
-    sampled_seeds: Annotated[int, Field(ge=1)] = 4
-    sampled_steps: Annotated[int, Field(ge=100)] = 3000
-    sampled_rate: Annotated[float, Field(gt=0)] = 0.05
-    pairs: Annotated[int, Field(ge=1)] = 8192
+    n: int = Field(20, ge=3, le=256)
+    beta: Positive = 3.0
+    reward_scale: Positive = 1.0
+    seeds: int = Field(64, ge=4)
+    seed: Seed = 0
+    steps: int = Field(100, ge=40, le=2000)
+    rate: Positive = 10.0
+    sampled_seeds: Count = 4
+    sampled_steps: int = Field(3000, ge=100)
+    sampled_rate: Positive = 0.05
+    pairs: Count = 8192
 
 
 @final

@@ -8,7 +8,7 @@ Bradley-Terry.
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim.figures.config import config
+from didsim.figures.config import Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.linear import (
     LinearModel,
@@ -58,13 +58,13 @@ class Config:
 
     FAST: ClassVar[dict] = {"worlds": 32}
 
-    n: Annotated[int, Field(ge=4, le=200)] = 8
-    prompts: Annotated[int, Field(ge=1, le=100)] = 3
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    worlds: Annotated[int, Field(ge=16)] = 128
-    starts: Annotated[int, Field(ge=2, le=20)] = 3
-    rewriting: Annotated[float, Field(gt=0)] = 1.0
+    n: int = Field(8, ge=4, le=200)
+    prompts: int = Field(3, ge=1, le=100)
+    beta: Positive = 1.0
+    seed: Seed = 0
+    worlds: int = Field(128, ge=16)
+    starts: int = Field(3, ge=2, le=20)
+    rewriting: Positive = 1.0
 
 
 def run(settings: Config) -> xr.Dataset:

@@ -7,7 +7,7 @@ training has one clock, ``ηβ²t``, and one curve ``U``; the policy at step t i
 η ∝ 1/β² all margins coincide at every step and the order of the end holds from the first step on.
 """
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim.dynamics import Run, Sgd
-from didsim.figures.config import config
+from didsim.figures.config import Count, NonNegative, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.objectives import Dpo
@@ -40,15 +40,15 @@ class Config:
 
     FAST: ClassVar[dict] = {"betas": (0.2, 0.5, 1.0, 2.0, 5.0), "steps": 16_000, "seeds": 3, "records": 50}
 
-    n: Annotated[int, Field(ge=3, le=200)] = 12
-    betas: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-    reward_scale: Annotated[float, Field(gt=0)] = 0.3
-    reference_scale: Annotated[float, Field(ge=0)] = 1.0
-    share: Annotated[float, Field(gt=0, le=1)] = 0.2
-    steps: Annotated[int, Field(ge=100)] = 250_000
-    records: Annotated[int, Field(ge=20)] = 80
-    seeds: Annotated[int, Field(ge=1)] = 8
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    n: int = Field(12, ge=3, le=200)
+    betas: tuple[Positive, ...] = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+    reward_scale: Positive = 0.3
+    reference_scale: NonNegative = 1.0
+    share: Share = 0.2
+    steps: int = Field(250_000, ge=100)
+    records: int = Field(80, ge=20)
+    seeds: Count = 8
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if len(self.betas) < 2 or list(self.betas) != sorted(set(self.betas)):

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting.style import BLACK, GREY, PREDICTED, band, beside, end_labels, new_figure, predicted_and_measured, styled
 
 
 @styled
@@ -72,21 +72,13 @@ def _crossings(ax: Axes, data: xr.Dataset) -> None:
     """Step at which each β is overtaken by the next smaller one."""
     middle = data["pair"].values
     trained, predicted = (data[name].transpose("pair", "seed").values for name in ("crossing", "crossing_predicted"))
-    ax.plot(middle, np.median(predicted, axis=1), color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot(middle, np.median(predicted, axis=1), **PREDICTED)
     colours = _colours(data.sizes["beta"])
     for place, one in enumerate(trained):
         ax.plot(np.full(one.shape, middle[place]), one, "o", color=colours[place], markersize=3, alpha=0.6, markeredgewidth=0)
     slope = np.median(predicted, axis=1)[0] * (middle / middle[0]) ** -2.0
     ax.plot(middle, 0.3 * slope, color=GREY, linestyle=":", linewidth=0.9)
-    ax.annotate(
-        "slope −2",
-        (middle[len(middle) // 2], 0.3 * slope[len(middle) // 2]),
-        textcoords="offset points",
-        xytext=(-4, -9),
-        ha="right",
-        fontsize=7,
-        color=GREY,
-    )
+    beside(ax, (middle[len(middle) // 2], 0.3 * slope[len(middle) // 2]), "slope −2", (-4, -9), ha="right", color=GREY)
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="β; points between neighbours", ylabel="step of overtaking", title="d  when the smaller β overtakes")
     ax.set_xticks(data["beta"].values, [f"{beta:g}" for beta in data["beta"].values])

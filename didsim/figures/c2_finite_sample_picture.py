@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting.style import BLACK, GREY, MEANING, PREDICTED, end_labels, new_figure, predicted_and_measured, styled
 
 
 @styled
@@ -42,7 +42,7 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
         spread = 1.96 * one["ratio_error"].values
         ax.errorbar(one["ratio"].values, where, xerr=spread, fmt="o", color=MEANING[name], markersize=2.5, linewidth=0.8)
         ax.plot(one["doubled_ratio"].values, where, "x", color=GREY, markersize=3)
-    ax.axvline(1, color=BLACK, linestyle="--", linewidth=0.9, zorder=0)
+    ax.axvline(1, **PREDICTED, zorder=0)
     ax.set_yticks(range(len(names)), [])
     ax.invert_yaxis()
     ax.set(xlabel="measured ÷ predicted (×: gaps doubled)", title="d  covariance, bars 95 %")
@@ -55,7 +55,7 @@ def _smallest(ax: Axes, data: xr.Dataset) -> None:
     for place, name in enumerate(names):
         ax.barh(place, share[place].mean(), color=MEANING[name], alpha=0.85, height=0.7)
         ax.plot(share[place], np.full(share.shape[1], place), "o", color="white", markeredgecolor=BLACK, markersize=2.5)
-    ax.axvline(1, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axvline(1, **PREDICTED)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.08), xlabel="λ₂ ÷ bound for any law (circles: worlds)", title="c  slowest direction's information")

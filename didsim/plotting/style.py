@@ -82,6 +82,8 @@ MEANING = {
     "E-optimal": BLACK,
     "A-optimal": GREY,
 }
+PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
+GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
 BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 
 
@@ -144,6 +146,16 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
             ha="left",
             annotation_clip=False,
         )
+
+
+def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
+    """A word on the panel itself, at shares of its width and height."""
+    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": 7, **how})
+
+
+def beside(ax: Axes, point: tuple, text: str, shift: tuple[float, float], **how: Any) -> None:
+    """A word beside a point of the data, moved by ``shift`` printer's points."""
+    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": 7, **how})
 
 
 def predicted_and_measured(ax: Axes, **kwargs: Any) -> None:
