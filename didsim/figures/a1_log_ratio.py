@@ -17,7 +17,7 @@ from pydantic import Field
 from didsim import did
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.metrics import measure
-from didsim.figures.config import NonNegative, Positive, Seed, choose_seeds, config
+from didsim.figures.settings import NonNegative, Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import Solution, Status, solve
 from didsim.numerics import checks, simplex

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Adam, Run
-from didsim.figures.config import Count, Positive, Seed, config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import pytree

@@ -19,7 +19,7 @@ from scipy import stats
 
 from didsim import did
 from didsim.dynamics import Adam, Plain, ProjectedGradient, Run
-from didsim.figures.config import Count, Positive, Seed, Share, config
+from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.objectives import Comparisons, Dpo, Objective

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, note, styled
+from didsim.plotting.curves import temperature_path
+from didsim.plotting.style import GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, note, styled
 
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 TITLES = {
@@ -45,23 +46,6 @@ def _updates(ax: Axes, one: xr.Dataset) -> None:
         beside(ax, (left, 0.0), name, (0, 3), color=MEANING[name], ha=align)
     temperature_path(ax, one["path_change"].values, one["path_did"].values, one["path_third"].values)
     note(ax, 0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}".replace("-", "−"), color=GREY, bbox=WHITE)
-
-
-def temperature_path(
-    ax: Axes, change: np.ndarray, entropy: np.ndarray, third: np.ndarray, *, colour: str = BLACK, label: str = ""
-) -> Axes:
-    """DID entropy less log N against the policy's change of entropy, along the temperatures of one reference.
-
-    Exact (solid) and to third order (dashed); a label stands at the reinforcing end.
-    """
-    ax.plot(change, entropy, color=colour, linewidth=1.0)
-    ax.plot(change, third, color=colour, linestyle="--", linewidth=0.9)
-    ax.axvline(0, **GUIDE)
-    place = int(np.argmin(change))
-    end = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-    ax.annotate(label, (change[place], entropy[place]), fontsize=7, color=colour, **end)
-    ax.set_xlabel("H(π) − H(π_ref)  [nats]")
-    return ax
 
 
 def _slope(ax: Axes, data: xr.Dataset) -> None:

@@ -25,7 +25,7 @@ from didsim.did import (
     weight_second_moment,
 )
 from didsim.figures.a6_entropy import KINDS, normalised, skewed_references, standard
-from didsim.figures.config import Count, Positive, Seed, config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, must_break
 
 TAILS = ("mild", "moderate", "heavy")

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, GUIDE, MEANING, PREDICTED, beside, new_figure, note, styled
+from didsim.plotting.style import GREY, GUIDE, MEANING, PREDICTED, beside, new_figure, note, styled
 
 PAPER = 32
 TAILS = ("mild", "moderate", "heavy")
@@ -29,19 +29,6 @@ def draw(data: xr.Dataset) -> Figure:
     _lengths(axes[4], data)
     _comparison(axes[5], data)
     return figure
-
-
-def intervals(ax: Axes, ends: np.ndarray, truth: float, *, colour: str = BLACK, missed: str = MEANING["heavy"]) -> Axes:
-    """One horizontal line per interval, ends of shape (count, 2), the truth dashed; those that miss it are marked."""
-    for row, (low, high) in enumerate(ends):
-        inside = low <= truth <= high
-        ax.plot([low, high], [row, row], color=colour if inside else missed, linewidth=0.9 if inside else 1.6)
-        if not inside:
-            ax.plot(0.5 * (low + high), row, "x", color=missed, markersize=3.5)
-    ax.axvline(truth, **PREDICTED)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    return ax
 
 
 def _k_axis(ax: Axes, data: xr.Dataset) -> None:

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from didsim.dynamics import Adam, Run, run_key
 from didsim.figures.a8_pairs import pair_displacement
-from didsim.figures.config import Count, Positive, Seed, config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import PolicySolution, in_double, minimise
 from didsim.numerics import simplex

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Adam, Run, Sgd
-from didsim.figures.config import NonNegative, Positive, Seed, choose_seeds, config
+from didsim.figures.settings import NonNegative, Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.objectives import Dpo
 from didsim.samplers import Blocks

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim import did
-from didsim.figures.config import Positive, Seed, Share, config
+from didsim.figures.settings import Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape import explain
 from didsim.numerics import simplex

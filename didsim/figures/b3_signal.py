@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from didsim.figures.config import NonNegative, Positive, Seed, config
+from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.signal import first_gradient_signal, two_level_signal
 from didsim.numerics import simplex

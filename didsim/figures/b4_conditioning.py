@@ -16,7 +16,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
-from didsim.figures.config import NonNegative, Positive, Seed, config
+from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg
 from didsim.numerics.pytrees import pytree

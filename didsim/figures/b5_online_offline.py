@@ -19,7 +19,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Run, Sgd
-from didsim.figures.config import NonNegative, Positive, Seed, config
+from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree, static

@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim.figures.config import Positive, Seed, config
+from didsim.figures.settings import Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.linear import (
     LinearModel,

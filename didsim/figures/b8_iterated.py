@@ -16,7 +16,7 @@ from pydantic import Field
 from didsim.dynamics import iterated
 from didsim.dynamics.iterated import Fate, Iteration
 from didsim.dynamics.iterated.maps import OBJECTIVES
-from didsim.figures.config import Seed, config
+from didsim.figures.settings import Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
 

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim.dynamics import Run, Sgd
-from didsim.figures.config import Count, NonNegative, Positive, Seed, Share, config
+from didsim.figures.settings import Count, NonNegative, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.objectives import Dpo

@@ -17,8 +17,8 @@ import jax
 import xarray as xr
 
 from didsim.figures.catalogue import FIGURES, Entry
-from didsim.figures.config import configure, field_names, split_settings, to_toml
 from didsim.figures.manifest import manifest, repeats
+from didsim.figures.settings import configure, field_names, split_settings, to_toml
 from didsim.figures.verdicts import Verdict
 from didsim.numerics import checks
 from didsim.plotting.style import save

@@ -7,7 +7,7 @@ import pytest
 
 import didsim
 from didsim.figures.catalogue import FIGURES
-from didsim.figures.config import configure, to_toml
+from didsim.figures.settings import configure, to_toml
 from didsim.figures.verdicts import above, below, must_break
 from didsim.plotting.style import _spread, save
 
