@@ -65,7 +65,7 @@ def run(settings: Config) -> xr.Dataset:
     strength = np.concatenate([[0.0, settings.weak], np.linspace(0.0, 1.0, settings.stops)[1:]])
     laws = _laws(worlds, noise, settings.pull * pull, turns, *(jnp.asarray(dial) for dial in (angle, ratio, strength)))
     found = _solve(worlds, laws["joint"], settings.beta)
-    measured = {name: np.asarray(value) for name, value in _measure(worlds, laws, found).items()}
+    measured = jax.device_get(_measure(worlds, laws, found))
     dims = {"angle": ("angle", "seed"), "ratio": ("ratio", "seed"), "coupling": ("coupling", "strength", "seed")}
     return xr.Dataset(
         {
@@ -194,13 +194,18 @@ def _normalised(log_joint: Array) -> Array:
 def _solve(worlds: Problem, log_joint: Float[Array, "stop seed n n"], beta: float) -> Array:
     """Newton's minimiser for every joint law, the worlds repeated as prompts of one problem."""
     stops, seeds, n, _ = log_joint.shape
-    dtype = log_joint.dtype
-    many = jax.tree.map(
-        lambda leaf: jnp.asarray(np.concatenate([np.asarray(leaf)] * stops), dtype) if leaf.ndim else leaf, worlds
-    )
-    many = replace(many, log_prompts=jnp.asarray(np.full(stops * seeds, -np.log(stops * seeds)), dtype))
-    found = solve(many, Dpo(beta), Joint(log_joint.reshape(-1, n, n)), AsShown()).log_policy
+    found = solve(repeated(worlds, stops), Dpo(beta), Joint(log_joint.reshape(-1, n, n)), AsShown()).log_policy
     return found.reshape(stops, seeds, n)
+
+
+def repeated(worlds: Problem, times: int) -> Problem:
+    """All worlds so many times over, as equally likely prompts of one problem."""
+    dtype, prompts = worlds.log_ref.dtype, times * worlds.log_ref.shape[0]
+
+    def again(leaf: Array) -> Array:
+        return jnp.asarray(np.concatenate([np.asarray(leaf)] * times), dtype) if leaf.ndim else leaf
+
+    return replace(jax.tree.map(again, worlds), log_prompts=jnp.asarray(np.full(prompts, -np.log(prompts)), dtype))
 
 
 @jax.jit

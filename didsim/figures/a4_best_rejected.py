@@ -17,6 +17,7 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Run
+from didsim.figures.a2_power_law import repeated
 from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
@@ -52,7 +53,7 @@ def run(settings: Config) -> xr.Dataset:
     worlds = drawn_worlds(Run(world, Dpo(settings.beta)), seeds)
     laws = _rejected(worlds, settings.best_of, settings.worst_of, settings.wrong)
     found = _solve(worlds, laws, settings.beta)
-    measured = {name: np.asarray(value) for name, value in _measure(worlds, laws, found, settings.beta).items()}
+    measured = jax.device_get(_measure(worlds, laws, found, settings.beta))
     kept, where = slice(len(REJECTED)), ("rejected", "seed")
     wrong = measured["jsd"][-1]
     per_response = {"log_policy": found, "log_rejected": laws}
@@ -100,13 +101,7 @@ def _rejected(worlds: Problem, best_of, worst_of, wrong) -> Float[Array, "law se
 
 def _solve(worlds: Problem, laws: Float[Array, "law seed n"], beta: float) -> Array:
     """Newton's minimiser for every rejected law, the worlds repeated as prompts of one problem."""
-    count, seeds, n = laws.shape
-    dtype = laws.dtype
-    many = jax.tree.map(
-        lambda leaf: jnp.asarray(np.concatenate([np.asarray(leaf)] * count), dtype) if leaf.ndim else leaf, worlds
-    )
-    even = jnp.asarray(np.full(count * seeds, -np.log(count * seeds)), dtype)
-    many = replace(many, log_rejected=laws.reshape(-1, n), log_prompts=even)
+    many = replace(repeated(worlds, laws.shape[0]), log_rejected=laws.reshape(-1, laws.shape[-1]))
     return solve(many, Dpo(beta)).log_policy.reshape(laws.shape)
 
 

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GUIDE, MEANING, PREDICTED, RED, WIDTH, beside, end_labels, note, styled
+from didsim.plotting import BLACK, BLUE, GUIDE, MEANING, PREDICTED, RED, beside, end_labels, note, styled
+from didsim.plotting.style import WIDTH
 
 FALLEN, RISEN = np.array(to_rgb(RED)), np.array(to_rgb(BLUE))
 

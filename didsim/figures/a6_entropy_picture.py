@@ -5,8 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.curves import temperature_path
-from didsim.plotting.style import GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, note, styled
+from didsim.plotting import GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, note, styled, temperature_path
 
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 TITLES = {

@@ -16,14 +16,8 @@ import xarray as xr
 from jaxtyping import Array, Float, Key
 from pydantic import Field
 
-from didsim.did import (
-    asymptotic_moments,
-    effective_sample_size,
-    estimators,
-    pareto_shape,
-    pareto_shape_limit,
-    weight_second_moment,
-)
+from didsim import did
+from didsim.did import estimators
 from didsim.figures.a6_entropy import KINDS, normalised, skewed_references, standard
 from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, must_break
@@ -86,13 +80,13 @@ def run(settings: Config) -> xr.Dataset:
             jax.random.fold_in(key, k), jnp.asarray(log_proposal), jnp.asarray(ratio), theory["exact"],
             samples=k, replicates=settings.replicates(k), bootstrapped=settings.bootstrapped, resamples=settings.resamples,
         )  # fmt: skip
-        rows.append({name: np.asarray(value) for name, value in found.items()})
+        rows.append(jax.device_get(found))
     measured = {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}
     table = {name: (("world", "k"), value) for name, value in measured.items()}
     table |= {name: (("world",), np.asarray(value)) for name, value in theory.items()}
     flat = xr.Dataset(table, coords={"k": list(settings.samples)})
     data = _unstack(flat, worlds).assign(token).assign_coords(tail=list(TAILS), kind=list(KINDS), sign=[1, -1])
-    limit = [pareto_shape_limit(k) for k in settings.samples]
+    limit = [did.pareto_shape_limit(k) for k in settings.samples]
     repeats = [settings.replicates(k) for k in settings.samples]
     return data.assign(shape_limit=("k", limit), replicates=("k", repeats)).assign_attrs(level=LEVEL)
 
@@ -203,10 +197,10 @@ def _prefix_tables(random: np.random.Generator, length: int, strength: float) ->
 def _theory(log_proposal: Float[Array, "worlds n"], ratio: Float[Array, "worlds n"]) -> dict[str, Float[Array, " worlds"]]:
     """Exact entropy, first-order bias and variance coefficients, and second moment of the weights."""
     log_q = ratio - jax.nn.logsumexp(ratio, axis=-1, keepdims=True)
-    bias, variance = asymptotic_moments(log_q, jnp.zeros_like(log_q), log_proposal)
+    bias, variance = did.asymptotic_moments(log_q, jnp.zeros_like(log_q), log_proposal)
     mass = jnp.exp(log_q)
     exact = -jnp.sum(jnp.where(mass > 0, mass * log_q, 0.0), axis=-1)
-    return {"exact": exact, "b": bias, "v": variance, "second_moment": weight_second_moment(log_q, log_proposal)}
+    return {"exact": exact, "b": bias, "v": variance, "second_moment": did.weight_second_moment(log_q, log_proposal)}
 
 
 @partial(jax.jit, static_argnames=("samples", "replicates", "bootstrapped", "resamples"))
@@ -244,7 +238,7 @@ def _summary(key, log_weights: Array, ratio: Array, truth: Array, bootstrapped: 
     jackknife = estimators.jackknife_interval(value, bias, error, LEVEL, samples)
     few = log_weights[:bootstrapped], ratio[:bootstrapped]
     bootstrap = estimators.percentile_interval(estimators.bootstrap(key, *few, resamples), LEVEL)
-    shape = pareto_shape(few[0])
+    shape = did.pareto_shape(few[0])
     return {
         "bias": jnp.mean(value - truth),
         "corrected_bias": jnp.mean(value - bias - truth),
@@ -253,9 +247,9 @@ def _summary(key, log_weights: Array, ratio: Array, truth: Array, bootstrapped: 
         "delta": _coverage(delta, truth),
         "jackknife": _coverage(jackknife, truth),
         "bootstrap": _coverage(bootstrap, truth),
-        "draws_per_effective": samples / jnp.mean(effective_sample_size(log_weights)),
+        "draws_per_effective": samples / jnp.mean(did.effective_sample_size(log_weights)),
         "shape": jnp.nanmean(jnp.where(jnp.isinf(shape), jnp.nan, shape)),
-        "trusted": jnp.mean(shape <= pareto_shape_limit(samples)),
+        "trusted": jnp.mean(shape <= did.pareto_shape_limit(samples)),
     }
 
 

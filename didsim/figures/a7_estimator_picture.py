@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import GREY, GUIDE, MEANING, PREDICTED, beside, new_figure, note, styled
+from didsim.plotting import GREY, GUIDE, MEANING, PREDICTED, beside, new_figure, note, styled
 
 PAPER = 32
 TAILS = ("mild", "moderate", "heavy")

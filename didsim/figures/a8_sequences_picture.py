@@ -5,21 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PREDICTED,
-    RED,
-    SKY,
-    beside,
-    end_labels,
-    new_figure,
-    note,
-    styled,
-)
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PREDICTED, RED, SKY, beside, end_labels, new_figure, note, styled
 
 FLOOR = 1e-17
 TABLES = (GREY, ORANGE, GREEN, RED, SKY, BLACK)

@@ -193,7 +193,7 @@ def _explained(settings: Config, policy: Callable[[Any], Policy], features, para
         shown = {name: getattr(found, name)[0] for name in (*PARTS, "pull", "rate", "realised")}
         return {**shown, "total": explain.likelihood_rates(*arguments)[0]}
 
-    return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(one))(features, params, log_ref).items()}
+    return jax.device_get(jax.jit(jax.vmap(one))(features, params, log_ref))
 
 
 def _roles(found: dict[str, np.ndarray], step: float) -> xr.Dataset:
@@ -231,7 +231,7 @@ def _closed(settings: Config, features: Array, log_policy: Array, found: dict[st
     Along a step the second derivative of ``log π`` is minus a variance of logits, at most a quarter of their squared range.
     ``taken`` is how clearly the chosen response falls while a third one rises.
     """
-    rates, extent, naive = (np.asarray(value) for value in _closed_rates(features, log_policy))
+    rates, extent, naive = jax.device_get(_closed_rates(features, log_policy))
     pull, rate, moved = found["pull"], found["rate"], found["realised"]
     rounding = 16.0 * np.finfo(rate.dtype).eps * (1.0 + np.abs(np.asarray(log_policy)).max(-1))
     bound = np.square(settings.step * pull[:, 0] * extent) / 8.0 + rounding

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting.style import BLACK, GREY, GUIDE, MEANING, WIDTH, beside, note, styled
+from didsim.plotting import BLACK, GREY, GUIDE, MEANING, beside, note, styled
+from didsim.plotting.style import WIDTH
 
 ROLES = ("chosen", "rejected", "best third")
 

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import (
+from didsim.plotting import (
     BLACK,
     BLUE,
     GREY,

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, PINK, PREDICTED, RED, SKY, band, end_labels, new_figure, note, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, PREDICTED, RED, SKY, band, end_labels, new_figure, note, styled
+from didsim.plotting.style import PINK
 
 LINES = {
     "reference": GREY,

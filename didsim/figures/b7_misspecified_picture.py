@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, new_figure, note, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, new_figure, note, styled
 
 TITLES = {
     "both hold": "a  reward ✓  policy ✓",

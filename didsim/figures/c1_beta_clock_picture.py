@@ -5,8 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.curves import curves_by_beta, shades
-from didsim.plotting.style import BLACK, GREY, PREDICTED, beside, new_figure, predicted_and_measured, styled
+from didsim.plotting import BLACK, GREY, PREDICTED, beside, curves_by_beta, new_figure, predicted_and_measured, styled
+from didsim.plotting.curves import shades
 
 
 @styled
