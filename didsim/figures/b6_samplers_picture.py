@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import (
-    BLACK,
     GREY,
     MEANING,
     PREDICTED,
@@ -83,7 +82,7 @@ def _sampled(ax: Axes, data: xr.Dataset) -> None:
         ends.append((float(np.median(curve[:, -1])), str(name), MEANING[str(name)]))
     plateau = float(data["plateau_predicted"])
     ax.axhline(plateau, **PREDICTED)
-    beside(ax, (1.0, plateau), "predicted, every sampler", (0, 4), color=BLACK)
+    beside(ax, (1.0, plateau), "predicted, every sampler", (0, 4))
     ax.set(xscale="log", yscale="log", xlim=(moments[0], moments[-1]))
     ax.set(xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
     ax.set_title(f"d  {data.attrs['pairs']:,} sampled pairs a step, step {data.attrs['sampled_rate']:g}")

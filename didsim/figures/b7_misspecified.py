@@ -95,6 +95,8 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     lowest = [float((route - best).min()) for route in (dpo, rlhf, data["online"])]
     alike = abs(data["log_dpo"] - data["log_rlhf"]).sel(cell="both, alike")
     ended = (data["online_status"] != Status.CONVERGED).mean("world")
+    short = (policy["dpo"] - policy["best"]).mean("world")
+    moved = move.sel(cell=[name for name in CELLS if name not in EXACT]).mean("world")
     return [
         below("classes that hold the truth reach π*: value gap", [float(one.max()) for one in reached], exact),
         below("small policy class: RLHF is the best in its class: |gap - best gap|", abs(policy["rlhf"] - policy["best"]), close),
@@ -109,16 +111,10 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         ),
         below("online DPO comes to rest: share of worlds where it does not", ended, 0.05),
         below("value weights make DPO's gradient the value's: relative gap", data["gradient_gap"], by_dtype(1e-9, 1e-3)),
-        must_break(
-            "small policy class: DPO is the best in its class: mean gap", (policy["dpo"] - policy["best"]).mean("world"), 1e-3
-        ),
+        must_break("small policy class: DPO is the best in its class: mean gap", short, 1e-3),
         must_break("small reward class: RLHF reaches π*: mean gap", reward["rlhf"].mean("world"), 1e-3),
         must_break("classes small unlike: one policy: mean |Δ log π|", abs(unlike["log_dpo"] - unlike["log_rlhf"]).mean(), 1e-3),
-        must_break(
-            "the sampler does not move DPO (S6): mean max |Δ log π|",
-            move.sel(cell=[name for name in CELLS if name not in EXACT]).mean("world"),
-            1e-3,
-        ),
+        must_break("the sampler does not move DPO (S6): mean max |Δ log π|", moved, 1e-3),
         must_break("the sampler does not move RLHF in a small reward class", move_rlhf.sel(cell="reward too small").mean(), 1e-3),
         must_break("plain on-policy pairs climb the value: mean relative gap", data["gradient_gap_plain"].mean(), 1e-3),
     ]

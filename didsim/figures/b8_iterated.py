@@ -67,21 +67,15 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     cyclic, transitive = data.sel(preference="cyclic"), data.sel(preference="transitive")
     wrong = ((cyclic["fate"] != Fate.CONVERGED) != (data["modulus"] > 1.0)) & clear
     corner = data.sel(power=1.0, mixing=1.0)
+    off = abs(data["jacobian_modulus"] - data["modulus"])
+    late = abs(data["edge_turning"] / data["edge_predicted"] - 1.0)
     return [
         *(
             below(f"{name}, three-cycle: cells off the predicted side of the boundary", wrong.sel(objective=name).sum(), 0.0)
             for name in data["objective"].values
         ),
-        below(
-            "multipliers at the uniform point, autodiff against closed form",
-            abs(data["jacobian_modulus"] - data["modulus"]),
-            by_dtype(1e-10, 1e-4),
-        ),
-        below(
-            "rounds per turn just beyond the boundary: |measured/predicted - 1|",
-            abs(data["edge_turning"] / data["edge_predicted"] - 1.0),
-            0.03,
-        ),
+        below("multipliers at the uniform point, autodiff against closed form", off, by_dtype(1e-10, 1e-4)),
+        below("rounds per turn just beyond the boundary: |measured/predicted - 1|", late, 0.03),
         below("transitive preferences: cells that turn", (transitive["fate"] == Fate.CYCLE).sum(), 0.0),
         below("reference and pairs wholly renewed: entropy of the end, nats", corner["entropy"], 0.05 * np.log(3.0)),
         below("contraction bound below one: largest step ratio ÷ bound", data["ratio"], 1.0 + by_dtype(1e-9, 1e-3)),

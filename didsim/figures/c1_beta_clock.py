@@ -200,25 +200,20 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     fixed, slow, clocked = (data["kl_ref"].sel(rule=rule).transpose("beta", "seed", "record").values for rule in RULES)
     gap = data["margin_gap"]
     rounding = by_dtype(1e-10, 1e-3)
+    lead = (fixed[1:, :, 1:] / fixed[:-1, :, 1:]).max(-1)
+    at_end = abs(fixed[..., -1] / data["kl_end"] - 1.0)
+    apart = abs(slow[..., 1] / slow[-1:, :, 1] - 1)
     return [
         below("first step: KL ÷ ½(ηβ)² Var F(0): |ratio - 1|", abs(fixed[..., 1] / data["kl_first"].values - 1.0), 0.05),
         above("fixed rate, first step: KL of next larger β ÷ of β", fixed[1:, :, 1] / fixed[:-1, :, 1], 1.0),
         above("fixed rate, at the end: KL of β ÷ of next larger β", fixed[:-1, :, -1] / fixed[1:, :, -1], 1.0),
-        below(
-            "fixed rate, at the end: KL ÷ that of π_ref e^{r/β}: |ratio - 1|", abs(fixed[..., -1] / data["kl_end"] - 1.0), 0.05
-        ),
+        below("fixed rate, at the end: KL ÷ that of π_ref e^{r/β}: |ratio - 1|", at_end, 0.05),
         below("neighbours cross once: |crossings - 1|", abs(data["crossings"] - 1), 0.0),
         below("crossing step ÷ predicted: |ratio - 1|", abs(data["crossing"] / data["crossing_predicted"] - 1.0), 0.03),
         below("rate ∝ 1/β²: margins of all β coincide: max gap", gap.sel(rule="∝ 1/β²"), rounding),
         above("rate ∝ 1/β²: KL of β ÷ of next larger β, at every step", clocked[:-1, :, 1:] / clocked[1:, :, 1:], 1.0),
-        below(
-            "rate ∝ 1/β: first steps coincide: KL ÷ largest β's: |ratio - 1|", abs(slow[..., 1] / slow[-1:, :, 1] - 1), rounding
-        ),
+        below("rate ∝ 1/β: first steps coincide: KL ÷ largest β's: |ratio - 1|", apart, rounding),
         must_break("fixed rate: margins coincide: max gap", gap.sel(rule="fixed").max("record"), 1e-2),
         must_break("rate ∝ 1/β: margins coincide: max gap", gap.sel(rule="∝ 1/β").max("record"), 1e-2),
-        must_break(
-            "fixed rate: β stays ahead of next larger β: largest KL ratio against it",
-            (fixed[1:, :, 1:] / fixed[:-1, :, 1:]).max(-1),
-            1.0 + 1e-2,
-        ),
+        must_break("fixed rate: β stays ahead of next larger β: largest KL ratio against it", lead, 1.0 + 1e-2),
     ]
