@@ -99,8 +99,8 @@ def run(settings: Config) -> xr.Dataset:
     root = did.critical_beta(worlds.log_ref, worlds.log_target)
     kind, place, beta, stray = _points(settings, np.asarray(root))
     axes = ("world.straight.chosen_at", "world.straight.beta", "objective.beta", "world.stray")
-    lanes = dict(enumerate(zip(place, beta, beta, stray, strict=True)))
-    data = sweep(base, {axes: lanes}, seeds=seeds).rename(chosen_at="point").drop_vars("log_policy")
+    points = dict(enumerate(zip(place, beta, beta, stray, strict=True)))
+    data = sweep(base, {axes: points}, seeds=seeds).rename(chosen_at="point").drop_vars("log_policy")
     along = np.linspace(settings.places[0] - settings.betas[1], settings.places[1], 201)
     predicted, slope = _on_map(worlds, jnp.asarray(place), jnp.asarray(beta), jnp.asarray(along))
     on_map = {name: (("point", "seed"), np.asarray(value)) for name, value in predicted.items()}

@@ -184,7 +184,7 @@ def _limits(space: SequenceSpace, worlds: Problem, tables: Array, settings: Conf
     first = jax.tree.map(lambda leaf: leaf[::seeds], worlds)
     # The narrowest network is followed along the map, the others on its first world alone.
     shown = [first, *[jax.tree.map(lambda leaf: leaf[:1], first)] * (len(networks) - 1)]
-    ends = [_solved(where, _lanes([one]), settings.starts, settings) for where, one in zip(shown, networks, strict=True)]
+    ends = [_solved(where, _batched([one]), settings.starts, settings) for where, one in zip(shown, networks, strict=True)]
     learned = {"prefix table": solved[-1, :, 0], "bigram": solved[1, :, 0], "transformer": ends[0].log_policy[0, :, 0]}
     places_fine = np.linspace(min(settings.chosen_at), max(settings.chosen_at), 61)
     values = jax.jit(_compared)(
@@ -226,7 +226,7 @@ def _compared(worlds: Problem, first: Problem, solved: Array, by_start: Array, l
 
 
 def _worlds(space: SequenceSpace, chosen_at: tuple[float, ...], settings: Config) -> Problem:
-    """Worlds along the map, place by place and seed by seed, as lanes."""
+    """Worlds along the map, place by place and seed by seed, as one batch."""
     seeds = jnp.arange(settings.seed, settings.seed + settings.seeds, dtype=jnp.uint32)
 
     def draw(chosen_at: Array, seed: Array) -> Problem:
@@ -238,12 +238,12 @@ def _worlds(space: SequenceSpace, chosen_at: tuple[float, ...], settings: Config
 
 
 def _k_grams(space: SequenceSpace) -> Policy:
-    """All k-grams over a space as lanes, the last of them the prefix table."""
-    return _lanes([k_gram(space, k) for k in range(space.length)])
+    """All k-grams over a space as one batch, the last of them the prefix table."""
+    return _batched([k_gram(space, k) for k in range(space.length)])
 
 
-def _lanes(policies: Sequence[Policy]) -> Policy:
-    """Policies that differ in numbers alone as lanes of one."""
+def _batched(policies: Sequence[Policy]) -> Policy:
+    """Policies that differ in numbers alone as a batch of one."""
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *policies)
 
 

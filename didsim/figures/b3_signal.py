@@ -25,7 +25,7 @@ from didsim.worlds import Problem, normal, on_geodesic
 from didsim.worlds.preferences import BradleyTerry
 
 SIDES = ("one-sided", "both-sided")
-WRITTEN_OUT = 128
+DENSE = 128
 REFERENCES = ("weak", "even", "strong")
 
 
@@ -185,7 +185,7 @@ def _differentiated(sampler: Sampler, world: Problem, phi: jax.Array, theta: jax
     """``⟨-∇L, θ*⟩`` at θ = 0, by reverse-mode differentiation of the population loss."""
     policy, objective = LogLinear(phi), Dpo(beta)
     data = world, sampler, BradleyTerry(), world.log_ref
-    few = world.log_ref.shape[-1] <= WRITTEN_OUT  # all pairs written out compile faster
+    few = world.log_ref.shape[-1] <= DENSE  # a dense matrix of pairs compiles faster
     shown = population(*data) if few else comparisons_for(objective, *data)
     gradient = jax.grad(lambda params: loss(objective, world, policy.log_probs(params, world.log_ref), shown))
     return -jnp.vdot(gradient(policy.init(world.log_ref)), theta)

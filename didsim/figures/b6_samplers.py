@@ -1,6 +1,6 @@
 """B6: what do Shi et al.'s (2409.19605) samplers change: the speed, the order of convergence, or the end?
 
-In C's published setting every sampler converges linearly at the rate its Laplacian predicts; with a step of its own, Mix-R
+In their published setting every sampler converges linearly at the rate its Laplacian predicts; with a step of its own, Mix-R
 and Mix-P square the error every step and Uniform does not (S5).  With sampled pairs and coin-flip labels all end at one and
 the same error, which the step and the number of pairs decide, not the sampler (derived).
 """
@@ -140,14 +140,14 @@ def _kinds(names) -> CappedMix:
     return CappedMix(*(jnp.asarray([KINDS[name][k] for name in names]) for k in range(3)))
 
 
-def _over_lanes(function):
+def _over_batch(function):
     """Function of (world, kind, rate, seed) over samplers × worlds, compiled once."""
     over_worlds = jax.vmap(function, in_axes=(0, None, 0, 0))
     return jax.jit(jax.vmap(over_worlds, in_axes=(None, 0, 0, None)))
 
 
 def distances(problem: Problem, objective, log_policy, population) -> dict[str, Float[Array, ""]]:
-    """C's mean ``|(r - β log π)_a - (r - β log π)_b|``, the loss of value, and the Euclidean error of the logits."""
+    """Shi et al.'s mean ``|(r - β log π)_a - (r - β log π)_b|``, the loss of value, and the Euclidean error of the logits."""
     del objective, population
     # The world is centred on its optimum, so that rounding is relative to the error and not to the reward.
     error = (log_policy - problem.log_target)[0]
@@ -166,7 +166,7 @@ def _spectra(worlds: Problem, settings: Config) -> xr.Dataset:
         return linalg.eigh(hessian[0])
 
     unused = jnp.zeros((len(KINDS), settings.seeds))
-    values, vectors = (np.asarray(part) for part in _over_lanes(one)(worlds, _kinds(KINDS), unused, worlds.beta))
+    values, vectors = (np.asarray(part) for part in _over_batch(one)(worlds, _kinds(KINDS), unused, worlds.beta))
     values, vectors = values[..., 1:], vectors[..., 1:]
     low, high = values[..., 0], values[..., -1]
     rates = {"published": np.full_like(low, settings.rate), "best": 2.0 / (low + high)}
@@ -221,7 +221,7 @@ def _exact(worlds: Problem, spectra: xr.Dataset, settings: Config) -> xr.Dataset
 
     seeds = jnp.arange(settings.seeds)
     rates = jnp.asarray(spectra["learning_rate"].values)
-    trained = _over_lanes(one)
+    trained = _over_batch(one)
     both = [trained(worlds, _kinds(KINDS), rates[:, k], seeds) for k in range(2)]
     values = {name: np.stack([np.asarray(run[name]) for run in both], 1) for name in both[0]}
     errors = values.pop("logit_error")
@@ -288,7 +288,7 @@ def _sampled(worlds: Problem, spectra: xr.Dataset, settings: Config) -> xr.Datas
 
     some = jax.tree.map(lambda leaf: leaf[:count], worlds)
     rates = jnp.full((len(PUBLISHED), count), settings.sampled_rate)
-    errors = np.asarray(_over_lanes(one)(some, _kinds(PUBLISHED), rates, jnp.arange(count)))
+    errors = np.asarray(_over_batch(one)(some, _kinds(PUBLISHED), rates, jnp.arange(count)))
     moments = record_steps(settings.sampled_steps, records)
     late = moments >= settings.sampled_steps / 2
     predicted = _plateau(spectra, settings)

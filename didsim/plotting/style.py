@@ -109,9 +109,9 @@ def styled(draw):
 
 def save(figure: Figure, path: Path | str) -> None:
     """Writes a picture in the house style, the same bytes each time: what the style says of files holds only inside it."""
-    told = {"Date": None} if str(path).endswith(".svg") else {"Software": None}
+    said = {"Date": None} if str(path).endswith(".svg") else {"Software": None}
     with matplotlib.rc_context(fname=STYLE):
-        figure.savefig(path, metadata=told)
+        figure.savefig(path, metadata=said)
 
 
 def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) -> None:

@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 import didsim
 from didsim import cli, triangle
+from didsim.figures.triangle.dataset import default_labels
+from didsim.figures.triangle.field import inner_points
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Aot, Dpo, IpoSum, Kto, Orpo, SimPo
 from didsim.plotting import triangles as picture
@@ -60,7 +62,7 @@ SHOWN = {
 @pytest.mark.parametrize("objective", REWARDS)
 @pytest.mark.parametrize("sampler", SHOWN)
 def test_the_field_is_one_descent_step(world, objective, sampler):
-    points, step = triangle.inner_points(5), 1e-5
+    points, step = inner_points(5), 1e-5
     (one, reward), (pairs, shown) = REWARDS[objective], SHOWN[sampler]
     found = np.asarray(triangle.motion(world, one, pairs, BradleyTerry(), points))
     forth, back = (np.array([descended(law, shown(law), way, reward) for law in points]) for way in (step, -step))
@@ -110,8 +112,8 @@ def test_losses_without_a_minimiser_inside(world):
 
 
 def test_default_labels():
-    assert isinstance(triangle.default_labels(ChosenRejected()), AsShown)
-    assert isinstance(triangle.default_labels(Uniform()), BradleyTerry)
+    assert isinstance(default_labels(ChosenRejected()), AsShown)
+    assert isinstance(default_labels(Uniform()), BradleyTerry)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +183,7 @@ def test_the_animation_shows_all_three_masses_and_fetches_nothing(data):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda w: triangle.inner_points(2), "`divisions` must be an integer of at least 3"),
+        (lambda w: inner_points(2), "`divisions` must be an integer of at least 3"),
         (lambda w: triangle.three_responses(0.5, (0.5, 0.5)), "`reference` must be three numbers"),
         (lambda w: triangle.three_responses(0.5, (0.5, 0.3, 0.3)), "`reference` must sum to 1"),
         (lambda w: triangle.three_responses(-1.0), "`beta` must be positive"),
