@@ -153,7 +153,7 @@ def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
     ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": 7, **how})
 
 
-def beside(ax: Axes, point: tuple, text: str, shift: tuple[float, float], **how: Any) -> None:
+def beside(ax: Axes, point: tuple, text: str, shift: tuple, **how: Any) -> None:
     """A word beside a point of the data, moved by ``shift`` printer's points."""
     ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": 7, **how})
 
