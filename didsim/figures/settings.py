@@ -18,7 +18,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=checks.SEED_LIMIT)]
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+@dataclass_transform(frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that checks its values and accepts no unknown field.
 

@@ -33,7 +33,7 @@ def private(source: str) -> list[str]:
             wrong += [alias.name for alias in node.names if alias.name.startswith("didsim.")]
             rooms |= {alias.asname or alias.name: didsim for alias in node.names if alias.name == "didsim"}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "didsim":
-            home = _room(node.module)
+            home = _room(str(node.module))
             for alias in node.names:
                 if home is None or alias.name not in _public(home):
                     wrong.append(f"{node.module}.{alias.name}")
