@@ -10,7 +10,8 @@ from didsim.numerics.lazy import lazy
 from didsim.numerics.version import __version__
 
 if TYPE_CHECKING:
-    from didsim import claims, diagnose, did, dynamics, landscape, objectives, plotting, policies, samplers, sweeps, worlds
+    from didsim import claims, cli, diagnose, did, dynamics, figures, landscape, numerics, objectives, plotting, policies  # noqa: I001
+    from didsim import samplers, sweeps, teaching, worlds
     from didsim import teaching as exercises
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, iterated, metrics, train
@@ -33,16 +34,19 @@ _HOME = {  # public name: the module it is, or the module and the name in it
     "Trajectory": "dynamics:Trajectory",
     "alignment": "landscape.linear",
     "claims": "claims",
+    "cli": "cli",
     "diagnose": "diagnose",
     "did": "did",
     "dynamics": "dynamics",
     "exercises": "teaching",
     "explain": "landscape.explain",
+    "figures": "figures",
     "iterated": "dynamics.iterated",
     "landscape": "landscape",
     "learned_policy": "did:learned_policy",
     "log_did": "did:log_did",
     "metrics": "dynamics.metrics",
+    "numerics": "numerics",
     "objectives": "objectives",
     "optimal_rejected": "did:optimal_rejected",
     "plotting": "plotting",
@@ -58,6 +62,7 @@ _HOME = {  # public name: the module it is, or the module and the name in it
     "survey": "landscape.survey",
     "sweep": "sweeps:sweep",
     "sweeps": "sweeps",
+    "teaching": "teaching",
     "train": "dynamics:train",
     "triangle": "figures.triangle",
     "worlds": "worlds",
@@ -73,16 +78,19 @@ __all__ = [
     "__version__",
     "alignment",
     "claims",
+    "cli",
     "diagnose",
     "did",
     "dynamics",
     "exercises",
     "explain",
+    "figures",
     "iterated",
     "landscape",
     "learned_policy",
     "log_did",
     "metrics",
+    "numerics",
     "objectives",
     "optimal_rejected",
     "plotting",
@@ -98,6 +106,7 @@ __all__ = [
     "survey",
     "sweep",
     "sweeps",
+    "teaching",
     "train",
     "triangle",
     "worlds",

@@ -60,14 +60,16 @@ PAGES = ("docs/ledger", "docs/sweeps", "docs/diagnose", "docs/extending", "docs/
 
 def write_reference() -> None:
     """One page for every public room and one for the package, made of docstrings; read off the package, so none is forgotten."""
-    rooms = sorted(name for name in didsim.__all__ if inspect.ismodule(getattr(didsim, name)))
+    modules = {name: getattr(didsim, name) for name in didsim.__all__ if inspect.ismodule(getattr(didsim, name))}
+    own = sorted(modules, key=lambda name: modules[name].__name__ == f"didsim.{name}")  # of two names the room's own, last
+    rooms = sorted({modules[name]: name for name in own}.values())
     names = ["didsim", *(f"didsim.{room}" for room in rooms)]
     pages = {
         name: f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n" for name in names
     }
     objects = {name: getattr(didsim, name) for name in didsim.__all__}
-    told = [name for name, one in objects.items() if inspect.isclass(one) and one.__module__.split(".")[1] in rooms]
-    pages["didsim"] += f"   :exclude-members: {', '.join(told)}\n"  # their rooms describe them
+    described = [name for name, one in objects.items() if inspect.isclass(one) and one.__module__.split(".")[1] in rooms]
+    pages["didsim"] += f"   :exclude-members: {', '.join(described)}\n"  # their rooms describe them
     pages["index"] = "Reference\n=========\n\n.. toctree::\n   :maxdepth: 1\n\n   " + "\n   ".join(names) + "\n"
     folder = ROOT / "docs" / "api"
     folder.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ objective ends at its own minimiser, which an exact solver finds without trainin
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,35 +14,18 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from didsim import did
+from didsim import did, objectives
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.metrics import measure
-from didsim.figures.config import config
+from didsim.figures.settings import NonNegative, Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import Solution, Status, solve
 from didsim.numerics import checks, simplex
-from didsim.objectives import (
-    ConservativeDpo,
-    Cpo,
-    Dpo,
-    Dpop,
-    ExoPair,
-    Hinge,
-    IpoSum,
-    Kto,
-    Objective,
-    Orpo,
-    Rlhf,
-    Sft,
-    SimPo,
-    Slic,
-    responses,
-)
+from didsim.objectives import Dpo, Kto, Objective
 from didsim.objectives.links import Link, logistic
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget
 
-REFERENCE_FREE = ("simpo γ=0", "simpo γ>0", "cpo", "orpo", "slic", "sft")
 MUST_MISS = ("ipo[sum]", "slic", "cpo", "orpo", "dpop", "simpo γ>0")
 EVERY = (
     *("dpo", "cdpo", "ipo[sum]", "hinge", "dpop", "exo_pair", "kto", "rlhf"),
@@ -56,53 +39,52 @@ class Config:
 
     FAST: ClassVar[dict] = {"steps": 6000, "seeds": 4, "objectives": ("dpo", "ipo[sum]", "simpo γ=0", "simpo γ>0")}
 
-    n: Annotated[int, Field(ge=2, le=5000)] = 32
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    seeds: Annotated[int, Field(ge=0)] = 0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 10_000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    label_smoothing: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    gamma: Annotated[float, Field(gt=0)] = 0.5
-    dpop_penalty: Annotated[float, Field(ge=0)] = 0.5
-    nll_weight: Annotated[float, Field(ge=0)] = 0.1
-    records: Annotated[int, Field(ge=5)] = 60
+    n: int = Field(32, ge=2, le=5000)
+    beta: Positive = 0.5
+    seeds: int = Field(0, ge=0)
+    seed: Seed = 0
+    steps: int = Field(10_000, ge=10)
+    learning_rate: Positive = 0.1
+    label_smoothing: float = Field(0.1, gt=0, lt=0.5)
+    gamma: Positive = 0.5
+    dpop_penalty: NonNegative = 0.5
+    nll_weight: NonNegative = 0.1
+    records: int = Field(60, ge=5)
     objectives: tuple[str, ...] = EVERY
 
     def __post_init__(self) -> None:
-        if self.seeds == 0:
-            object.__setattr__(self, "seeds", 16 if self.n <= 100 else 1)
+        choose_seeds(self)
         for name in self.objectives:
             checks.did_you_mean("objectives", name, EVERY)
         if not {"dpo", "simpo γ=0"} <= set(self.objectives):
             raise ValueError("objectives must hold dpo and simpo γ=0")
 
 
-def objectives(settings: Config) -> dict[str, Objective]:
+def reward_forms(settings: Config) -> dict[str, Objective]:
     """The reward forms of the figure, by label."""
     beta = settings.beta
     every = {
         "dpo": Dpo(beta),
-        "cdpo": ConservativeDpo(beta, settings.label_smoothing),
-        "ipo[sum]": IpoSum(beta),
-        "hinge": Hinge(beta),
-        "dpop": Dpop(beta, settings.dpop_penalty),
-        "exo_pair": ExoPair(beta, settings.label_smoothing),
+        "cdpo": objectives.ConservativeDpo(beta, settings.label_smoothing),
+        "ipo[sum]": objectives.IpoSum(beta),
+        "hinge": objectives.Hinge(beta),
+        "dpop": objectives.Dpop(beta, settings.dpop_penalty),
+        "exo_pair": objectives.ExoPair(beta, settings.label_smoothing),
         "kto": Kto(beta),
-        "rlhf": Rlhf(beta),
-        "simpo γ=0": SimPo(beta, 0.0),
-        "simpo γ>0": SimPo(beta, settings.gamma),
-        "cpo": Cpo(beta, settings.nll_weight),
-        "orpo": Orpo(settings.nll_weight),
-        "slic": Slic(1.0, settings.nll_weight),
-        "sft": Sft(),
+        "rlhf": objectives.Rlhf(beta),
+        "simpo γ=0": objectives.SimPo(beta, 0.0),
+        "simpo γ>0": objectives.SimPo(beta, settings.gamma),
+        "cpo": objectives.Cpo(beta, settings.nll_weight),
+        "orpo": objectives.Orpo(settings.nll_weight),
+        "slic": objectives.Slic(1.0, settings.nll_weight),
+        "sft": objectives.Sft(),
     }
     return {name: every[name] for name in settings.objectives}
 
 
 def watch(problem: Problem, objective: Objective, log_policy, comparisons) -> dict:
     """Standard metrics and the preference misfit: excess logistic loss of the implicit reward over the true one."""
-    seen = responses(problem, log_policy)
+    seen = objectives.responses(problem, log_policy)
     reward = problem.beta * (seen.log_policy if objective.reference_free else seen.log_ratio)
     losses = [comparisons.mean_link(Link(logistic), u, u) for u in (reward, problem.reward)]
     misfit = jnp.sum(jnp.exp(problem.log_prompts) * (losses[0] - losses[1]))
@@ -111,7 +93,7 @@ def watch(problem: Problem, objective: Objective, log_policy, comparisons) -> di
 
 def run(settings: Config) -> xr.Dataset:
     """Trains every objective on every world and solves for where each must end."""
-    names = objectives(settings)
+    names = reward_forms(settings)
     seeds = range(settings.seed, settings.seed + settings.seeds)
     base = Run(
         RandomTarget(n=settings.n, beta=settings.beta),
@@ -134,7 +116,7 @@ def run(settings: Config) -> xr.Dataset:
         solver_value=(axes, np.stack([s.value for s in solutions.values()])),
         jsd_did=("seed", simplex.jsd(worlds.log_target, did.log_did(worlds.log_target, worlds.log_ref))),
         losing_mass=(axes, jnp.sum(jnp.where(_winning(worlds), 0.0, jnp.exp(trained)), -1)),
-        reference_free=("objective", [name in REFERENCE_FREE for name in names]),
+        reference_free=("objective", [one.reference_free for one in names.values()]),
         **_controls(base, settings, worlds),
     )
     return data.drop_vars("log_policy")

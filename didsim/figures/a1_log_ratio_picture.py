@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting import BLACK, MEANING, band, end_labels, new_figure, note, predicted_and_measured, styled
 
 FLOOR = 1e-17
 
@@ -17,21 +17,17 @@ def draw(data: xr.Dataset) -> Figure:
     free = data["reference_free"].values.astype(bool)
     names = data["objective"].values
     _curves(left, data, names[~free])
-    left.set_ylim(FLOOR, 2)
-    left.set_title("a  reward with a reference")
-    left.set_ylabel("JSD(π*, π_θ)  [nats]")
+    left.set(ylim=(FLOOR, 2), ylabel="JSD(π*, π_θ)  [nats]", title="a  reward with a reference")
     predicted_and_measured(left, predicted="exact limit")
     _curves(middle, data, names[free])
-    middle.set_yscale("log")
-    middle.set_title("b  reference-free")
+    middle.set(yscale="log", title="b  reference-free")
     _fit(right, data, names, free)
     return figure
 
 
 def _curves(ax: Axes, data: xr.Dataset, names: np.ndarray) -> None:
     steps = np.maximum(data["step"].values, 0.7)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log")
     labels = []
     for name in names:
         one = data.sel(objective=name)
@@ -43,14 +39,12 @@ def _curves(ax: Axes, data: xr.Dataset, names: np.ndarray) -> None:
             ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
         text = "simpo γ=0 → q" if name == "simpo γ=0" else str(name)
         labels.append((float(np.median(curve[:, -1])), text, colour))
-    ax.set_xlim(steps[0], steps[-1])
-    ax.set_xlabel("step")
+    ax.set(xlim=(steps[0], steps[-1]), xlabel="step")
     end_labels(ax, steps[-1], labels)
 
 
 def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> None:
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log")
     labelled: dict[int, int] = {}
     for name, is_free in zip(names, free, strict=True):
         one = data.sel(objective=name)
@@ -62,9 +56,6 @@ def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> Non
             labelled[round(np.log10(y))] += 1
             where = {"textcoords": "offset points", "xytext": (7, 9 * height), "va": "center"}
             ax.annotate(str(name), (x, y), fontsize=7, color=MEANING[str(name)], **where)
-    ax.set_xlim(FLOOR / 10, 50)
-    ax.set_ylim(FLOOR / 10, 50)
-    ax.text(0.97, 0.70, "all others", transform=ax.transAxes, ha="right", fontsize=7, color=BLACK)
-    ax.set_xlabel("preference misfit  [nats]")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
-    ax.set_title("c  fit without target")
+    ax.set(xlim=(FLOOR / 10, 50), ylim=(FLOOR / 10, 50))
+    ax.set(xlabel="preference misfit  [nats]", ylabel="JSD(π*, π_θ)  [nats]", title="c  fit without target")
+    note(ax, 0.97, 0.70, "all others", ha="right", color=BLACK)

@@ -8,7 +8,7 @@ neither the pairs shown nor how often each response wins, and the gradient knows
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from didsim import did, landscape
 from didsim.dynamics import Run
-from didsim.figures.config import config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import linalg, simplex
@@ -43,14 +43,14 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 4, "stops": 7}
 
-    n: Annotated[int, Field(ge=6, le=500)] = 24
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    seeds: Annotated[int, Field(ge=1)] = 12
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    stops: Annotated[int, Field(ge=3)] = 13
-    widest_ratio: Annotated[float, Field(gt=1)] = 4.0
-    pull: Annotated[float, Field(gt=0)] = 1.5
-    weak: Annotated[float, Field(gt=0, lt=0.1)] = 0.01
+    n: int = Field(24, ge=6, le=500)
+    beta: Positive = 0.5
+    seeds: Count = 12
+    seed: Seed = 0
+    stops: int = Field(13, ge=3)
+    widest_ratio: float = Field(4.0, gt=1)
+    pull: Positive = 1.5
+    weak: float = Field(0.01, gt=0, lt=0.1)
 
     def __post_init__(self) -> None:
         if self.stops % 2 == 0:
@@ -65,7 +65,7 @@ def run(settings: Config) -> xr.Dataset:
     strength = np.concatenate([[0.0, settings.weak], np.linspace(0.0, 1.0, settings.stops)[1:]])
     laws = _laws(worlds, noise, settings.pull * pull, turns, *(jnp.asarray(dial) for dial in (angle, ratio, strength)))
     found = _solve(worlds, laws["joint"], settings.beta)
-    measured = {name: np.asarray(value) for name, value in _measure(worlds, laws, found).items()}
+    measured = jax.device_get(_measure(worlds, laws, found))
     dims = {"angle": ("angle", "seed"), "ratio": ("ratio", "seed"), "coupling": ("coupling", "strength", "seed")}
     return xr.Dataset(
         {
@@ -194,13 +194,18 @@ def _normalised(log_joint: Array) -> Array:
 def _solve(worlds: Problem, log_joint: Float[Array, "stop seed n n"], beta: float) -> Array:
     """Newton's minimiser for every joint law, the worlds repeated as prompts of one problem."""
     stops, seeds, n, _ = log_joint.shape
-    dtype = log_joint.dtype
-    many = jax.tree.map(
-        lambda leaf: jnp.asarray(np.concatenate([np.asarray(leaf)] * stops), dtype) if leaf.ndim else leaf, worlds
-    )
-    many = replace(many, log_prompts=jnp.asarray(np.full(stops * seeds, -np.log(stops * seeds)), dtype))
-    found = solve(many, Dpo(beta), Joint(log_joint.reshape(-1, n, n)), AsShown()).log_policy
+    found = solve(repeated(worlds, stops), Dpo(beta), Joint(log_joint.reshape(-1, n, n)), AsShown()).log_policy
     return found.reshape(stops, seeds, n)
+
+
+def repeated(worlds: Problem, times: int) -> Problem:
+    """All worlds so many times over, as equally likely prompts of one problem."""
+    dtype, prompts = worlds.log_ref.dtype, times * worlds.log_ref.shape[0]
+
+    def again(leaf: Array) -> Array:
+        return jnp.asarray(np.concatenate([np.asarray(leaf)] * times), dtype) if leaf.ndim else leaf
+
+    return replace(jax.tree.map(again, worlds), log_prompts=jnp.asarray(np.full(prompts, -np.log(prompts)), dtype))
 
 
 @jax.jit

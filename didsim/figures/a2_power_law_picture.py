@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, predicted_and_measured, styled
+from didsim.plotting import GUIDE, MEANING, PREDICTED, band, beside, new_figure, predicted_and_measured, styled
 
 
 @styled
@@ -12,15 +12,12 @@ def draw(data: xr.Dataset) -> Figure:
     """Top: angle and ratio of inverse temperatures; below: distance and misfit of labels for three kinds of correlation."""
     figure, (angle, ratio, distance, labels) = new_figure(4.5, [1.0, 1.0], rows=2)
     _dial(angle, data, "angle")
-    angle.set_xlabel("angle off the power law  [degrees]")
-    angle.set_xticks([0, 30, 60, 90])
-    angle.set_title("a  direction of the data")
+    angle.set(xticks=[0, 30, 60, 90], xlabel="angle off the power law  [degrees]", title="a  direction of the data")
     predicted_and_measured(angle, loc="upper left", measured="solved exactly, 95 % of worlds", predicted="predicted")
     _dial(ratio, data, "ratio")
     ratio.set_xscale("log", base=2)
-    ratio.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
-    ratio.set_xlabel("β in training ÷ β in the data")
-    ratio.set_title("b  inverse temperature")
+    ratio.axvline(1.0, **GUIDE)
+    ratio.set(xlabel="β in training ÷ β in the data", title="b  inverse temperature")
     _distance(distance, data)
     _labels(labels, data)
     return figure
@@ -29,9 +26,8 @@ def draw(data: xr.Dataset) -> Figure:
 def _dial(ax: Axes, data: xr.Dataset, dial: str) -> None:
     values = data.transpose("seed", dial, ...)
     band(ax, data[dial].values, values[f"{dial}_jsd"].values, MEANING["power law"], marker="o", markersize=2.5)
-    ax.plot(data[dial], values[f"{dial}_predicted"].median("seed"), color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_ylim(bottom=-0.02 * ax.get_ylim()[1])
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    ax.plot(data[dial], values[f"{dial}_predicted"].median("seed"), **PREDICTED)
+    ax.set(ylim=(-0.02 * ax.get_ylim()[1], None), ylabel="JSD(π*, π_θ)  [nats]")
 
 
 def _distance(ax: Axes, data: xr.Dataset) -> None:
@@ -40,15 +36,12 @@ def _distance(ax: Axes, data: xr.Dataset) -> None:
         one = data.sel(coupling=name).transpose("seed", "strength", ...)
         band(ax, data["strength"].values, one["coupling_jsd"].values, MEANING[name], linewidth=width)
     predicted = data["coupling_predicted"].sel(coupling="other").median("seed")
-    ax.plot(data["strength"], predicted, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot(data["strength"], predicted, **PREDICTED)
     middle = float(data["coupling_jsd"].sel(coupling="other").isel(strength=-1).median())
-    ax.annotate("not symmetric (dashed: first order)", (0.97, middle), textcoords="offset points", xytext=(-2, 8), ha="right",
-                fontsize=7, color=MEANING["other"])  # fmt: skip
-    ax.annotate("circulating and symmetric: still at π*", (0.97, 0.0), textcoords="offset points", xytext=(-2, -11), ha="right",
-                fontsize=7, color=MEANING["circulating"])  # fmt: skip
-    ax.set_ylim(bottom=-0.13 * ax.get_ylim()[1])
-    ax.set_xlabel("strength of the correlation of chosen and rejected")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    beside(ax, (0.97, middle), "not symmetric (dashed: first order)", (-2, 8), ha="right", color=MEANING["other"])
+    beside(ax, (0.97, 0.0), "circulating and symmetric: still at π*", (-2, -11), ha="right", color=MEANING["circulating"])
+    ax.set(ylim=(-0.13 * ax.get_ylim()[1], None))
+    ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="JSD(π*, π_θ)  [nats]")
     ax.set_title("c  draws that are not independent")
 
 
@@ -58,9 +51,7 @@ def _labels(ax: Axes, data: xr.Dataset) -> None:
         band(ax, data["strength"].values, one["misfit"].values, MEANING[name])
         end = float(one["misfit"].isel(strength=-1).median())
         text = {"other": "not symmetric", "circulating": "circulating", "symmetric": "symmetric"}[name]
-        ax.annotate(text, (0.97, end), textcoords="offset points", xytext=(-2, 5 if name != "other" else -24), ha="right",
-                    fontsize=7, color=MEANING[name])  # fmt: skip
-    ax.axhline(0.0, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_xlabel("strength of the correlation of chosen and rejected")
-    ax.set_ylabel("largest |P − Bradley–Terry|")
+        beside(ax, (0.97, end), text, (-2, 5 if name != "other" else -24), ha="right", color=MEANING[name])
+    ax.axhline(0.0, **PREDICTED)
+    ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="largest |P − Bradley–Terry|")
     ax.set_title("d  … and their labels against log(π_w/π_l)")

@@ -6,7 +6,7 @@ keeps every pair in order and still teaches DPO something other than π*.
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +17,7 @@ from pydantic import Field
 from didsim import did
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.metrics import measure
-from didsim.figures.config import config
+from didsim.figures.settings import Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
@@ -33,19 +33,18 @@ class Config:
 
     FAST: ClassVar[dict] = {"steps": 6000, "seeds": 4}
 
-    n: Annotated[int, Field(ge=3, le=5000)] = 32
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    bend: Annotated[float, Field(gt=0)] = 0.6
-    seeds: Annotated[int, Field(ge=0)] = 0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 10_000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
-    records: Annotated[int, Field(ge=5)] = 60
-    shown_pairs: Annotated[int, Field(ge=2, le=40)] = 12
+    n: int = Field(32, ge=3, le=5000)
+    beta: Positive = 0.5
+    bend: Positive = 0.6
+    seeds: int = Field(0, ge=0)
+    seed: Seed = 0
+    steps: int = Field(10_000, ge=10)
+    learning_rate: Positive = 0.05
+    records: int = Field(60, ge=5)
+    shown_pairs: int = Field(12, ge=2, le=40)
 
     def __post_init__(self) -> None:
-        if self.seeds == 0:
-            object.__setattr__(self, "seeds", 16 if self.n <= 100 else 1)
+        choose_seeds(self)
 
 
 @pytree

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
+from didsim.plotting import BLACK, GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, styled
 
 
 @styled
@@ -41,7 +41,7 @@ def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
         ax.plot(where, rows[:, pair], color=MEANING[link], linewidth=0.9, marker="o", markersize=2)
     ax.plot(np.ones_like(aim), aim, "o", color=BLACK, markerfacecolor="none", markersize=4, markeredgewidth=0.7)
     for place, name in ((-beta, "π_l"), (0.0, "π_ref"), (1.0, "π*")):
-        ax.axvline(place, color=GREY, linewidth=0.4, zorder=0)
+        ax.axvline(place, **GUIDE)
         ax.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
     ax.annotate("trained", (0.45, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=GREY)
     ax.set_title(title, pad=14)
@@ -62,17 +62,10 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x * sign, y * sign, ".", color=MEANING[link], markersize=2.2, rasterized=True)
         reach = max(reach, float(np.abs(x).max()))
         top = np.argmax(np.abs(x))
-        ax.annotate(
-            link, (abs(x[top]), abs(y[top])), textcoords="offset points", xytext=(-4, 4), ha="right", fontsize=7,
-            color=MEANING[link],
-        )  # fmt: skip
-    ax.plot([0, reach], [0, beta * reach], color=BLACK, linestyle="--", linewidth=0.9)
-    ax.annotate(
-        f"slope β = {beta:g}", (0.62 * reach, 0.62 * beta * reach), textcoords="offset points", xytext=(2, -11), fontsize=7
-    )
-    ax.set_xlabel("M_π* − M_π_ref  [nats]")
-    ax.set_ylabel("M_π_w − M_π_l  [nats]")
-    ax.set_title("c  all pairs of one world")
+        beside(ax, (abs(x[top]), abs(y[top])), link, (-4, 4), ha="right", color=MEANING[link])
+    ax.plot([0, reach], [0, beta * reach], **PREDICTED)
+    beside(ax, (0.62 * reach, 0.62 * beta * reach), f"slope β = {beta:g}", (2, -11))
+    ax.set(xlabel="M_π* − M_π_ref  [nats]", ylabel="M_π_w − M_π_l  [nats]", title="c  all pairs of one world")
 
 
 def _order(ax: Axes, data: xr.Dataset) -> None:
@@ -84,10 +77,7 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
         band(ax, steps, one["ordered_share"].values[:, 1:], MEANING[link])
         band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), MEANING[link], linestyle=":")
     ax.set_xscale("log")
-    distance.set_yscale("log")
+    distance.set(yscale="log", ylabel="JSD(π*, π_θ)  [nats], dotted")
     distance.spines["right"].set_visible(True)
-    distance.set_ylabel("JSD(π*, π_θ)  [nats], dotted")
-    ax.set_ylim(top=1.003)
-    ax.set_ylabel("pairs in order: share, solid")
-    ax.set_xlabel("step")
-    ax.set_title("d  order comes early, the target only on the line")
+    ax.set(ylim=(None, 1.003))
+    ax.set(xlabel="step", ylabel="pairs in order: share, solid", title="d  order comes early, the target only on the line")

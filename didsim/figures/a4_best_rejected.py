@@ -6,7 +6,7 @@ responses, the reference itself, hard negatives (the best of a few draws) and th
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,8 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Run
-from didsim.figures.config import config
+from didsim.figures.a2_power_law import repeated
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
@@ -35,14 +36,14 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 6}
 
-    n: Annotated[int, Field(ge=3, le=2000)] = 12
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
+    n: int = Field(12, ge=3, le=2000)
+    beta: Positive = 0.5
     chosen_at: float = 1.0
-    best_of: Annotated[int, Field(ge=2)] = 2
-    worst_of: Annotated[int, Field(ge=2)] = 4
-    wrong: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    seeds: Annotated[int, Field(ge=1)] = 24
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    best_of: int = Field(2, ge=2)
+    worst_of: int = Field(4, ge=2)
+    wrong: float = Field(0.1, gt=0, lt=1)
+    seeds: Count = 24
+    seed: Seed = 0
 
 
 def run(settings: Config) -> xr.Dataset:
@@ -52,7 +53,7 @@ def run(settings: Config) -> xr.Dataset:
     worlds = drawn_worlds(Run(world, Dpo(settings.beta)), seeds)
     laws = _rejected(worlds, settings.best_of, settings.worst_of, settings.wrong)
     found = _solve(worlds, laws, settings.beta)
-    measured = {name: np.asarray(value) for name, value in _measure(worlds, laws, found, settings.beta).items()}
+    measured = jax.device_get(_measure(worlds, laws, found, settings.beta))
     kept, where = slice(len(REJECTED)), ("rejected", "seed")
     wrong = measured["jsd"][-1]
     per_response = {"log_policy": found, "log_rejected": laws}
@@ -100,13 +101,7 @@ def _rejected(worlds: Problem, best_of, worst_of, wrong) -> Float[Array, "law se
 
 def _solve(worlds: Problem, laws: Float[Array, "law seed n"], beta: float) -> Array:
     """Newton's minimiser for every rejected law, the worlds repeated as prompts of one problem."""
-    count, seeds, n = laws.shape
-    dtype = laws.dtype
-    many = jax.tree.map(
-        lambda leaf: jnp.asarray(np.concatenate([np.asarray(leaf)] * count), dtype) if leaf.ndim else leaf, worlds
-    )
-    even = jnp.asarray(np.full(count * seeds, -np.log(count * seeds)), dtype)
-    many = replace(many, log_rejected=laws.reshape(-1, n), log_prompts=even)
+    many = replace(repeated(worlds, laws.shape[0]), log_rejected=laws.reshape(-1, laws.shape[-1]))
     return solve(many, Dpo(beta)).log_policy.reshape(laws.shape)
 
 

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, new_figure, styled
+from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, note, styled
 
 FLOOR = 1e-17
 
@@ -33,10 +33,8 @@ def _bars(ax: Axes, one: xr.Dataset, name: str, letter: str) -> None:
     for k, height in zip(place, np.exp(one["log_target"].values), strict=True):
         ax.plot([k - 0.46, k + 0.46], [height, height], color=BLACK, linestyle=(0, (0.6, 0.3)), linewidth=1.6)
     if letter == "a":
-        ax.annotate("dashes: π*\ngrey: π_l", (0.04, 0.97), xycoords="axes fraction", fontsize=7, va="top", color=GREY)
-    ax.set_xticks([])
-    ax.set_xlabel("responses by reward")
-    ax.set_title(f"{letter}  π_l {_spelled(one, name)}")
+        note(ax, 0.04, 0.97, "dashes: π*\ngrey: π_l", va="top", color=GREY)
+    ax.set(xticks=[], xlabel="responses by reward", title=f"{letter}  π_l {_spelled(one, name)}")
 
 
 def _distances(ax: Axes, data: xr.Dataset) -> None:
@@ -46,13 +44,10 @@ def _distances(ax: Axes, data: xr.Dataset) -> None:
         shift = np.linspace(-0.28, 0.28, len(values))
         ax.plot(k + shift, values, ".", color=MEANING[f"rejected: {name}"], markersize=3)
         level = max(float(data["predicted_jsd"].sel(rejected=name).median()), FLOOR)
-        ax.plot([k - 0.4, k + 0.4], [level, level], color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 5, 3)
+        ax.plot([k - 0.4, k + 0.4], [level, level], **PREDICTED)
+    ax.set(yscale="log", ylim=(FLOOR / 5, 3), ylabel="JSD(π*, π_θ)  [nats]", title=f"f  all {data.sizes['seed']} worlds")
     ax.set_xticks(range(data.sizes["rejected"]), [str(n) for n in data["rejected"].values], rotation=38, ha="right", fontsize=6.5)
     ax.annotate("zero to rounding", (0.45, 1e-15), fontsize=7, color=MEANING["rejected: optimal"], va="center")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
-    ax.set_title(f"f  all {data.sizes['seed']} worlds")
 
 
 def _spelled(one: xr.Dataset, name: str) -> str:

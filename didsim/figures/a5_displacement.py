@@ -6,7 +6,7 @@ where chosen responses come from the reference itself that is always.
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from pydantic import Field
 
 from didsim import did
 from didsim.dynamics import Adam, Run
-from didsim.figures.config import config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import pytree
@@ -37,17 +37,17 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 1, "steps": 1500}
 
-    n: Annotated[int, Field(ge=3, le=256)] = 16
-    spread: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.7
-    points: Annotated[int, Field(ge=2, le=60)] = 20
+    n: int = Field(16, ge=3, le=256)
+    spread: Positive = 0.7
+    points: int = Field(20, ge=2, le=60)
     places: tuple[float, float] = (-0.6, 1.7)
     betas: tuple[float, float] = (0.1, 1.5)
-    seeds: Annotated[int, Field(ge=1)] = 4
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 3000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.1
-    stray: Annotated[float, Field(gt=0)] = 0.5
-    strayed: Annotated[int, Field(ge=2)] = 16
+    seeds: Count = 4
+    seed: Seed = 0
+    steps: int = Field(3000, ge=10)
+    learning_rate: Positive = 0.1
+    stray: Positive = 0.5
+    strayed: int = Field(16, ge=2)
 
     def __post_init__(self) -> None:
         for name in ("places", "betas"):
@@ -99,8 +99,8 @@ def run(settings: Config) -> xr.Dataset:
     root = did.critical_beta(worlds.log_ref, worlds.log_target)
     kind, place, beta, stray = _points(settings, np.asarray(root))
     axes = ("world.straight.chosen_at", "world.straight.beta", "objective.beta", "world.stray")
-    lanes = dict(enumerate(zip(place, beta, beta, stray, strict=True)))
-    data = sweep(base, {axes: lanes}, seeds=seeds).rename(chosen_at="point").drop_vars("log_policy")
+    points = dict(enumerate(zip(place, beta, beta, stray, strict=True)))
+    data = sweep(base, {axes: points}, seeds=seeds).rename(chosen_at="point").drop_vars("log_policy")
     along = np.linspace(settings.places[0] - settings.betas[1], settings.places[1], 201)
     predicted, slope = _on_map(worlds, jnp.asarray(place), jnp.asarray(beta), jnp.asarray(along))
     on_map = {name: (("point", "seed"), np.asarray(value)) for name, value in predicted.items()}

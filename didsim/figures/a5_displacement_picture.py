@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREY, MEANING, RED, WIDTH, end_labels, styled
+from didsim.plotting import BLACK, BLUE, GUIDE, MEANING, PREDICTED, RED, beside, end_labels, note, styled
+from didsim.plotting.style import WIDTH
 
 FALLEN, RISEN = np.array(to_rgb(RED)), np.array(to_rgb(BLUE))
 
@@ -27,20 +28,17 @@ def _curve(ax: Axes, one: xr.Dataset) -> None:
     """Λ' dashed with the trained changes of chosen and rejected responses at their places."""
     shown = one.isel(record=-1).sel(point=one["kind"] == 0)
     along, slope = one["along"].values, one["slope"].values
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.axhline(0, **GUIDE)
     ax.plot(shown["chosen_at"] - shown["beta"], shown["rejected"], ".", color=MEANING["rejected"], markersize=2.4, alpha=0.7)
     ax.plot(shown["chosen_at"], shown["chosen"], ".", color=MEANING["chosen"], markersize=4.0)
-    ax.plot(along, slope, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot(along, slope, **PREDICTED)
     root = float(one["critical_beta"])
     ax.plot([root], [0.0], "o", color=BLACK, markerfacecolor="white", markersize=4.5)
-    ax.annotate(f"β_c = {root:.2f}", (root, 0.0), textcoords="offset points", xytext=(5, -10), fontsize=7)
+    beside(ax, (root, 0.0), f"β_c = {root:.2f}", (5, -10))
     top = float(slope.max())
-    ax.annotate("chosen, at a", (along[-1], top), textcoords="offset points", xytext=(-18, -4), fontsize=7, ha="right",
-                color=MEANING["chosen"])  # fmt: skip
-    ax.annotate("rejected, at a − β", (along[0], slope[0]), textcoords="offset points", xytext=(22, -2), fontsize=7,
-                color=MEANING["rejected"])  # fmt: skip
-    ax.set_xlabel("place on the path: π_ref at 0, π* at 1")
-    ax.set_ylabel("change of log π  [nats]")
+    beside(ax, (along[-1], top), "chosen, at a", (-18, -4), ha="right", color=MEANING["chosen"])
+    beside(ax, (along[0], slope[0]), "rejected, at a − β", (22, -2), color=MEANING["rejected"])
+    ax.set(xlabel="place on the path: π_ref at 0, π* at 1", ylabel="change of log π  [nats]")
     ax.set_title("a  every run on one curve, Λ' (dashed)")
 
 
@@ -52,18 +50,14 @@ def _time(ax: Axes, one: xr.Dataset) -> None:
     for name in ("chosen", "rejected"):
         ax.plot(steps, runs[name].transpose("record", "point"), color=MEANING[name], linewidth=0.8)
     ax.plot(steps, runs["lost_to_ref"].transpose("record", "point"), color=BLACK, linestyle="--", linewidth=0.8)
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.set_xscale("log")
-    ax.set_ylim(top=-0.14 * ax.get_ylim()[0])
+    ax.axhline(0, **GUIDE)
+    ax.set(xscale="log", ylim=(None, -0.14 * ax.get_ylim()[0]))
+    ax.set(xlabel="step", ylabel="change of log π  [nats]", title="c  π_ref = π_w: both fall at every step")
     last = runs.isel(record=-1)
     ends = [(float(y), f"β = {beta:.2g}", MEANING["rejected"]) for y, beta in zip(last["rejected"], last["beta"], strict=True)]
     end_labels(ax, steps[-1], [*ends, (float(last["chosen"].max()), "all β", MEANING["chosen"])], gap=0.085)
-    ax.annotate("chosen; dashed: −KL(π_ref‖π_θ)", (1.0, 1.0), xycoords="axes fraction", fontsize=7, ha="right", va="top",
-                color=MEANING["chosen"])  # fmt: skip
-    ax.annotate("rejected", (0.03, 0.12), xycoords="axes fraction", fontsize=7, color=MEANING["rejected"])
-    ax.set_xlabel("step")
-    ax.set_ylabel("change of log π  [nats]")
-    ax.set_title("c  π_ref = π_w: both fall at every step")
+    note(ax, 1.0, 1.0, "chosen; dashed: −KL(π_ref‖π_θ)", ha="right", va="top", color=MEANING["chosen"])
+    note(ax, 0.03, 0.12, "rejected", color=MEANING["rejected"])
 
 
 def _map(ax: Axes, one: xr.Dataset) -> None:
@@ -87,12 +81,10 @@ def _map(ax: Axes, one: xr.Dataset) -> None:
     ax.plot([root, root], [low, high], color=BLACK, linestyle="--", linewidth=1.3)
     ax.plot([root + low, root + high], [low, high], color=BLACK, linestyle="--", linewidth=1.3)
     ax.plot([root], [root], "o", color=BLACK, markerfacecolor="white", markersize=5, zorder=5)
-    ax.set_xlim(left, right)
-    ax.set_ylim(low, high)
+    ax.set(xlim=(left, right), ylim=(low, high))
+    ax.set(xlabel="a: place of the chosen law on the path (π_ref at 0, π* at 1)", ylabel="β: the rejected law is at a − β")
     for x, text in ((0.0, "π_ref = π_w"), (root, "β_c"), (min(high, right), "π_ref = π_l")):
-        ax.annotate(text, (x, high), textcoords="offset points", xytext=(0, 3), ha="center", fontsize=7)
-    ax.set_xlabel("a: place of the chosen law on the path (π_ref at 0, π* at 1)")
-    ax.set_ylabel("β: the rejected law is at a − β")
+        beside(ax, (x, high), text, (0, 3), ha="center")
     ax.set_title("b  left half: chosen, right half: rejected", pad=16)
 
 

@@ -7,7 +7,7 @@ relation is reversed (D12).  Projected-gradient DPO keeps the chosen likelihood 
 """
 
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from scipy import stats
 
 from didsim import did
 from didsim.dynamics import Adam, Plain, ProjectedGradient, Run
-from didsim.figures.config import config
+from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.objectives import Comparisons, Dpo, Objective
@@ -39,21 +39,21 @@ class Config:
 
     FAST: ClassVar[dict] = {"steps": 1500, "seeds": 4, "references": 3000}
 
-    n: Annotated[int, Field(ge=8, le=2048)] = 128
-    seeds: Annotated[int, Field(ge=1)] = 12
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    updates: Annotated[int, Field(ge=20)] = 200
-    strength: Annotated[float, Field(gt=0, le=1)] = 0.5
-    gamma_shape: Annotated[float, Field(gt=0)] = 1.0
-    references: Annotated[int, Field(ge=100)] = 6000
-    clear: Annotated[float, Field(gt=0)] = 0.1
-    sign_strength: Annotated[float, Field(gt=0, le=1)] = 0.2
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.2
-    trained_n: Annotated[int, Field(ge=4, le=2048)] = 32
-    trained_scale: Annotated[float, Field(gt=0)] = 1.5
+    n: int = Field(128, ge=8, le=2048)
+    seeds: Count = 12
+    seed: Seed = 0
+    updates: int = Field(200, ge=20)
+    strength: Share = 0.5
+    gamma_shape: Positive = 1.0
+    references: int = Field(6000, ge=100)
+    clear: Positive = 0.1
+    sign_strength: Share = 0.2
+    beta: Positive = 0.2
+    trained_n: int = Field(32, ge=4, le=2048)
+    trained_scale: Positive = 1.5
     chosen_at: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
-    steps: Annotated[int, Field(ge=100)] = 2000
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    steps: int = Field(2000, ge=100)
+    learning_rate: Positive = 0.05
 
 
 def run(settings: Config) -> xr.Dataset:

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, band, new_figure, styled
+from didsim.plotting import GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, note, styled, temperature_path
 
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 TITLES = {
@@ -25,8 +25,8 @@ def draw(data: xr.Dataset) -> Figure:
     low = min(ax.get_ylim()[0] for ax in axes[:3])
     for ax in axes[:3]:
         ax.set_ylim(low, -0.12 * low)
-    note = "temperature path: line,\ndashed to third order;\nrandom updates: points"
-    axes[1].text(0.5, 0.2, note, transform=axes[1].transAxes, fontsize=6.5, ha="center", color=GREY, bbox=WHITE)
+    text = "temperature path: line,\ndashed to third order;\nrandom updates: points"
+    note(axes[1], 0.5, 0.2, text, fontsize=6.5, ha="center", color=GREY, bbox=WHITE)
     axes[0].set_ylabel("H(DID) − log N  [nats]")
     _slope(axes[3], data)
     _sign_rule(axes[4], data)
@@ -42,29 +42,9 @@ def _updates(ax: Axes, one: xr.Dataset) -> None:
         ends = one["path_change"].values[[0, -1]]
         left = ends[np.argmin(ends)] if name == "reinforcing" else ends[np.argmax(ends)]
         align = "left" if name == "reinforcing" else "right"
-        ax.annotate(name, (left, 0.0), xytext=(0, 3), textcoords="offset points", fontsize=7, color=MEANING[name], ha=align)
+        beside(ax, (left, 0.0), name, (0, 3), color=MEANING[name], ha=align)
     temperature_path(ax, one["path_change"].values, one["path_did"].values, one["path_third"].values)
-    ax.text(
-        0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}".replace("-", "−"), transform=ax.transAxes,
-        fontsize=7, color=GREY, bbox=WHITE,
-    )  # fmt: skip
-
-
-def temperature_path(
-    ax: Axes, change: np.ndarray, entropy: np.ndarray, third: np.ndarray, *, colour: str = BLACK, label: str = ""
-) -> Axes:
-    """DID entropy less log N against the policy's change of entropy, along the temperatures of one reference.
-
-    Exact (solid) and to third order (dashed); a label stands at the reinforcing end.
-    """
-    ax.plot(change, entropy, color=colour, linewidth=1.0)
-    ax.plot(change, third, color=colour, linestyle="--", linewidth=0.9)
-    ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
-    place = int(np.argmin(change))
-    end = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-    ax.annotate(label, (change[place], entropy[place]), fontsize=7, color=colour, **end)
-    ax.set_xlabel("H(π) − H(π_ref)  [nats]")
-    return ax
+    note(ax, 0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}".replace("-", "−"), color=GREY, bbox=WHITE)
 
 
 def _slope(ax: Axes, data: xr.Dataset) -> None:
@@ -72,13 +52,11 @@ def _slope(ax: Axes, data: xr.Dataset) -> None:
     slope, measured = data["slope"].values.ravel(), data["measured_slope"].values.ravel()
     ends = np.array([slope.min(), slope.max()])
     ax.plot(slope, measured, ".", color=MEANING["gradient descent"], markersize=2, alpha=0.3, rasterized=True)
-    ax.plot(ends, ends, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.text(0.05, 0.9, f"{slope.size:,} updates", transform=ax.transAxes, fontsize=7, color=GREY)
-    ax.set_xlabel("−Cov(s, log π_ref)  [nats]")
-    ax.set_ylabel("measured dH(π_t)/dt")
-    ax.set_title("d  D11: which updates reinforce")
+    ax.plot(ends, ends, **PREDICTED)
+    ax.axhline(0, **GUIDE)
+    ax.axvline(0, **GUIDE)
+    note(ax, 0.05, 0.9, f"{slope.size:,} updates", color=GREY)
+    ax.set(xlabel="−Cov(s, log π_ref)  [nats]", ylabel="measured dH(π_t)/dt", title="d  D11: which updates reinforce")
 
 
 def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
@@ -86,24 +64,14 @@ def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
     skewed, gap = data["skewness"].values, data["sign_gap"].values
     ax.plot(skewed, gap, ".", color=MEANING["gradient descent"], markersize=2, alpha=0.4, rasterized=True)
     ends = np.array([skewed.min(), skewed.max()])
-    ax.plot(ends, -2.0 / 3.0 * ends, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.plot(ends, -2.0 / 3.0 * ends, **PREDICTED)
+    ax.axhline(0, **GUIDE)
     ax.axvspan(-data.attrs["clear"], data.attrs["clear"], color=GREY, alpha=0.2, linewidth=0)
     clear = np.abs(skewed) > data.attrs["clear"]
     right = np.mean(np.sign(gap[clear]) == -np.sign(skewed[clear]))
-    ax.text(
-        0.97,
-        0.9,
-        f"sign right: {100 * right:.4g} %\nof {clear.sum():,}",
-        transform=ax.transAxes,
-        fontsize=7,
-        ha="right",
-        va="center",
-    )
-    ax.text(0.04, 0.1, "−⅔ skewness", transform=ax.transAxes, fontsize=7)
-    ax.set_xlabel("skewness of log π_ref over Y")
-    ax.set_ylabel("[H(q₊) − H(q₋)] ÷ strength³")
-    ax.set_title("e  D12: sign of the gap")
+    note(ax, 0.97, 0.9, f"sign right: {100 * right:.4g} %\nof {clear.sum():,}", ha="right", va="center")
+    note(ax, 0.04, 0.1, "−⅔ skewness")
+    ax.set(xlabel="skewness of log π_ref over Y", ylabel="[H(q₊) − H(q₋)] ÷ strength³", title="e  D12: sign of the gap")
 
 
 def _projection(ax: Axes, data: xr.Dataset) -> None:
@@ -113,25 +81,13 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
         one = data.sel(rule=rule)
         band(ax, at, one["chosen_change"].transpose("seed", "chosen_at").values, MEANING[name])
     predicted = np.median(data["predicted_change"].transpose("seed", "chosen_at").values, axis=0)
-    ax.plot(at, predicted, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.plot(at, predicted, **PREDICTED)
+    ax.axhline(0, **GUIDE)
     worst = data["jsd_target"].max(("seed", "chosen_at")).sel(rule="DPO")
     span = data["jsd_target"].sel(rule="projected-gradient DPO")
-    ax.text(
-        0.04, 0.93, f"projected gradient\nJSD to π*: {float(span.min()):.0e} … {float(span.max()):.0e}", transform=ax.transAxes,
-        fontsize=7, color=MEANING["projected-gradient DPO"], va="center",
-    )  # fmt: skip
-    ax.text(
-        0.97,
-        0.10,
-        f"DPO, JSD to π* < {10 ** np.ceil(np.log10(float(worst))):.0e}",
-        transform=ax.transAxes,
-        fontsize=7,
-        color=MEANING["dpo"],
-        ha="right",
-    )
-    ax.annotate("Λ'(a)", (at[1], predicted[1]), textcoords="offset points", xytext=(10, -12), fontsize=7)
-    ax.text(0.97, 0.02, "bands: 95 % of worlds", transform=ax.transAxes, fontsize=6, color=GREY, ha="right")
-    ax.set_xlabel("a: chosen law on the path")
-    ax.set_ylabel("change of log π(chosen)  [nats]")
-    ax.set_title("f  D14: projection")
+    text = f"projected gradient\nJSD to π*: {float(span.min()):.0e} … {float(span.max()):.0e}"
+    note(ax, 0.04, 0.93, text, color=MEANING["projected-gradient DPO"], va="center")
+    note(ax, 0.97, 0.10, f"DPO, JSD to π* < {10 ** np.ceil(np.log10(float(worst))):.0e}", color=MEANING["dpo"], ha="right")
+    beside(ax, (at[1], predicted[1]), "Λ'(a)", (10, -12))
+    note(ax, 0.97, 0.02, "bands: 95 % of worlds", fontsize=6, color=GREY, ha="right")
+    ax.set(xlabel="a: chosen law on the path", ylabel="change of log π(chosen)  [nats]", title="f  D14: projection")

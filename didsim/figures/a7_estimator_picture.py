@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, new_figure, styled
+from didsim.plotting import GREY, GUIDE, MEANING, PREDICTED, beside, new_figure, note, styled
 
 PAPER = 32
 TAILS = ("mild", "moderate", "heavy")
@@ -18,16 +18,12 @@ def draw(data: xr.Dataset) -> Figure:
     noise = 2.0 * data["tail_sd"].mean("seed") / np.sqrt(data["replicates"] * data.sizes["seed"])
     bias = abs(data["tail_bias"].mean("seed"))
     _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
-    axes[0].set_ylim(3e-4, 20)
-    note = "points within\nnoise left out"
-    axes[0].text(0.97, 0.97, note, transform=axes[0].transAxes, fontsize=6.5, color=GREY, ha="right", va="top")
-    axes[0].set_ylabel("|bias|  [nats]")
-    axes[0].set_title("a  bias: dashed first order")
+    axes[0].set(ylim=(3e-4, 20), ylabel="|bias|  [nats]", title="a  bias: dashed first order")
+    text = "points within\nnoise left out"
+    note(axes[0], 0.97, 0.97, text, fontsize=6.5, color=GREY, ha="right", va="top")
     _moment(axes[1], data, data["tail_sd"].mean("seed"), (data["tail_v"].mean("seed") / data["k"]) ** 0.5)
-    axes[1].set_ylim(1e-3, 20)
+    axes[1].set(ylim=(1e-3, 20), ylabel="standard deviation  [nats]", title="b  spread: dashed first order")
     _tail_key(axes[1], data)
-    axes[1].set_ylabel("standard deviation  [nats]")
-    axes[1].set_title("b  spread: dashed first order")
     _coverage(axes[2], data)
     _weights(axes[3], data)
     _lengths(axes[4], data)
@@ -35,25 +31,12 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def intervals(ax: Axes, ends: np.ndarray, truth: float, *, colour: str = BLACK, missed: str = MEANING["heavy"]) -> Axes:
-    """One horizontal line per interval, ends of shape (count, 2), the truth dashed; those that miss it are marked."""
-    for row, (low, high) in enumerate(ends):
-        inside = low <= truth <= high
-        ax.plot([low, high], [row, row], color=colour if inside else missed, linewidth=0.9 if inside else 1.6)
-        if not inside:
-            ax.plot(0.5 * (low + high), row, "x", color=missed, markersize=3.5)
-    ax.axvline(truth, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    return ax
-
-
 def _k_axis(ax: Axes, data: xr.Dataset) -> None:
     k = data["k"].values
     ax.set_xscale("log", base=2)
     ticks = [value for value in (8, 32, 128, 512, 4096) if k[0] <= value <= k[-1]]
     ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
-    ax.axvline(PAPER, color=GREY, linewidth=0.4, zorder=0)
+    ax.axvline(PAPER, **GUIDE)
     ax.set_xlabel("K draws")
 
 
@@ -71,10 +54,7 @@ def _tail_key(ax: Axes, data: xr.Dataset) -> None:
     """Names of the three worlds with their weights' second moment, as coloured text."""
     for line, tail in enumerate(TAILS):
         moment = float(data["tail_second_moment"].sel(tail=tail).mean())
-        ax.text(
-            0.04, 0.24 - 0.085 * line, f"{tail}: 1+χ² = {moment:.3g}", transform=ax.transAxes, fontsize=7, color=MEANING[tail],
-            ha="left", va="top",
-        )  # fmt: skip
+        note(ax, 0.04, 0.24 - 0.085 * line, f"{tail}: 1+χ² = {moment:.3g}", color=MEANING[tail], ha="left", va="top")
 
 
 def _coverage(ax: Axes, data: xr.Dataset) -> None:
@@ -82,16 +62,14 @@ def _coverage(ax: Axes, data: xr.Dataset) -> None:
     k, level = data["k"].values, data.attrs["level"]
     error = 1.96 * np.sqrt(level * (1 - level) / (data["replicates"].values * data.sizes["seed"]))
     ax.fill_between(k, level - error, level + error, color=GREY, alpha=0.3, linewidth=0)
-    ax.axhline(level, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axhline(level, **PREDICTED)
     for tail in TAILS:
         for method, mark, width in (("jackknife", "o", 1.4), ("delta", "s", 0.6), ("bootstrap", "^", 0.6)):
             share = data[f"tail_{method}"].sel(tail=tail).mean("seed").values
             ax.plot(k, share, color=MEANING[tail], marker=mark, linewidth=width, markersize=3 if method == "jackknife" else 2.2)
     for line, method in enumerate(("▲ bootstrap", "■ delta", "● jackknife")):
-        ax.text(0.97, 0.03 + 0.08 * line, method, transform=ax.transAxes, fontsize=7, color=GREY, ha="right")
-    ax.set_ylim(top=1.0)
-    ax.set_ylabel("coverage of 95 % intervals")
-    ax.set_title("c  coverage")
+        note(ax, 0.97, 0.03 + 0.08 * line, method, color=GREY, ha="right")
+    ax.set(ylim=(None, 1.0), ylabel="coverage of 95 % intervals", title="c  coverage")
 
 
 def _weights(ax: Axes, data: xr.Dataset) -> None:
@@ -103,15 +81,12 @@ def _weights(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(k, data["tail_shape"].sel(tail=tail).mean("seed").values, color=MEANING[tail], marker="o")
         effective = 1.0 / data["tail_draws_per_effective"].sel(tail=tail).mean("seed").values
         share.plot(k, effective, color=MEANING[tail], linestyle=":", linewidth=1.0)
-    ax.plot(k, data["shape_limit"].values, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot(k, data["shape_limit"].values, **PREDICTED)
     at = int(np.argmin(np.abs(k - 128)))
-    ax.annotate("trust limit", (k[at], data["shape_limit"].values[at]), textcoords="offset points", xytext=(4, -10), fontsize=7)
-    ax.set_ylim(0, 1.05)
-    share.set_ylim(0, 1.05)
+    beside(ax, (k[at], data["shape_limit"].values[at]), "trust limit", (4, -10))
+    ax.set(ylim=(0, 1.05), ylabel="tail shape k̂, solid", title="d  what the weights tell")
+    share.set(ylim=(0, 1.05), ylabel="ESS ÷ K, dotted")
     share.spines["right"].set_visible(True)
-    share.set_ylabel("ESS ÷ K, dotted")
-    ax.set_ylabel("tail shape k̂, solid")
-    ax.set_title("d  what the weights tell")
 
 
 def _lengths(ax: Axes, data: xr.Dataset) -> None:
@@ -122,15 +97,11 @@ def _lengths(ax: Axes, data: xr.Dataset) -> None:
     for (name, text), height in zip(texts.items(), (0.56, 0.48, 0.27), strict=True):
         error = at[f"{name}_error"].mean("seed").values
         ax.plot(length, np.where(error > 1e-12, error, np.nan), color=MEANING[name], marker="o")
-        ax.text(0.97, height, text, transform=ax.transAxes, fontsize=7, color=MEANING[name], ha="right")
+        note(ax, 0.97, height, text, color=MEANING[name], ha="right")
     first = ((at["sequence_v"].mean("seed") / PAPER + (at["sequence_b"].mean("seed") / PAPER) ** 2) ** 0.5).values
     ax.plot(length, first, color=MEANING["sequence"], linestyle="--", linewidth=0.9)
-    ax.set_yscale("log")
-    ax.set_ylim(1e-3, 20)
-    ax.set_xticks(length)
-    ax.set_xlabel("tokens per response")
-    ax.set_ylabel("root-mean-square error  [nats]")
-    ax.set_title("e  K = 32; dashed first order")
+    ax.set(yscale="log", ylim=(1e-3, 20), xticks=length)
+    ax.set(xlabel="tokens per response", ylabel="root-mean-square error  [nats]", title="e  K = 32; dashed first order")
 
 
 def _comparison(ax: Axes, data: xr.Dataset) -> None:
@@ -147,11 +118,9 @@ def _comparison(ax: Axes, data: xr.Dataset) -> None:
             )
         ax.axhline(float(exact.sel(kind=kind)), color=MEANING[kind], linestyle="--", linewidth=0.8)
     reach = 4.0 * float(abs(exact).max())
-    ax.set_ylim(-2.2 * reach, reach)
+    ax.set(ylim=(-2.2 * reach, reach), ylabel="estimated H(q₊) − H(q₋)  [nats]", title="f  sharpening − flattening")
     for line, kind in enumerate(("left-skewed", "unskewed", "right-skewed")):
-        ax.text(0.97, 0.27 - 0.085 * line, kind, transform=ax.transAxes, fontsize=7, color=MEANING[kind], ha="right")
-    note = "solid plain, dotted\ncorrected, dashed truth"
-    ax.text(0.97, 0.98, note, transform=ax.transAxes, fontsize=6.5, color=GREY, ha="right", va="top")
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.set_ylabel("estimated H(q₊) − H(q₋)  [nats]")
-    ax.set_title("f  sharpening − flattening")
+        note(ax, 0.97, 0.27 - 0.085 * line, kind, color=MEANING[kind], ha="right")
+    text = "solid plain, dotted\ncorrected, dashed truth"
+    note(ax, 0.97, 0.98, text, fontsize=6.5, color=GREY, ha="right", va="top")
+    ax.axhline(0, **GUIDE)

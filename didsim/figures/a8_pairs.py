@@ -34,7 +34,7 @@ def pair_displacement(settings: Any) -> xr.Dataset:
         params = policy.weights(key, 1)
         return _pairs(policy, params, pair_key, settings)
 
-    found = {name: np.asarray(value) for name, value in jax.jit(lambda: jax.lax.map(measured, inits))().items()}
+    found = jax.device_get(jax.jit(lambda: jax.lax.map(measured, inits))())
     found["ches, shuffled"] = np.roll(found["ches"], 1, axis=-1)
     among = {"all": found["tokens in common"] < 1.0}
     among["equal lengths"] = among["all"] & found["whole"].astype(bool)

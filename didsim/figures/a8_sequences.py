@@ -10,7 +10,7 @@ where tokens share parameters, a pair's hidden states (CHES) say something of ho
 import functools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from didsim.dynamics import Adam, Run, run_key
 from didsim.figures.a8_pairs import pair_displacement
-from didsim.figures.config import config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import PolicySolution
 from didsim.landscape.solvers.parametric import minimise
@@ -60,26 +60,26 @@ class Config:
         "inits": 4,
     }
 
-    vocabulary: Annotated[int, Field(ge=2, le=64)] = 4
-    length: Annotated[int, Field(ge=2, le=12)] = 6
-    small_vocabulary: Annotated[int, Field(ge=2, le=8)] = 2
-    small_length: Annotated[int, Field(ge=3, le=8)] = 4
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    scale: Annotated[float, Field(gt=0)] = 0.5
+    vocabulary: int = Field(4, ge=2, le=64)
+    length: int = Field(6, ge=2, le=12)
+    small_vocabulary: int = Field(2, ge=2, le=8)
+    small_length: int = Field(4, ge=3, le=8)
+    beta: Positive = 0.5
+    scale: Positive = 0.5
     chosen_at: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    seeds: Annotated[int, Field(ge=1)] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=10)] = 1500
-    learning_rate: Annotated[float, Field(gt=0)] = 0.05
-    records: Annotated[int, Field(ge=5)] = 40
+    seeds: Count = 3
+    seed: Seed = 0
+    steps: int = Field(1500, ge=10)
+    learning_rate: Positive = 0.05
+    records: int = Field(40, ge=5)
     widths: tuple[int, ...] = (2, 4, 16)
-    starts: Annotated[int, Field(ge=2)] = 5
-    spread: Annotated[float, Field(gt=0)] = 0.3
-    solver_steps: Annotated[int, Field(ge=10)] = 2000
-    pairs: Annotated[int, Field(ge=64)] = 400
-    inits: Annotated[int, Field(ge=2)] = 8
-    pair_steps: Annotated[int, Field(ge=1)] = 20
-    pair_rate: Annotated[float, Field(gt=0)] = 0.02
+    starts: int = Field(5, ge=2)
+    spread: Positive = 0.3
+    solver_steps: int = Field(2000, ge=10)
+    pairs: int = Field(400, ge=64)
+    inits: int = Field(8, ge=2)
+    pair_steps: Count = 20
+    pair_rate: Positive = 0.02
 
     def __post_init__(self) -> None:
         if any(width % 2 for width in self.widths):
@@ -119,6 +119,9 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     off = abs(data["change"] - data["predicted_change"])
     ranks = data["rank_correlation"].mean("init")
     at_reference = data["change"].sel(role="chosen", chosen_at=0.0)
+    lost = abs(at_reference + data["kl_ref_policy"].sel(chosen_at=0.0))
+    by_another = (ranks.sel(score="ches") - ranks.sel(score="ches, shuffled")).sel(among="all")
+    by_length = ranks.sel(score="ches", among="all") - ranks.sel(score="ches", among="equal lengths")
     return [
         below("prefix table's exact minimum is π*: JSD", prefix["table_limit"], exact),
         below("trained prefix table reaches π*: JSD", prefix["jsd_target"].isel(record=-1), near),
@@ -133,23 +136,11 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         ),
         below("prefix table moves as Λ' says: |Δ log π - Λ'|", off.sel(policy="prefix table"), by_dtype(1e-7, 1e-4)),
         must_break("bigrams move as Λ' says: |Δ log π - Λ'|", off.sel(policy="bigram").max(("chosen_at", "role")), 1e-3),
-        below(
-            "chosen draws from π_ref, any policy: |Δ log π + KL(π_ref‖π_θ)|",
-            abs(at_reference + data["kl_ref_policy"].sel(chosen_at=0.0)),
-            by_dtype(1e-10, 1e-5),
-        ),
+        below("chosen draws from π_ref, any policy: |Δ log π + KL(π_ref‖π_θ)|", lost, by_dtype(1e-10, 1e-5)),
         above("exact first slope against the fall: mean rank correlation", ranks.sel(score="slope"), 0.6),
         above("CHES against the fall: mean rank correlation", ranks.sel(score="ches", among="all"), 0.4),
-        must_break(
-            "CHES of another pair ranks as well: loss of rank correlation",
-            (ranks.sel(score="ches") - ranks.sel(score="ches, shuffled")).sel(among="all"),
-            0.3,
-        ),
-        must_break(
-            "CHES ranks pairs of equal length as well: loss of rank correlation",
-            ranks.sel(score="ches", among="all") - ranks.sel(score="ches", among="equal lengths"),
-            0.1,
-        ),
+        must_break("CHES of another pair ranks as well: loss of rank correlation", by_another, 0.3),
+        must_break("CHES ranks pairs of equal length as well: loss of rank correlation", by_length, 0.1),
     ]
 
 
@@ -194,7 +185,7 @@ def _limits(space: SequenceSpace, worlds: Problem, tables: Array, settings: Conf
     first = jax.tree.map(lambda leaf: leaf[::seeds], worlds)
     # The narrowest network is followed along the map, the others on its first world alone.
     shown = [first, *[jax.tree.map(lambda leaf: leaf[:1], first)] * (len(networks) - 1)]
-    ends = [_solved(where, _lanes([one]), settings.starts, settings) for where, one in zip(shown, networks, strict=True)]
+    ends = [_solved(where, _batched([one]), settings.starts, settings) for where, one in zip(shown, networks, strict=True)]
     learned = {"prefix table": solved[-1, :, 0], "bigram": solved[1, :, 0], "transformer": ends[0].log_policy[0, :, 0]}
     places_fine = np.linspace(min(settings.chosen_at), max(settings.chosen_at), 61)
     values = jax.jit(_compared)(
@@ -236,7 +227,7 @@ def _compared(worlds: Problem, first: Problem, solved: Array, by_start: Array, l
 
 
 def _worlds(space: SequenceSpace, chosen_at: tuple[float, ...], settings: Config) -> Problem:
-    """Worlds along the map, place by place and seed by seed, as lanes."""
+    """Worlds along the map, place by place and seed by seed, as one batch."""
     seeds = jnp.arange(settings.seed, settings.seed + settings.seeds, dtype=jnp.uint32)
 
     def draw(chosen_at: Array, seed: Array) -> Problem:
@@ -248,12 +239,12 @@ def _worlds(space: SequenceSpace, chosen_at: tuple[float, ...], settings: Config
 
 
 def _k_grams(space: SequenceSpace) -> Policy:
-    """All k-grams over a space as lanes, the last of them the prefix table."""
-    return _lanes([k_gram(space, k) for k in range(space.length)])
+    """All k-grams over a space as one batch, the last of them the prefix table."""
+    return _batched([k_gram(space, k) for k in range(space.length)])
 
 
-def _lanes(policies: Sequence[Policy]) -> Policy:
-    """Policies that differ in numbers alone as lanes of one."""
+def _batched(policies: Sequence[Policy]) -> Policy:
+    """Policies that differ in numbers alone as a batch of one."""
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *policies)
 
 

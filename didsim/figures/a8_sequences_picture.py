@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, RED, SKY, end_labels, new_figure, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PREDICTED, RED, SKY, beside, end_labels, new_figure, note, styled
 
 FLOOR = 1e-17
 TABLES = (GREY, ORANGE, GREEN, RED, SKY, BLACK)
@@ -36,15 +36,11 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
         limit = max(float(one["table_limit"]), FLOOR)
         ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
         labels.append((curve[-1], name, colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 5, 3)
-    ax.set_xlim(steps[0], steps[-1])
-    ax.set_xlabel("step of Adam")
-    ax.set_ylabel("JSD(π*, π_θ)  [nats]")
+    ax.set(xscale="log", yscale="log", ylim=(FLOOR / 5, 3), xlim=(steps[0], steps[-1]))
+    ax.set(xlabel="step of Adam", ylabel="JSD(π*, π_θ)  [nats]")
     vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
     ax.set_title(f"a  {vocabulary}$^{length}$ sequences: tables trained")
-    ax.annotate("dashed: exact limit", (0.04, 0.06), xycoords="axes fraction", fontsize=7, color=GREY)
+    note(ax, 0.04, 0.06, "dashed: exact limit", color=GREY)
     end_labels(ax, steps[-1], labels, gap=0.07)
 
 
@@ -54,54 +50,21 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.fill_between(x, worlds.min(1), worlds.max(1), color=BLUE, alpha=0.13, linewidth=0)
     ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
     for place in (0, len(x) - 2):
-        ax.annotate(
-            f"k = {place}", (x[place], worlds[place].max()), textcoords="offset points", xytext=(0, 4), fontsize=6.5,
-            ha="center" if place else "left", color=BLUE,
-        )  # fmt: skip
-    ax.annotate(
-        "prefix table",
-        (x[-1], np.median(worlds[-1])),
-        textcoords="offset points",
-        xytext=(-5, 3),
-        ha="right",
-        fontsize=7,
-        color=BLUE,
-    )
-    for width, count, ends in zip(
-        data["width"].values, data["width_parameters"].values, data["transformer_jsd"].values, strict=True
-    ):
+        how = {"fontsize": 6.5, "ha": "center" if place else "left", "color": BLUE}
+        beside(ax, (x[place], worlds[place].max()), f"k = {place}", (0, 4), **how)
+    beside(ax, (x[-1], np.median(worlds[-1])), "prefix table", (-5, 3), ha="right", color=BLUE)
+    wide = (data[name].values for name in ("width", "width_parameters", "transformer_jsd"))
+    for width, count, ends in zip(*wide, strict=True):
         ax.plot(np.full(len(ends), count), np.maximum(ends, FLOOR), "x", color=RED, markersize=5, clip_on=False)
-        place = np.maximum(ends, FLOOR).max()
-        ax.annotate(
-            f"width {width}", (count, place), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=7, color=RED
-        )
+        beside(ax, (count, np.maximum(ends, FLOOR).max()), f"width {width}", (0, 6), ha="center", color=RED)
     need = data.attrs["dimension"]
-    ax.axvline(need, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.annotate(
-        "N − 1",
-        (need, 0.5),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        xytext=(3, 0),
-        fontsize=7,
-    )
-    ax.annotate(
-        f"k-grams, {data.sizes['seed']} worlds", (0.98, 0.32), xycoords="axes fraction", ha="right", fontsize=7, color=BLUE
-    )
-    ax.annotate(
-        f"× transformer, {data.sizes['start']} starts",
-        (0.98, 0.24),
-        xycoords="axes fraction",
-        ha="right",
-        fontsize=7,
-        color=RED,
-    )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR / 10, 30)
-    ax.set_xlim(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max()))
-    ax.set_xlabel("parameters")
-    ax.set_ylabel("JSD(π*, end of the solver)  [nats]")
+    ax.axvline(need, **PREDICTED)
+    beside(ax, (need, 0.5), "N − 1", (3, 0), xycoords=("data", "axes fraction"))
+    note(ax, 0.98, 0.32, f"k-grams, {data.sizes['seed']} worlds", ha="right", color=BLUE)
+    note(ax, 0.98, 0.24, f"× transformer, {data.sizes['start']} starts", ha="right", color=RED)
+    ax.set(xscale="log", yscale="log", ylim=(FLOOR / 10, 30))
+    ax.set(xlim=(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
+    ax.set(xlabel="parameters", ylabel="JSD(π*, end of the solver)  [nats]")
     ax.set_title(f"b  N = {data.attrs['small_n']}: what cannot be said")
 
 
@@ -109,11 +72,11 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
     """Change of log-likelihood of chosen (filled) and rejected (open) draws at each policy's limit; dashed Λ'."""
     for role, height in (("chosen", 0.85), ("rejected", 0.6)):
         curve = data["curve"].isel(role=["chosen", "rejected"].index(role)).values
-        ax.plot(data["fine"].values, curve, color=BLACK, linestyle="--", linewidth=0.9)
+        ax.plot(data["fine"].values, curve, **PREDICTED)
         where = int(height * len(curve))
         text = "Λ'(a)" if role == "chosen" else "Λ'(a − β)"
-        side = {"xytext": (-3, 5), "ha": "right"} if role == "chosen" else {"xytext": (5, -9), "ha": "left"}
-        ax.annotate(text, (data["fine"].values[where], curve[where]), textcoords="offset points", fontsize=7, **side)
+        shift, side = ((-3, 5), "right") if role == "chosen" else ((5, -9), "left")
+        beside(ax, (data["fine"].values[where], curve[where]), text, shift, ha=side)
     places = data["chosen_at"].values
     width = int(data["width"].values[0])
     for name, marker, size in (("prefix table", "o", 5), ("transformer", "x", 4.5), ("bigram", "s", 3.5)):
@@ -127,8 +90,7 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
             )  # fmt: skip
     ax.axhline(0.0, color=GREY, linewidth=0.6)
     ax.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1)
-    ax.set_xlabel("place a of π_w between π_ref (0) and π* (1)")
-    ax.set_ylabel("mean change of log π  [nats]")
+    ax.set(xlabel="place a of π_w between π_ref (0) and π* (1)", ylabel="mean change of log π  [nats]")
     ax.set_title("c  filled: chosen, open: rejected")
 
 
@@ -149,10 +111,9 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
             ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt")
             ax.plot(values.mean(), y, "o", color=colour)
         text = "all pairs" if among == "all" else "pairs of equal length"
-        ax.annotate(text, (0.03, 0.9 - 0.08 * offset), xycoords="axes fraction", fontsize=7, color=colour)
-    ax.axvline(0.0, color=BLACK, linestyle="--", linewidth=0.9)
+        note(ax, 0.03, 0.9 - 0.08 * offset, text, color=colour)
+    ax.axvline(0.0, **PREDICTED)
     ax.set_yticks(range(len(names)), list(names.values()))
     ax.invert_yaxis()
-    ax.set_xlim(-0.75, 1.05)
-    ax.set_xlabel("rank correlation with fall of chosen")
-    ax.set_title(f"d  pair by pair ({data.sizes['init']} networks, 95 %)")
+    ax.set(xlim=(-0.75, 1.05))
+    ax.set(xlabel="rank correlation with fall of chosen", title=f"d  pair by pair ({data.sizes['init']} networks, 95 %)")

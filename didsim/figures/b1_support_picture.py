@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLOCKS, GREY, MEANING, band, new_figure, styled
+from didsim.plotting import BLACK, GUIDE, MEANING, PREDICTED, band, beside, new_figure, styled
+from didsim.plotting.style import BLOCKS
 
 
 @styled
@@ -37,19 +38,17 @@ def _graph(ax: Axes, data: xr.Dataset) -> None:
     for i in range(n):
         seen = block[chosen[i]] >= 0
         ax.plot(x[i], y[i], "o", color=colours[i], markersize=4, markerfacecolor=colours[i] if seen else "white")
-    ax.set_aspect("equal")
+    ax.set(aspect="equal", title="a  what is compared")
     ax.set_axis_off()
-    ax.set_title("a  what is compared")
     ax.text(1.15, 0.9, "○ never shown", ha="left", fontsize=7, color=MEANING["unseen"])
 
 
 def _null(ax: Axes, data: xr.Dataset) -> None:
     count, nullity = data["component_count"].values, data["nullity"].values
     top = max(count.max(), nullity.max()) + 1
-    ax.plot([0, top], [0, top], color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot([0, top], [0, top], **PREDICTED)
     ax.plot(count, nullity, "o", color=MEANING["gradient descent"], alpha=0.5, markeredgewidth=0)
-    ax.set_xlabel("components of the graph")
-    ax.set_ylabel("null-space dimension")
+    ax.set(xlabel="components of the graph", ylabel="null-space dimension")
     ax.set_title(f"c  S1: what is left open, {len(count)} samplers")
 
 
@@ -65,7 +64,7 @@ def _landing(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(
             place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=1.8 if mark == "o" else 4, label=name
         )
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.axhline(0, **GUIDE)
     ax.set_xlabel("response (dashes: predicted, by block)")
     ax.set_ylabel("log π_∞ − log π_ref  [nats]")
     low, high = ax.get_ylim()
@@ -81,13 +80,9 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
         ratio = one["mass_after"].values / one["mass_before"].values
         band(ax, coverage, ratio, MEANING[reference], marker="o")
         predicted = np.median(one["mass_predicted"].values / one["mass_before"].values, axis=0)
-        ax.plot(coverage, predicted, color=BLACK, linestyle="--", linewidth=0.9)
-        ax.annotate(
-            f"{reference} π_ref", (coverage[-1], predicted[-1]), textcoords="offset points",
-            xytext=(-2, 9 if reference == "weak" else -12), ha="right", fontsize=7, color=MEANING[reference],
-        )  # fmt: skip
-    ax.axhline(1, color=GREY, linewidth=0.4, zorder=0)
+        ax.plot(coverage, predicted, **PREDICTED)
+        shift = (-2, 9 if reference == "weak" else -12)
+        beside(ax, (coverage[-1], predicted[-1]), f"{reference} π_ref", shift, ha="right", color=MEANING[reference])
+    ax.axhline(1, **GUIDE)
     ax.set_yscale("log")
-    ax.set_xlabel("share of responses ever shown")
-    ax.set_ylabel("mass never shown ÷ before")
-    ax.set_title("d  S3: mass of what is never shown")
+    ax.set(xlabel="share of responses ever shown", ylabel="mass never shown ÷ before", title="d  S3: mass of what is never shown")

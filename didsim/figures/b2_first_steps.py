@@ -7,7 +7,7 @@ takes the mass.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim import did
-from didsim.figures.config import config
+from didsim.figures.settings import Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape import explain
 from didsim.numerics import simplex
@@ -37,13 +37,13 @@ class Config:
 
     FAST: ClassVar[dict] = {"cases": 11_000}
 
-    cases: Annotated[int, Field(ge=100)] = 20_000
-    n: Annotated[int, Field(ge=3, le=50)] = 5
-    dimension: Annotated[int, Field(ge=1, le=50)] = 3
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    step: Annotated[float, Field(gt=0, le=1)] = 1e-3
-    grid: Annotated[int, Field(ge=4, le=40)] = 9
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    cases: int = Field(20_000, ge=100)
+    n: int = Field(5, ge=3, le=50)
+    dimension: int = Field(3, ge=1, le=50)
+    beta: Positive = 0.5
+    step: Share = 1e-3
+    grid: int = Field(9, ge=4, le=40)
+    seed: Seed = 0
 
 
 def run(settings: Config) -> xr.Dataset:
@@ -193,7 +193,7 @@ def _explained(settings: Config, policy: Callable[[Any], Policy], features, para
         shown = {name: getattr(found, name)[0] for name in (*PARTS, "pull", "rate", "realised")}
         return {**shown, "total": explain.likelihood_rates(*arguments)[0]}
 
-    return {name: np.asarray(value) for name, value in jax.jit(jax.vmap(one))(features, params, log_ref).items()}
+    return jax.device_get(jax.jit(jax.vmap(one))(features, params, log_ref))
 
 
 def _roles(found: dict[str, np.ndarray], step: float) -> xr.Dataset:
@@ -231,7 +231,7 @@ def _closed(settings: Config, features: Array, log_policy: Array, found: dict[st
     Along a step the second derivative of ``log π`` is minus a variance of logits, at most a quarter of their squared range.
     ``taken`` is how clearly the chosen response falls while a third one rises.
     """
-    rates, extent, naive = (np.asarray(value) for value in _closed_rates(features, log_policy))
+    rates, extent, naive = jax.device_get(_closed_rates(features, log_policy))
     pull, rate, moved = found["pull"], found["rate"], found["realised"]
     rounding = 16.0 * np.finfo(rate.dtype).eps * (1.0 + np.abs(np.asarray(log_policy)).max(-1))
     bound = np.square(settings.step * pull[:, 0] * extent) / 8.0 + rounding

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting.style import BLACK, GREY, MEANING, WIDTH, styled
+from didsim.plotting import BLACK, GREY, GUIDE, MEANING, beside, note, styled
+from didsim.plotting.style import WIDTH
 
 ROLES = ("chosen", "rejected", "best third")
 
@@ -42,16 +43,11 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, letter: str) -> None:
         ax.plot(
             x, y, mark, color=BLACK, markersize=8 if mark == "*" else 4, markeredgecolor="white", markeredgewidth=0.5, zorder=5
         )
-        ax.annotate(text, (x, y), textcoords="offset points", xytext=(5, 2), fontsize=7, zorder=6,
-                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})  # fmt: skip
+        beside(ax, (x, y), text, (5, 2), zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
     for (x, y), text, side in zip(corners, ("worst", "middle", "best"), ("top", "top", "bottom"), strict=True):
-        ax.annotate(text, (x, y), textcoords="offset points", xytext=(0, -3 if side == "top" else 3), ha="center", va=side,
-                    fontsize=6.5, color=GREY)  # fmt: skip
-    ax.set_xlim(-0.06, 1.06)
-    ax.set_ylim(-0.09, 0.97)
-    ax.set_aspect("equal")
+        beside(ax, (x, y), text, (0, -3 if side == "top" else 3), ha="center", va=side, fontsize=6.5, color=GREY)
+    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", title=f"{letter}  {sampler} pairs")
     ax.set_axis_off()
-    ax.set_title(f"{letter}  {sampler} pairs")
     if letter == "a":
         names = (("dpo", "DPO"), ("ipo[sum]", "IPO"), ("simpo γ=0", "SimPO"))
         handles = [Line2D([], [], color=MEANING[name], label=label, linewidth=2) for name, label in names]
@@ -73,7 +69,7 @@ def _parts(ax: Axes, data: xr.Dataset) -> None:
     ax.axhline(0, color=GREY, linewidth=0.5, zorder=0)
     ax.set_xticks([x for x, _ in ticks], [name.replace(" ", "\n") for _, name in ticks], fontsize=6.5)
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high + 0.32 * (high - low))
+    ax.set(ylim=(low, high + 0.32 * (high - low)), ylabel="change ÷ largest change", title="d  one step of one pair, in parts")
     for x, text in ((1.0, "table"), (4.7, "shared features")):
         ax.annotate(text, (x, low + 1.0 * (high - low)), ha="center", fontsize=7.5)
     handles = [
@@ -83,8 +79,6 @@ def _parts(ax: Axes, data: xr.Dataset) -> None:
     handles.append(Line2D([], [], color=BLACK, marker="o", linestyle="none", markersize=3.5, label="realised"))
     handles.append(Line2D([], [], color=BLACK, linestyle="--", label="predicted sum"))
     ax.legend(handles=handles, ncols=3, loc="upper center", columnspacing=1.0, handlelength=1.2, labelspacing=0.3)
-    ax.set_ylabel("change ÷ largest change")
-    ax.set_title("d  one step of one pair, in parts")
 
 
 def _stack(ax: Axes, x: float, one: xr.Dataset, scale: float) -> None:
@@ -108,17 +102,15 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     rate = data["rate"].sel(role="chosen")
     low, high = float(rate.min()), float(rate.max())
     ax.plot([low, high], [low, high], color=BLACK, linestyle="--", linewidth=0.8)
-    ax.axhline(0, color=GREY, linewidth=0.4, zorder=0)
-    ax.axvline(0, color=GREY, linewidth=0.4, zorder=0)
+    ax.axhline(0, **GUIDE)
+    ax.axvline(0, **GUIDE)
     for axis in (ax.set_xscale, ax.set_yscale):
         axis("symlog", linthresh=0.05, linscale=0.6)
     ticks = [-10, -1, -0.1, 0, 0.1, 1, 10]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     falls = float((data["realised"].sel(policy="shared features", role="chosen") < 0).mean())
-    ax.text(0.04, 0.93, "table: always up", transform=ax.transAxes, fontsize=7, color=MEANING["table"])
-    ax.text(0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", transform=ax.transAxes, fontsize=7, ha="right",
-            color=MEANING["shared features"])  # fmt: skip
-    ax.set_xlabel("predicted: ⟨φ_w − E_πφ, φ_w − φ_l⟩")
-    ax.set_ylabel("realised change of log π(chosen)")
+    note(ax, 0.04, 0.93, "table: always up", color=MEANING["table"])
+    note(ax, 0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", ha="right", color=MEANING["shared features"])
+    ax.set(xlabel="predicted: ⟨φ_w − E_πφ, φ_w − φ_l⟩", ylabel="realised change of log π(chosen)")
     ax.set_title(f"e  {data.sizes['case']:,} single pairs, per unit pull")

@@ -6,7 +6,7 @@ helps exactly when the other side is weak.  The same is measured with rewards of
 quality of the responses is set by best-of-K sampling.
 """
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
-from didsim.figures.config import config
+from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.signal import first_gradient_signal, two_level_signal
 from didsim.numerics import simplex
@@ -25,7 +25,7 @@ from didsim.worlds import Problem, normal, on_geodesic
 from didsim.worlds.preferences import BradleyTerry
 
 SIDES = ("one-sided", "both-sided")
-WRITTEN_OUT = 128
+DENSE = 128
 REFERENCES = ("weak", "even", "strong")
 
 
@@ -38,17 +38,17 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 8, "grid": 21}
 
-    n: Annotated[int, Field(ge=4, le=1000)] = 60
-    features: Annotated[int, Field(ge=2, le=200)] = 8
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    gap: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
-    grid: Annotated[int, Field(ge=5)] = 41
+    n: int = Field(60, ge=4, le=1000)
+    features: int = Field(8, ge=2, le=200)
+    beta: Positive = 0.5
+    gap: Positive = 2.0
+    grid: int = Field(41, ge=5)
     bases: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     best_of: tuple[float, ...] = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
     skills: tuple[float, ...] = (-1.5, 0.0, 1.5)
-    noise: Annotated[float, Field(ge=0)] = 0.3
-    seeds: Annotated[int, Field(ge=2)] = 32
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    noise: NonNegative = 0.3
+    seeds: int = Field(32, ge=2)
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         if len(self.skills) != len(REFERENCES) or list(self.skills) != sorted(self.skills):
@@ -185,7 +185,7 @@ def _differentiated(sampler: Sampler, world: Problem, phi: jax.Array, theta: jax
     """``⟨-∇L, θ*⟩`` at θ = 0, by reverse-mode differentiation of the population loss."""
     policy, objective = LogLinear(phi), Dpo(beta)
     data = world, sampler, BradleyTerry(), world.log_ref
-    few = world.log_ref.shape[-1] <= WRITTEN_OUT  # all pairs written out compile faster
+    few = world.log_ref.shape[-1] <= DENSE  # a dense matrix of pairs compiles faster
     shown = population(*data) if few else comparisons_for(objective, *data)
     gradient = jax.grad(lambda params: loss(objective, world, policy.log_probs(params, world.log_ref), shown))
     return -jnp.vdot(gradient(policy.init(world.log_ref)), theta)

@@ -5,11 +5,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import (
+from didsim.plotting import (
     BLACK,
     BLUE,
     GREY,
     ORANGE,
+    PREDICTED,
     RED,
     SKY,
     band,
@@ -41,7 +42,7 @@ def draw(data: xr.Dataset) -> Figure:
 def _both(ax: Axes, data: xr.Dataset) -> None:
     share, signal = data["share"].values, data["both"].values
     ax.plot(share, signal, color=BLACK, linewidth=2.4, alpha=0.35)
-    ax.plot(share, data["both_predicted"].values, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.plot(share, data["both_predicted"].values, **PREDICTED)
     top = signal.max()
     ax.vlines(0.5, 0.8 * top, 1.3 * top, color=GREY, linewidth=0.5, zorder=0)
     ax.set_ylim(0, 1.3 * top)
@@ -80,6 +81,4 @@ def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
 
 
 def _labels(ax: Axes, x: str, title: str) -> None:
-    ax.set_xlabel(x)
-    ax.set_ylabel("signal ⟨−∇L, θ*⟩")
-    ax.set_title(title)
+    ax.set(xlabel=x, ylabel="signal ⟨−∇L, θ*⟩", title=title)

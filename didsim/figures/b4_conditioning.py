@@ -5,7 +5,7 @@ at ``(κ-1)/(κ+1)`` (S4).  Samplers that follow the reference lose λ₂ where 
 policy inherit the target's spread; Mix-R needs neither.
 """
 
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
-from didsim.figures.config import config
+from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg
 from didsim.numerics.pytrees import pytree
@@ -46,15 +46,15 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 4, "steps": 1500, "skills": (-1.0, 0.0, 1.0)}
 
-    n: Annotated[int, Field(ge=3, le=128)] = 16
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    n: int = Field(16, ge=3, le=128)
+    beta: Positive = 1.0
     skills: tuple[float, ...] = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
-    reference_scale: Annotated[float, Field(ge=0)] = 0.3
-    reward_scale: Annotated[float, Field(gt=0)] = 1.0
-    seeds: Annotated[int, Field(ge=2)] = 16
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=100)] = 6000
-    start: Annotated[float, Field(gt=0)] = 0.01
+    reference_scale: NonNegative = 0.3
+    reward_scale: Positive = 1.0
+    seeds: int = Field(16, ge=2)
+    seed: Seed = 0
+    steps: int = Field(6000, ge=100)
+    start: Positive = 0.01
 
 
 @final

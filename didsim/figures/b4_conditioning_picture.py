@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting import GREY, MEANING, PREDICTED, band, end_labels, new_figure, note, predicted_and_measured, styled
 
 
 @styled
@@ -27,10 +27,8 @@ def _against_quality(ax: Axes, data: xr.Dataset, name: str, label: str) -> None:
         values = data[name].sel(sampler=sampler).transpose("seed", "skill").values
         band(ax, skill, values, MEANING[str(sampler)], marker="o", markersize=2.5)
         ends.append((float(np.median(values[:, -1])), str(sampler), MEANING[str(sampler)]))
-    ax.set_yscale("log")
-    ax.set_xlim(skill[0], skill[-1])
-    ax.set_xlabel("quality of π_ref: skill in log π_ref = skill · r + noise")
-    ax.set_ylabel(label)
+    ax.set(yscale="log", xlim=(skill[0], skill[-1]))
+    ax.set(xlabel="quality of π_ref: skill in log π_ref = skill · r + noise", ylabel=label)
     end_labels(ax, float(skill[-1]), ends, gap=0.085)
 
 
@@ -46,14 +44,9 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
         start = int(np.argmax(size < 0.3 * size[0]))
         ahead = size[start] * rate ** (steps[start:] - steps[start])
         shown = ahead > 1e-13
-        ax.plot(steps[start:][shown], ahead[shown], color=BLACK, linestyle="--", linewidth=0.9, zorder=3)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlim(0.7, steps[-1])
-    ax.set_ylim(1e-13, None)
-    ax.set_xlabel("step")
-    ax.set_ylabel("error of the logits  [nats]")
-    ax.set_title("c  one world, each sampler at its best step")
+        ax.plot(steps[start:][shown], ahead[shown], **PREDICTED, zorder=3)
+    ax.set(xscale="log", yscale="log", xlim=(0.7, steps[-1]), ylim=(1e-13, None))
+    ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world, each sampler at its best step")
     predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
 
 
@@ -70,12 +63,10 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x[known & clear], y[known & clear], "o", color=colour, markersize=2.8, markeredgewidth=0)
         reach += list(x[known]) + list(y[known])
     span = np.array([min(reach) * 0.8, max(reach) * 1.25])
-    ax.plot(span, span, color=BLACK, linestyle="--", linewidth=0.9, zorder=0)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.plot(span, span, **PREDICTED, zorder=0)
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="predicted steps per e-fold, −1/log[(κ−1)/(κ+1)]", ylabel="measured steps per e-fold")
+    ax.set_title("d  predicted and measured speed, all runs")
     ax.set_xlim(*span)
     ax.set_ylim(*span)
-    ax.text(0.97, 0.05, "○ two slowest modes\nnot yet apart", transform=ax.transAxes, ha="right", fontsize=7, color=GREY)
-    ax.set_xlabel("predicted steps per e-fold, −1/log[(κ−1)/(κ+1)]")
-    ax.set_ylabel("measured steps per e-fold")
-    ax.set_title("d  predicted and measured speed, all runs")
+    note(ax, 0.97, 0.05, "○ two slowest modes\nnot yet apart", ha="right", color=GREY)

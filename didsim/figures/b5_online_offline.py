@@ -8,7 +8,7 @@ pairs the value lost is S7's.
 """
 
 import functools
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Run, Sgd
-from didsim.figures.config import config
+from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree, static
@@ -46,21 +46,21 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 8, "sets": 48, "steps": 100}
 
-    n: Annotated[int, Field(ge=6, le=1000)] = 50
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    weak: Annotated[float, Field(lt=0)] = -0.8
-    strong: Annotated[float, Field(gt=0)] = 0.8
-    noise: Annotated[float, Field(ge=0)] = 0.3
-    tilt: Annotated[float, Field(gt=0)] = 1.6
-    seeds: Annotated[int, Field(ge=2)] = 32
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=50)] = 300
-    learning_rate: Annotated[float, Field(gt=0)] = 8.0
-    base_share: Annotated[float, Field(gt=0, lt=0.15)] = 0.1
+    n: int = Field(50, ge=6, le=1000)
+    beta: Positive = 1.0
+    weak: float = Field(-0.8, lt=0)
+    strong: Positive = 0.8
+    noise: NonNegative = 0.3
+    tilt: Positive = 1.6
+    seeds: int = Field(32, ge=2)
+    seed: Seed = 0
+    steps: int = Field(300, ge=50)
+    learning_rate: Positive = 8.0
+    base_share: float = Field(0.1, gt=0, lt=0.15)
     shares: tuple[float, ...] = (0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    gap: Annotated[float, Field(gt=0)] = 2.0
-    small: Annotated[int, Field(ge=4, le=40)] = 12
-    sets: Annotated[int, Field(ge=16)] = 256
+    gap: Positive = 2.0
+    small: int = Field(12, ge=4, le=40)
+    sets: int = Field(256, ge=16)
     pairs: tuple[int, ...] = (10_000, 100_000, 1_000_000)
 
 

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, PINK, RED, SKY, band, end_labels, new_figure, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, PREDICTED, RED, SKY, band, end_labels, new_figure, note, styled
+from didsim.plotting.style import PINK
 
 LINES = {
     "reference": GREY,
@@ -38,10 +39,8 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
         gap = data["value_gap"].sel(reference="weak", sampler=name).values
         band(ax, steps, gap, colour)
         ends.append((float(np.median(gap[:, -1])), name.replace(" 4", ", K = 4"), colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("step of gradient descent")
-    ax.set_ylabel("value gap V* − V  [reward]")
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="step of gradient descent", ylabel="value gap V* − V  [reward]")
     ax.set_title("a  weak reference (bands: 95 % of the worlds)")
     end_labels(ax, steps[-1], ends, gap=0.075)
 
@@ -55,16 +54,13 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
             names = ["reference", *(f"{side} {k}" for k in ks[1:])]
             gap = end.sel(reference=reference, sampler=names).transpose("seed", "sampler").values
             band(ax, np.asarray(ks, float), gap, colour, linestyle=style, marker="o", markersize=2.5)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="K of best-of-K", ylabel=f"value gap after {int(data['step'].values[-1])} steps", title="b  one side or both?")
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.minorticks_off()
-    ax.set_xlabel("K of best-of-K")
-    ax.set_ylabel(f"value gap after {int(data['step'].values[-1])} steps")
-    ax.set_title("b  one side or both?")
-    ax.annotate("solid: weak π_ref\ndotted: strong", (0.97, 0.03), xycoords="axes fraction", fontsize=7, ha="right", va="bottom")
+    note(ax, 0.97, 0.03, "solid: weak π_ref\ndotted: strong", ha="right", va="bottom")
     for height, (side, colour) in zip((0.12, 0.03), SIDES.items(), strict=True):
-        ax.annotate(side, (0.04, height), xycoords="axes fraction", fontsize=7, color=colour)
+        note(ax, 0.04, height, side, color=colour)
 
 
 def _levels(ax: Axes, data: xr.Dataset) -> None:
@@ -75,16 +71,15 @@ def _levels(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(share[keep], lead[keep], "o", color=colour, markersize=3.5)
     ax.plot(share, lead, color=GREY, linewidth=0.8, zorder=0)
     ax.axhline(0.0, color=GREY, linewidth=0.5, zorder=0)
-    ax.axvline(0.5, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axvline(0.5, **PREDICTED)
     low, high = ax.get_ylim()
     reach = 1.15 * max(abs(low), abs(high))
-    ax.set_ylim(-reach, reach)
+    ax.set(ylim=(-reach, reach))
+    ax.set(xlabel="share of good responses on the improved side", ylabel="log(gap two-sided ÷ one-sided)")
+    ax.set_title(f"c  two reward levels, π_ref with {data.attrs['base_share']:.0%} good")
     ax.annotate("predicted: ½", (0.51, -0.93 * reach), fontsize=7)
     ax.annotate("two-sided ahead", (0.14, -0.75 * reach), fontsize=7, color=RED)
     ax.annotate("one-sided ahead", (0.52, 0.85 * reach), fontsize=7, color=BLUE)
-    ax.set_xlabel("share of good responses on the improved side")
-    ax.set_ylabel("log(gap two-sided ÷ one-sided)")
-    ax.set_title(f"c  two reward levels, π_ref with {data.attrs['base_share']:.0%} good")
 
 
 def _finite(ax: Axes, data: xr.Dataset) -> None:
@@ -96,9 +91,6 @@ def _finite(ax: Axes, data: xr.Dataset) -> None:
         ax.errorbar(pairs * nudge, middle, error, fmt="o", color=colour, markersize=3, elinewidth=0.8)
         ax.plot(pairs, data["expected"].sel(few=name).values, color=colour, linestyle="--", linewidth=0.9)
         ax.plot([], [], "o", color=colour, markersize=3, label=name)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel("pairs in the data set")
-    ax.set_ylabel("mean value gap of the exact fit")
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="pairs in the data set", ylabel="mean value gap of the exact fit", title="d  finite data, K = 2 (dashed: S7)")
     ax.legend(loc="upper right", handletextpad=0.1, borderaxespad=0.1)
-    ax.set_title("d  finite data, K = 2 (dashed: S7)")

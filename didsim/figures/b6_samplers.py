@@ -1,11 +1,11 @@
 """B6: what do Shi et al.'s (2409.19605) samplers change: the speed, the order of convergence, or the end?
 
-In C's published setting every sampler converges linearly at the rate its Laplacian predicts; with a step of its own, Mix-R
+In their published setting every sampler converges linearly at the rate its Laplacian predicts; with a step of its own, Mix-R
 and Mix-P square the error every step and Uniform does not (S5).  With sampled pairs and coin-flip labels all end at one and
 the same error, which the step and the number of pairs decide, not the sampler (derived).
 """
 
-from typing import Annotated, ClassVar, final
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from pydantic import Field
 
 from didsim import landscape, samplers
 from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
-from didsim.figures.config import config
+from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree
@@ -46,17 +46,17 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 16, "sampled_seeds": 2, "sampled_steps": 1000, "sampled_rate": 0.2, "pairs": 512}
 
-    n: Annotated[int, Field(ge=3, le=256)] = 20
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3.0
-    reward_scale: Annotated[float, Field(gt=0)] = 1.0
-    seeds: Annotated[int, Field(ge=4)] = 64
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    steps: Annotated[int, Field(ge=40, le=2000)] = 100
-    rate: Annotated[float, Field(gt=0)] = 10.0
-    sampled_seeds: Annotated[int, Field(ge=1)] = 4
-    sampled_steps: Annotated[int, Field(ge=100)] = 3000
-    sampled_rate: Annotated[float, Field(gt=0)] = 0.05
-    pairs: Annotated[int, Field(ge=1)] = 8192
+    n: int = Field(20, ge=3, le=256)
+    beta: Positive = 3.0
+    reward_scale: Positive = 1.0
+    seeds: int = Field(64, ge=4)
+    seed: Seed = 0
+    steps: int = Field(100, ge=40, le=2000)
+    rate: Positive = 10.0
+    sampled_seeds: Count = 4
+    sampled_steps: int = Field(3000, ge=100)
+    sampled_rate: Positive = 0.05
+    pairs: Count = 8192
 
 
 @final
@@ -140,14 +140,14 @@ def _kinds(names) -> CappedMix:
     return CappedMix(*(jnp.asarray([KINDS[name][k] for name in names]) for k in range(3)))
 
 
-def _over_lanes(function):
+def _over_batch(function):
     """Function of (world, kind, rate, seed) over samplers × worlds, compiled once."""
     over_worlds = jax.vmap(function, in_axes=(0, None, 0, 0))
     return jax.jit(jax.vmap(over_worlds, in_axes=(None, 0, 0, None)))
 
 
 def distances(problem: Problem, objective, log_policy, population) -> dict[str, Float[Array, ""]]:
-    """C's mean ``|(r - β log π)_a - (r - β log π)_b|``, the loss of value, and the Euclidean error of the logits."""
+    """Shi et al.'s mean ``|(r - β log π)_a - (r - β log π)_b|``, the loss of value, and the Euclidean error of the logits."""
     del objective, population
     # The world is centred on its optimum, so that rounding is relative to the error and not to the reward.
     error = (log_policy - problem.log_target)[0]
@@ -166,7 +166,7 @@ def _spectra(worlds: Problem, settings: Config) -> xr.Dataset:
         return linalg.eigh(hessian[0])
 
     unused = jnp.zeros((len(KINDS), settings.seeds))
-    values, vectors = (np.asarray(part) for part in _over_lanes(one)(worlds, _kinds(KINDS), unused, worlds.beta))
+    values, vectors = (np.asarray(part) for part in _over_batch(one)(worlds, _kinds(KINDS), unused, worlds.beta))
     values, vectors = values[..., 1:], vectors[..., 1:]
     low, high = values[..., 0], values[..., -1]
     rates = {"published": np.full_like(low, settings.rate), "best": 2.0 / (low + high)}
@@ -221,7 +221,7 @@ def _exact(worlds: Problem, spectra: xr.Dataset, settings: Config) -> xr.Dataset
 
     seeds = jnp.arange(settings.seeds)
     rates = jnp.asarray(spectra["learning_rate"].values)
-    trained = _over_lanes(one)
+    trained = _over_batch(one)
     both = [trained(worlds, _kinds(KINDS), rates[:, k], seeds) for k in range(2)]
     values = {name: np.stack([np.asarray(run[name]) for run in both], 1) for name in both[0]}
     errors = values.pop("logit_error")
@@ -288,7 +288,7 @@ def _sampled(worlds: Problem, spectra: xr.Dataset, settings: Config) -> xr.Datas
 
     some = jax.tree.map(lambda leaf: leaf[:count], worlds)
     rates = jnp.full((len(PUBLISHED), count), settings.sampled_rate)
-    errors = np.asarray(_over_lanes(one)(some, _kinds(PUBLISHED), rates, jnp.arange(count)))
+    errors = np.asarray(_over_batch(one)(some, _kinds(PUBLISHED), rates, jnp.arange(count)))
     moments = record_steps(settings.sampled_steps, records)
     late = moments >= settings.sampled_steps / 2
     predicted = _plateau(spectra, settings)

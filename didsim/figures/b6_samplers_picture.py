@@ -5,7 +5,18 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting import (
+    GREY,
+    MEANING,
+    PREDICTED,
+    band,
+    beside,
+    end_labels,
+    new_figure,
+    note,
+    predicted_and_measured,
+    styled,
+)
 
 FLOOR = 1e-16
 EXACT = ("uniform", "mix-R", "mix-P")
@@ -37,13 +48,9 @@ def _descent(ax: Axes, data: xr.Dataset, rule: str, last: int) -> None:
             predicted = one["predicted_error"].values[:, : last + 1]
             known = np.isfinite(predicted).mean(0) > 0.9
             middle = np.nanmedian(np.where(np.isfinite(predicted), predicted, np.nan)[:, known], axis=0)
-            ax.plot(steps[known], np.maximum(middle, FLOOR), color=BLACK, linestyle="--", linewidth=0.9, zorder=3)
+            ax.plot(steps[known], np.maximum(middle, FLOOR), **PREDICTED, zorder=3)
         ends.append((float(np.median(curve[:, -1])), name, MEANING[name]))
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR, 10)
-    ax.set_xlim(0, last)
-    ax.set_xlabel("step")
-    ax.set_ylabel("mean |Δ(r − β log π)| over pairs")
+    ax.set(yscale="log", ylim=(FLOOR, 10), xlim=(0, last), xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
     end_labels(ax, float(last), ends)
 
 
@@ -56,25 +63,13 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(before[seen], after[seen], ".", color=MEANING[name], markersize=1.8, alpha=0.6, rasterized=True)
         fitted = float(data["order"].sel(sampler=name, rule="best"))
         place = [*EXACT, "mix-R, reward × 2"].index(name)
-        ax.text(
-            0.98,
-            0.32 - 0.085 * place,
-            f"{name}: {fitted:.2f}",
-            transform=ax.transAxes,
-            fontsize=7,
-            color=MEANING[name],
-            ha="right",
-        )
+        note(ax, 0.98, 0.32 - 0.085 * place, f"{name}: {fitted:.2f}", color=MEANING[name], ha="right")
     for slope, start in ((1, 0.35), (2, 0.25)):
         reach = np.geomspace(1e-6, 0.3, 20)
-        ax.plot(reach, start * reach**slope, color=BLACK, linestyle="--", linewidth=0.9)
-        ax.annotate(f"slope {slope}", (2e-6, start * 2e-6**slope), textcoords="offset points", xytext=(2, -9), fontsize=7)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlim(1e-6, 4)
-    ax.set_ylim(1e-14, 40)
-    ax.set_xlabel("error of the logits  [nats]")
-    ax.set_ylabel("error after one more step")
+        ax.plot(reach, start * reach**slope, **PREDICTED)
+        beside(ax, (2e-6, start * 2e-6**slope), f"slope {slope}", (2, -9))
+    ax.set(xscale="log", yscale="log", xlim=(1e-6, 4), ylim=(1e-14, 40))
+    ax.set(xlabel="error of the logits  [nats]", ylabel="error after one more step")
     ax.set_title("c  order of convergence, fitted slopes")
 
 
@@ -86,13 +81,10 @@ def _sampled(ax: Axes, data: xr.Dataset) -> None:
         band(ax, moments, curve, MEANING[str(name)], linewidth=1.0)
         ends.append((float(np.median(curve[:, -1])), str(name), MEANING[str(name)]))
     plateau = float(data["plateau_predicted"])
-    ax.axhline(plateau, color=BLACK, linestyle="--", linewidth=0.9)
-    ax.annotate("predicted, every sampler", (1.0, plateau), textcoords="offset points", xytext=(0, 4), fontsize=7, color=BLACK)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlim(moments[0], moments[-1])
-    ax.set_xlabel("step")
-    ax.set_ylabel("mean |Δ(r − β log π)| over pairs")
+    ax.axhline(plateau, **PREDICTED)
+    beside(ax, (1.0, plateau), "predicted, every sampler", (0, 4))
+    ax.set(xscale="log", yscale="log", xlim=(moments[0], moments[-1]))
+    ax.set(xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
     ax.set_title(f"d  {data.attrs['pairs']:,} sampled pairs a step, step {data.attrs['sampled_rate']:g}")
     end_labels(ax, float(moments[-1]), ends, gap=0.075)
     ax.grid(axis="y", color=GREY, linewidth=0.2, alpha=0.5)

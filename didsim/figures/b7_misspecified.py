@@ -8,7 +8,7 @@ Bradley-Terry.
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim.figures.config import config
+from didsim.figures.settings import Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.linear import (
     LinearModel,
@@ -56,13 +56,13 @@ class Config:
 
     FAST: ClassVar[dict] = {"worlds": 32}
 
-    n: Annotated[int, Field(ge=4, le=200)] = 8
-    prompts: Annotated[int, Field(ge=1, le=100)] = 3
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    worlds: Annotated[int, Field(ge=16)] = 128
-    starts: Annotated[int, Field(ge=2, le=20)] = 3
-    rewriting: Annotated[float, Field(gt=0)] = 1.0
+    n: int = Field(8, ge=4, le=200)
+    prompts: int = Field(3, ge=1, le=100)
+    beta: Positive = 1.0
+    seed: Seed = 0
+    worlds: int = Field(128, ge=16)
+    starts: int = Field(3, ge=2, le=20)
+    rewriting: Positive = 1.0
 
 
 def run(settings: Config) -> xr.Dataset:
@@ -93,6 +93,8 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     lowest = [float((route - best).min()) for route in (dpo, rlhf, data["online"])]
     alike = abs(data["log_dpo"] - data["log_rlhf"]).sel(cell="both, alike")
     ended = (data["online_status"] != Status.CONVERGED).mean("world")
+    short = (policy["dpo"] - policy["best"]).mean("world")
+    moved = move.sel(cell=[name for name in CELLS if name not in EXACT]).mean("world")
     return [
         below("classes that hold the truth reach π*: value gap", [float(one.max()) for one in reached], exact),
         below("small policy class: RLHF is the best in its class: |gap - best gap|", abs(policy["rlhf"] - policy["best"]), close),
@@ -107,16 +109,10 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         ),
         below("online DPO comes to rest: share of worlds where it does not", ended, 0.05),
         below("value weights make DPO's gradient the value's: relative gap", data["gradient_gap"], by_dtype(1e-9, 1e-3)),
-        must_break(
-            "small policy class: DPO is the best in its class: mean gap", (policy["dpo"] - policy["best"]).mean("world"), 1e-3
-        ),
+        must_break("small policy class: DPO is the best in its class: mean gap", short, 1e-3),
         must_break("small reward class: RLHF reaches π*: mean gap", reward["rlhf"].mean("world"), 1e-3),
         must_break("classes small unlike: one policy: mean |Δ log π|", abs(unlike["log_dpo"] - unlike["log_rlhf"]).mean(), 1e-3),
-        must_break(
-            "the sampler does not move DPO (S6): mean max |Δ log π|",
-            move.sel(cell=[name for name in CELLS if name not in EXACT]).mean("world"),
-            1e-3,
-        ),
+        must_break("the sampler does not move DPO (S6): mean max |Δ log π|", moved, 1e-3),
         must_break("the sampler does not move RLHF in a small reward class", move_rlhf.sel(cell="reward too small").mean(), 1e-3),
         must_break("plain on-policy pairs climb the value: mean relative gap", data["gradient_gap_plain"].mean(), 1e-3),
     ]

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, ORANGE, new_figure, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, new_figure, note, styled
 
 TITLES = {
     "both hold": "a  reward ✓  policy ✓",
@@ -55,14 +55,12 @@ def _cell(ax: Axes, data: xr.Dataset, cell: str) -> None:
         ax.plot([place - 0.36, place + 0.36], [np.median(lost)] * 2, color=BLACK, linewidth=1.2, solid_capstyle="butt")
     best = float(np.median(data["best"].values))
     ax.axhline(best if best > NOTHING else FLOOR, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
-    ax.set_yscale("log")
-    ax.set_ylim(0.5 * FLOOR, 60.0)
+    ax.set(yscale="log", ylim=(0.5 * FLOOR, 60.0), title=TITLES[cell])
     ax.set_yticks([FLOOR, 1e-3, 1e-2, 1e-1, 1.0, 10.0], ["none", "0.001", "0.01", "0.1", "1", "10"])
     ax.minorticks_off()
-    ax.annotate(SAYS[cell], (0.5, 0.985), xycoords="axes fraction", ha="center", va="top", fontsize=7)
+    note(ax, 0.5, 0.985, SAYS[cell], ha="center", va="top")
     if cell == "policy too small":
-        ax.annotate("dashed: best in class, median", (0.03, 0.1), xycoords="axes fraction", fontsize=7, color=GREY)
-    ax.set_title(TITLES[cell])
+        note(ax, 0.03, 0.1, "dashed: best in class, median", color=GREY)
     ax.set_xticks(PLACES[:-1], [name[:3] for name in samplers * 2])
     ax.tick_params(axis="x", labelsize=6, length=0)
     for place, name, colour in ((1, "DPO", ORANGE), (5, "RLHF", BLUE), (8, "online DPO", GREEN)):

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, BLUE, GREY, ORANGE, RED, SKY, new_figure, styled
+from didsim.plotting import BLACK, BLUE, GREY, ORANGE, PREDICTED, RED, SKY, beside, new_figure, note, styled
 
 FATES = (SKY, ORANGE, RED)
 NAMES = ("converges", "turns", "collapses")
@@ -39,10 +39,8 @@ def _map(ax: Axes, data: xr.Dataset, *, cyclic: bool) -> None:
         ax.annotate("predicted", (0.06, boundary[24] + 0.02), fontsize=7, va="bottom")
     _name_regions(ax, data)
     half = 0.5 * (power[1] - power[0])
-    ax.set_xlim(-half, 1.0 + half)
-    ax.set_ylim(-half, 1.0 + half)
-    ax.set_xlabel("a: reference from the policy")
-    ax.set_ylabel("λ: pairs from the policy")
+    ax.set(xlim=(-half, 1.0 + half), ylim=(-half, 1.0 + half))
+    ax.set(xlabel="a: reference from the policy", ylabel="λ: pairs from the policy")
 
 
 def _name_regions(ax: Axes, data: xr.Dataset) -> None:
@@ -55,8 +53,8 @@ def _name_regions(ax: Axes, data: xr.Dataset) -> None:
         if share > 0.12:
             height = mixing[here].mean()
             narrow = np.ptp(power[here]) < 0.35
-            note = f"{name}\n(entropy\n< 0.05 log 3)" if name == "collapses" else name
-            ax.annotate(note, (power[here].mean(), height), ha="center", va="center", fontsize=7, rotation=90 if narrow else 0)
+            text = f"{name}\n(entropy\n< 0.05 log 3)" if name == "collapses" else name
+            ax.annotate(text, (power[here].mean(), height), ha="center", va="center", fontsize=7, rotation=90 if narrow else 0)
         elif here.any():
             x, y = power[here].mean(), mixing[here].mean()
             ax.annotate(
@@ -76,13 +74,11 @@ def _orbits(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(tail[:, 0], tail[:, 1], "-", color=colour, linewidth=0.5, alpha=0.7)
         ax.plot(tail[:, 0], tail[:, 1], "o", color=colour, markersize=1.8)
     for corner, name, shift in zip(corners, "ABC", ((-6, -6), (6, -6), (0, 5)), strict=True):
-        ax.annotate(name, corner, textcoords="offset points", xytext=shift, ha="center", va="center", fontsize=7)
+        beside(ax, corner, name, shift, ha="center", va="center")
     ax.annotate("λ = ½: settles at the centre", (0.5, -0.2), ha="center", fontsize=7, color=BLUE)
     ax.annotate("λ = 1: turns for ever", (0.5, -0.33), ha="center", fontsize=7, color=ORANGE)
-    ax.set_ylim(-0.4, 1.0)
-    ax.set_aspect("equal")
+    ax.set(ylim=(-0.4, 1.0), aspect="equal", title="c  IPO, a = 0.6, three-cycle")
     ax.set_axis_off()
-    ax.set_title("c  IPO, a = 0.6, three-cycle")
 
 
 def _turns(ax: Axes, data: xr.Dataset) -> None:
@@ -91,9 +87,7 @@ def _turns(ax: Axes, data: xr.Dataset) -> None:
     for objective, colour, mark in (("ipo", BLUE, "o"), ("dpo", RED, "x")):
         ax.plot(x, data["edge_turning"].sel(objective=objective).values, mark, color=colour, markersize=4, markerfacecolor="none")
     top = float(x.max())
-    ax.annotate("○ IPO", (0.08, 0.9), xycoords="axes fraction", fontsize=7, color=BLUE)
-    ax.annotate("× DPO", (0.08, 0.8), xycoords="axes fraction", fontsize=7, color=RED)
-    ax.plot([3.7, top + 0.5], [3.7, top + 0.5], color=BLACK, linestyle="--", linewidth=0.9)
-    ax.set_xlabel("rounds per turn, predicted")
-    ax.set_ylabel("measured, just beyond the boundary")
-    ax.set_title("f  how long a turn takes")
+    note(ax, 0.08, 0.9, "○ IPO", color=BLUE)
+    note(ax, 0.08, 0.8, "× DPO", color=RED)
+    ax.plot([3.7, top + 0.5], [3.7, top + 0.5], **PREDICTED)
+    ax.set(xlabel="rounds per turn, predicted", ylabel="measured, just beyond the boundary", title="f  how long a turn takes")

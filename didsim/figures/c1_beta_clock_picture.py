@@ -1,15 +1,12 @@
 """Picture of C1: distance from the reference against step for every β and learning-rate rule, and who overtakes when."""
 
-from collections.abc import Sequence
-
-import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, band, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting import BLACK, GREY, PREDICTED, beside, curves_by_beta, new_figure, predicted_and_measured, styled
+from didsim.plotting.curves import shades
 
 
 @styled
@@ -22,38 +19,6 @@ def draw(data: xr.Dataset) -> Figure:
     _paths(slow, data, "∝ 1/β", "c  rate ∝ 1/β: one early curve")
     _crossings(crossing, data)
     return figure
-
-
-def curves_by_beta(
-    ax: Axes,
-    steps: np.ndarray,
-    values: np.ndarray,
-    betas: Sequence[float] | np.ndarray,
-    *,
-    ylim: tuple[float, float] | None = None,
-    ylabel: str = "KL(π‖π_ref)  [nats]",
-) -> Axes:
-    """Positive values, of shape (betas, seeds, records), against the step, both logarithmic: one labelled colour per β.
-
-    The median over seeds with the central 95 %; the record at step 0 is left out.
-    """
-    shown = steps >= 1
-    ends = []
-    for place, (beta, colour) in enumerate(zip(betas, _colours(len(betas)), strict=True)):
-        band(ax, steps[shown], values[place][:, shown], colour, linewidth=1.1)
-        outer = place in (0, len(betas) - 1)
-        ends.append((float(np.median(values[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_ylim(ylim or (max(values[..., 1].min() * 0.5, 1e-9), values.max() * 2.5))
-    end_labels(ax, float(steps[-1]), ends)
-    ax.set_xlabel("step")
-    ax.set_ylabel(ylabel)
-    return ax
-
-
-def _colours(count: int) -> list[str]:
-    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))]
 
 
 def _paths(ax: Axes, data: xr.Dataset, rule: str, title: str) -> None:
@@ -75,25 +40,14 @@ def _crossings(ax: Axes, data: xr.Dataset) -> None:
     """Step at which each β is overtaken by the next smaller one."""
     middle = data["pair"].values
     trained, predicted = (data[name].transpose("pair", "seed").values for name in ("crossing", "crossing_predicted"))
-    ax.plot(middle, np.median(predicted, axis=1), color=BLACK, linestyle="--", linewidth=0.9)
-    colours = _colours(data.sizes["beta"])
+    ax.plot(middle, np.median(predicted, axis=1), **PREDICTED)
+    colours = shades(data.sizes["beta"])
     for place, one in enumerate(trained):
         ax.plot(np.full(one.shape, middle[place]), one, "o", color=colours[place], markersize=3, alpha=0.6, markeredgewidth=0)
     slope = np.median(predicted, axis=1)[0] * (middle / middle[0]) ** -2.0
     ax.plot(middle, 0.3 * slope, color=GREY, linestyle=":", linewidth=0.9)
-    ax.annotate(
-        "slope −2",
-        (middle[len(middle) // 2], 0.3 * slope[len(middle) // 2]),
-        textcoords="offset points",
-        xytext=(-4, -9),
-        ha="right",
-        fontsize=7,
-        color=GREY,
-    )
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    beside(ax, (middle[len(middle) // 2], 0.3 * slope[len(middle) // 2]), "slope −2", (-4, -9), ha="right", color=GREY)
+    ax.set(xscale="log", yscale="log")
+    ax.set(xlabel="β; points between neighbours", ylabel="step of overtaking", title="d  when the smaller β overtakes")
     ax.set_xticks(data["beta"].values, [f"{beta:g}" for beta in data["beta"].values])
     ax.minorticks_off()
-    ax.set_xlabel("β; points between neighbours")
-    ax.set_ylabel("step of overtaking")
-    ax.set_title("d  when the smaller β overtakes")

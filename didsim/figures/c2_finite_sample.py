@@ -4,7 +4,7 @@ Maximum likelihood from n pairs errs by the effective resistances of the compari
 So the best pairs are a graph problem: the E- and A-optimal designs, with a certificate that no pair law does better.
 """
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Run, run_key, run_world
-from didsim.figures.config import config
+from didsim.figures.settings import Count, NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers.counts import fit_counts
 from didsim.objectives import Dpo
@@ -44,16 +44,16 @@ class Config:
 
     FAST: ClassVar[dict] = {"seeds": 2, "repeats": 60, "ratio_repeats": 300, "pairs": (500, 5000)}
 
-    n: Annotated[int, Field(ge=3, le=32)] = 8
-    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
-    reward_scale: Annotated[float, Field(gt=0)] = 1.3
-    reference_scale: Annotated[float, Field(ge=0)] = 0.5
-    seeds: Annotated[int, Field(ge=1)] = 3
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    n: int = Field(8, ge=3, le=32)
+    beta: Positive = 1.0
+    reward_scale: Positive = 1.3
+    reference_scale: NonNegative = 0.5
+    seeds: Count = 3
+    seed: Seed = 0
     pairs: tuple[int, ...] = (200, 500, 1500, 5000, 20000)
-    repeats: Annotated[int, Field(ge=20)] = 150
-    ratio_pairs: Annotated[int, Field(ge=1000)] = 200_000
-    ratio_repeats: Annotated[int, Field(ge=100)] = 800
+    repeats: int = Field(150, ge=20)
+    ratio_pairs: int = Field(200_000, ge=1000)
+    ratio_repeats: int = Field(800, ge=100)
 
 
 def run(settings: Config) -> xr.Dataset:

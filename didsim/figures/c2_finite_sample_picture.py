@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting.style import BLACK, GREY, MEANING, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, end_labels, new_figure, predicted_and_measured, styled
 
 
 @styled
@@ -27,12 +27,8 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(pairs, one["margin_error"].values, color=colour, marker="o", markersize=2.5)
         ax.plot(pairs, one["margin_predicted"].values, color=colour, linestyle="--", linewidth=0.9)
         ends.append((float(one["margin_predicted"].values[-1]), str(name), colour))
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlim(pairs[0], pairs[-1])
-    ax.set_xlabel("pairs")
-    ax.set_ylabel("squared log-margin error  [nats²]")
-    ax.set_title("a  error of learning, one world")
+    ax.set(xscale="log", yscale="log", xlim=(pairs[0], pairs[-1]))
+    ax.set(xlabel="pairs", ylabel="squared log-margin error  [nats²]", title="a  error of learning, one world")
     predicted_and_measured(ax, loc="upper right", measured="simulated", predicted="effective resistance / n")
     end_labels(ax, float(pairs[-1]), ends, gap=0.085)
 
@@ -46,11 +42,10 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
         spread = 1.96 * one["ratio_error"].values
         ax.errorbar(one["ratio"].values, where, xerr=spread, fmt="o", color=MEANING[name], markersize=2.5, linewidth=0.8)
         ax.plot(one["doubled_ratio"].values, where, "x", color=GREY, markersize=3)
-    ax.axvline(1, color=BLACK, linestyle="--", linewidth=0.9, zorder=0)
+    ax.axvline(1, **PREDICTED, zorder=0)
     ax.set_yticks(range(len(names)), [])
     ax.invert_yaxis()
-    ax.set_xlabel("measured ÷ predicted (×: gaps doubled)")
-    ax.set_title("d  covariance, bars 95 %")
+    ax.set(xlabel="measured ÷ predicted (×: gaps doubled)", title="d  covariance, bars 95 %")
 
 
 def _smallest(ax: Axes, data: xr.Dataset) -> None:
@@ -60,12 +55,10 @@ def _smallest(ax: Axes, data: xr.Dataset) -> None:
     for place, name in enumerate(names):
         ax.barh(place, share[place].mean(), color=MEANING[name], alpha=0.85, height=0.7)
         ax.plot(share[place], np.full(share.shape[1], place), "o", color="white", markeredgecolor=BLACK, markersize=2.5)
-    ax.axvline(1, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.axvline(1, **PREDICTED)
     ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
-    ax.set_xlim(0, 1.08)
-    ax.set_xlabel("λ₂ ÷ bound for any law (circles: worlds)")
-    ax.set_title("c  slowest direction's information")
+    ax.set(xlim=(0, 1.08), xlabel="λ₂ ÷ bound for any law (circles: worlds)", title="c  slowest direction's information")
 
 
 def _mass(ax: Axes, data: xr.Dataset) -> None:
@@ -79,9 +72,6 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
         law = one["pair_mass"].sel(sampler=name).values
         mass = (law[first, second] + law[second, first]) / (1.0 - np.trace(law))
         ax.plot(gap[order], np.maximum(mass[order], 1e-5), style, color=MEANING[name], markersize=3, label=name)
-    ax.set_yscale("log")
-    ax.set_xlabel("reward gap of the pair")
-    ax.set_ylabel("probability of showing it")
-    ax.set_ylim(1e-4, 2.0)
+    ax.set(yscale="log", ylim=(1e-4, 2.0))
+    ax.set(xlabel="reward gap of the pair", ylabel="probability of showing it", title="b  pairs shown, one world")
     ax.legend(loc="upper left", ncols=2, handletextpad=0.3, columnspacing=0.8)
-    ax.set_title("b  pairs shown, one world")

@@ -11,14 +11,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 
 import jax
 import xarray as xr
 
 from didsim.figures.catalogue import FIGURES, Entry
-from didsim.figures.config import configure, field_names, split_settings, to_toml
 from didsim.figures.manifest import manifest, repeats
+from didsim.figures.settings import configure, field_names, split_settings, to_toml
 from didsim.figures.verdicts import Verdict
 from didsim.numerics import checks
 from didsim.plotting.style import save
@@ -28,10 +27,9 @@ ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")
 
 @dataclass(frozen=True)
 class Job:
-    """One figure to draw: its entry, its module and its resolved config."""
+    """One figure to draw: its entry and its resolved config."""
 
     entry: Entry
-    module: ModuleType
     config: object
 
 
@@ -55,20 +53,24 @@ def plan(ids: Sequence[str], *, fast: bool, settings: Sequence[str], seed: int |
     Raises:
         ArgumentError: an unknown figure or setting, or a value that a config does not allow.
     """
+    # Which figures, and which settings each of them has.
     chosen = [FIGURES[checks.did_you_mean("ID", one.upper(), FIGURES)] for one in ids] or list(FIGURES.values())
     modules = {entry.id: importlib.import_module(entry.numbers) for entry in chosen}
-    parts = split_settings(settings)
     known = {id: field_names(module.Config) for id, module in modules.items()}
+
+    # Every setting must be one of the figure it names, or of some figure.
+    parts = split_settings(settings)
     for figure, name, _ in parts:
         if figure is not None:
             checks.did_you_mean("--set", figure, known)
         names = known[figure] if figure is not None else sorted({name for fields in known.values() for name in fields})
         checks.did_you_mean("--set", name, names)
+
+    # A setting without a figure goes to all that have it.
     jobs = []
     for entry in dict.fromkeys(chosen):
         wanted = {name: text for figure, name, text in parts if figure in (None, entry.id) and name in known[entry.id]}
-        module = modules[entry.id]
-        jobs.append(Job(entry, module, configure(module.Config, wanted, fast=fast, seed=seed)))
+        jobs.append(Job(entry, configure(modules[entry.id].Config, wanted, fast=fast, seed=seed)))
     return jobs
 
 
@@ -100,10 +102,15 @@ def prepare_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
 def make(job: Job, out: Path) -> Outcome:
     """Runs one figure and writes its files; an interruption leaves older files as they were."""
     began = time.perf_counter()
-    data: xr.Dataset = job.module.run(job.config)
-    verdicts: list[Verdict] = job.module.verdicts(data)
+    numbers = importlib.import_module(job.entry.numbers)
+
+    # Numbers, whether they hold, and the picture of them.
+    data: xr.Dataset = numbers.run(job.config)
+    verdicts: list[Verdict] = numbers.verdicts(data)
     picture = importlib.import_module(job.entry.picture).draw(data)
     seconds = time.perf_counter() - began
+
+    # All files beside their places first, then each into its place at once.
     text = to_toml(job.config)
     record = manifest(text, getattr(job.config, "seed", 0), seconds, [v.to_json() for v in verdicts])
     with tempfile.TemporaryDirectory(dir=out, prefix=f".{job.entry.id}-") as scratch:
@@ -134,7 +141,7 @@ def make_all(jobs: Sequence[Job], out: Path, side_by_side: int | None) -> Iterat
     pool = ProcessPoolExecutor(min(wanted, len(jobs)), mp_context=get_context("spawn"), initializer=_settle, initargs=settings)
     try:
         queue = sorted(jobs, key=lambda job: not job.entry.heavy)
-        for done in as_completed([pool.submit(_make_named, job.entry.id, job.config, out) for job in queue]):
+        for done in as_completed([pool.submit(make, job, out) for job in queue]):
             yield done.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -144,11 +151,6 @@ def _settle(double: bool, words: list[str]) -> None:
     """Gives a new process the precision and the command line of the one that started it; the latter is for the manifests."""
     jax.config.update("jax_enable_x64", double)
     sys.argv = words
-
-
-def _make_named(id: str, config: object, out: Path) -> Outcome:
-    entry = FIGURES[id]
-    return make(Job(entry, importlib.import_module(entry.numbers), config), out)
 
 
 def _cores() -> int:

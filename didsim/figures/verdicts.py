@@ -1,12 +1,13 @@
 """When does a figure's claim hold?  Named numbers with the bound they must meet, and controls that must not meet it."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """A measured number against its bound.
 
@@ -33,16 +34,12 @@ class Verdict:
         sense = {"<=": "≤", ">=": "≥"}[self.sense]
         return f"{'ok    ' if self.ok else 'FAILED'}  {self.name}: {self.value:.3g} {sense} {self.bound:.3g}"
 
+    def __repr__(self) -> str:
+        return f"Verdict({' '.join(str(self).split())})"
+
     def to_json(self) -> dict:
         """Fields and outcome as plain values."""
-        return {
-            "name": self.name,
-            "value": self.value,
-            "bound": self.bound,
-            "sense": self.sense,
-            "control": self.control,
-            "ok": self.ok,
-        }
+        return {**dataclasses.asdict(self), "ok": self.ok}
 
 
 def below(name: str, values, bound: float) -> Verdict:

@@ -82,6 +82,8 @@ MEANING = {
     "E-optimal": BLACK,
     "A-optimal": GREY,
 }
+PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
+GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
 BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 
 
@@ -107,9 +109,9 @@ def styled(draw):
 
 def save(figure: Figure, path: Path | str) -> None:
     """Writes a picture in the house style, the same bytes each time: what the style says of files holds only inside it."""
-    told = {"Date": None} if str(path).endswith(".svg") else {"Software": None}
+    said = {"Date": None} if str(path).endswith(".svg") else {"Software": None}
     with matplotlib.rc_context(fname=STYLE):
-        figure.savefig(path, metadata=told)
+        figure.savefig(path, metadata=said)
 
 
 def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) -> None:
@@ -144,6 +146,16 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
             ha="left",
             annotation_clip=False,
         )
+
+
+def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
+    """A word on the panel itself, at shares of its width and height."""
+    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": 7, **how})
+
+
+def beside(ax: Axes, point: tuple, text: str, shift: tuple, **how: Any) -> None:
+    """A word beside a point of the data, moved by ``shift`` printer's points."""
+    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": 7, **how})
 
 
 def predicted_and_measured(ax: Axes, **kwargs: Any) -> None:

@@ -11,7 +11,10 @@ PACKAGE = ROOT / "didsim"
 ROW = re.compile(r"^\| *(\S+) *\| *`(\w+)` *\|", flags=re.M)
 FREE = {"__init__", "__main__"}  # the front door opens every room
 DRAWING = 8  # the lowest floor that draws
-DRAWN_UPON = "numerics.errors"  # all that the side room may import: how to say no
+DRAWN_UPON = (
+    "didsim.numerics.errors",
+    "didsim.numerics.lazy",
+)  # all that the side room may import: how to say no, and late names
 
 
 def floors(page: str) -> dict[str, str]:
@@ -56,7 +59,7 @@ def complaints(table: dict[str, str], room: str, source: str, package: str = "di
 def _is_below(table: dict[str, str], room: str, target: str, name: str) -> bool:
     here, there = table[room], table.get(target)
     if here == "side":
-        return name.startswith(f"didsim.{DRAWN_UPON}")
+        return name.startswith(DRAWN_UPON)
     if there == "side":
         return int(here) >= DRAWING
     return there is not None and int(there) < int(here)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_online_sweep import TEXT
+from online_runs import TEXT
 
 from didsim import cli
 from didsim.claims import LEDGER

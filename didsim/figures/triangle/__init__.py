@@ -4,18 +4,16 @@ With three responses all policies are the points of a triangle, so that a loss c
 moves a policy from anywhere, along which path a run goes, and at which policies, a point, a line or all of them, it is least.
 """
 
-from didsim.figures.triangle.motion import inner_points, motion
-from didsim.figures.triangle.portrait import default_labels, gallery, laws, portrait, three_responses
+from didsim.figures.triangle.dataset import gallery, laws, portrait, three_responses
+from didsim.figures.triangle.field import motion
 from didsim.figures.triangle.runs import follow
 from didsim.figures.triangle.solutions import SolutionSet, distance, solution_set
 
 __all__ = [
     "SolutionSet",
-    "default_labels",
     "distance",
     "follow",
     "gallery",
-    "inner_points",
     "laws",
     "motion",
     "portrait",

@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from didsim.dynamics import Run, Sgd, Trajectory, execute, run_key
-from didsim.figures.triangle.motion import check_three
+from didsim.figures.triangle.field import check_three
 from didsim.numerics import checks, simplex
 from didsim.objectives import Objective, comparisons_for, loss
 from didsim.policies import StartedAt

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from didsim import landscape
-from didsim.figures.triangle.motion import check_three
+from didsim.figures.triangle.field import check_three
 from didsim.landscape.solvers import Status, solve
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from didsim import did
-from didsim.figures.triangle.motion import check_three, inner_points, motion
+from didsim.figures.triangle.field import check_three, inner_points, motion
 from didsim.figures.triangle.runs import Laws, follow
 from didsim.figures.triangle.solutions import distance, solution_set
 from didsim.numerics import checks

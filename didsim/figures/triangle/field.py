@@ -22,8 +22,7 @@ def inner_points(divisions: int) -> np.ndarray:
         ArgumentError: fewer than three divisions, which leave no point inside.
 
     Example:
-        >>> from didsim import triangle
-        >>> triangle.inner_points(4) * 4
+        >>> inner_points(4) * 4
         array([[1., 1., 2.],
                [1., 2., 1.],
                [2., 1., 1.]])

@@ -2,20 +2,35 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
+from pydantic import Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from didsim.numerics import checks
 
 T = TypeVar("T")
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=checks.SEED_LIMIT)]
 
 
 @dataclass_transform(frozen_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Class decorator: a frozen dataclass that checks its values and accepts no unknown field."""
+    """Class decorator: a frozen dataclass that checks its values and accepts no unknown field.
+
+    A field says what it may hold by its type, `Positive` or `Count`, or beside its default, ``n: int = Field(12, ge=2)``.
+    """
     return pydantic_dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid"))(cls)  # type: ignore[return-value]
+
+
+def choose_seeds(settings: Any) -> None:
+    """Sixteen worlds where ``seeds`` is 0, or one of more than a hundred responses; for a config's ``__post_init__``."""
+    if settings.seeds == 0:
+        object.__setattr__(settings, "seeds", 16 if settings.n <= 100 else 1)
 
 
 def configure(config_class: type, changes: dict[str, str], *, fast: bool, seed: int | None) -> Any:
@@ -63,10 +78,7 @@ def split_settings(settings: Sequence[str]) -> list[tuple[str | None, str, str]]
 
 def to_toml(values: Any) -> str:
     """A flat config as TOML text."""
-    lines = []
-    for name, value in dataclasses.asdict(values).items():
-        lines.append(f"{name} = {_toml(value)}")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in dataclasses.asdict(values).items())
 
 
 def _toml(value: Any) -> str:

@@ -1,0 +1,64 @@
+"""Do all verdicts of the figures hold, and does each of them see numbers that are wrong?"""
+
+import numpy as np
+import pytest
+from small_figures import numbers, slow
+
+from didsim.figures import FIGURES, above, below, must_break
+
+EACH = [slow(id) for id in FIGURES]
+
+
+@pytest.mark.parametrize("id", EACH)
+def test_all_verdicts_hold_and_there_are_controls(results, id):
+    _, _, verdicts = results[id]
+    assert [v.name for v in verdicts if not v.ok] == []
+    assert any(v.control for v in verdicts)
+    assert all(np.isfinite(v.value) for v in verdicts)
+
+
+def test_spoiled_data_fails_the_verdicts(results):
+    """Every verdict can fail: the same check on numbers of another world is not ok."""
+    _, data, _ = results["B1"]
+    spoiled = data.assign(
+        predicted=data["predicted"] + 1e-4, kappa=1.0 / data["kappa"], nullity=data["nullity"] + 1,
+        odds_ratio=data["odds_ratio"] * 1.01, set_error=data["set_error"] + 1e-3,
+    )  # fmt: skip
+    failed = {v.name for v in numbers("B1").verdicts(spoiled) if not v.ok}
+    assert len(failed) == 6
+
+
+@pytest.mark.parametrize(
+    ("id", "name", "spoil", "failures"),
+    [
+        slow("A2", "ratio_error", lambda v: v + 1.0, 1),
+        slow("A4", "jsd", lambda v: v + 1e-3, 1),
+        slow("A5", "chosen", lambda v: v + 0.05, 4),
+        slow("A6", "sign_gap", lambda v: -v, 1),
+        slow("A6", "slope", lambda v: -v, 2),
+        slow("A6", "path_did", lambda v: v[..., ::-1], 1),
+        slow("A6", "jsd_target", lambda v: v[::-1], 2),
+        slow("A7", "tail_jackknife", lambda v: v[::-1], 2),
+        slow("A7", "tail_b", lambda v: v - 3.0, 1),
+        slow("A7", "pair_bias", lambda v: v[:, ::-1] * 0.0, 1),
+        slow("A7", "token_error", lambda v: v + 0.1, 1),
+        slow("B2", "realised", lambda v: v - 5.0, 2),
+    ],
+)
+def test_verdicts_see_a_spoiled_variable(results, id, name, spoil, failures):
+    _, data, _ = results[id]
+    spoiled = data.assign({name: (data[name].dims, spoil(data[name].values))})
+    assert sum(not verdict.ok for verdict in numbers(id).verdicts(spoiled)) >= failures
+
+
+def test_verdicts_take_the_worst_and_never_pass_nan():
+    assert below("x", [0.0, 2.0], 1.0).ok is False
+    assert above("x", [0.0, 2.0], 1.0).ok is False
+    assert must_break("x", [2.0, 3.0], 1.0).ok is True
+    assert must_break("x", [0.5, 3.0], 1.0).ok is False
+    assert not below("x", np.nan, 1.0).ok
+    assert not above("x", np.nan, 1.0).ok
+
+
+def test_a_verdict_prints_as_one_line():
+    assert repr([below("error", [0.0, 2.0], 1.0)]) == "[Verdict(FAILED error: 2 ≤ 1)]"
