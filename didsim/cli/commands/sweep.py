@@ -37,7 +37,7 @@ def sweep(command: Any) -> int:
     hosts.join(*several)
     run, axes, seeds = sweep_from(read_toml(command.config), command.config.parent)
     cells = grid(run, axes, seeds)
-    with _progress(cells.lanes * len(cells.programs())) as progress, _pool(command.workers) as pool:
+    with _progress(cells.size * len(cells.programs())) as progress, _pool(command.workers) as pool:
         try:
             data = run_sweep(
                 run,
