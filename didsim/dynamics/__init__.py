@@ -1,6 +1,6 @@
-"""What happens along the way?  Training runs as values, compiled into one scan each."""
+"""What happens along the way?  Training runs as values, compiled into one program each."""
 
-from didsim.dynamics.descent import Metrics, Trajectory, descend, record_steps
+from didsim.dynamics.descent import record_steps
 from didsim.dynamics.optimisers import OPTIMISERS, Adam, Custom, Optimiser, Sgd
 from didsim.dynamics.references import (
     REFERENCES,
@@ -11,9 +11,10 @@ from didsim.dynamics.references import (
     ParameterAverage,
     Reference,
 )
-from didsim.dynamics.rounds import Rounds, descend_rounds
+from didsim.dynamics.rounds import Rounds
 from didsim.dynamics.rules import RULES, GradientRule, Plain, ProjectedGradient
 from didsim.dynamics.run import Run, execute, run_key, run_world, train
+from didsim.dynamics.trajectory import Trajectory
 
 __all__ = [
     "OPTIMISERS",
@@ -25,7 +26,6 @@ __all__ = [
     "GeometricAverage",
     "GradientRule",
     "IteratedReference",
-    "Metrics",
     "NoReference",
     "Optimiser",
     "ParameterAverage",
@@ -36,8 +36,6 @@ __all__ = [
     "Run",
     "Sgd",
     "Trajectory",
-    "descend",
-    "descend_rounds",
     "execute",
     "record_steps",
     "run_key",

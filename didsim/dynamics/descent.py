@@ -1,59 +1,86 @@
 """What happens along the way when an objective is minimised by gradient steps?
 
-One run is one compiled scan over recorded moments, with a loop of steps between them.  Gradients are exact population
-gradients or come from freshly drawn pairs; a gradient rule may bend them, and the optimiser is any optax transformation.
-A run is a pure function of its arguments and its key, ends early when the gradient is small enough, and says how it ended.
+One run is one compiled loop over recorded steps, with a loop of the steps between them inside.  Gradients are exact
+population gradients or come from freshly drawn pairs; a gradient rule may bend them, and the optimiser is any optax
+transformation.  A run is a pure function of its task, ends early when the gradient is small enough, and says how it ended.
 """
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int
 
-from didsim.dynamics.metrics import measure
 from didsim.dynamics.rules import GradientRule, check_rule
-from didsim.landscape.solvers import Status
-from didsim.numerics.pytrees import pytree, static
-from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs, laid_out
+from didsim.dynamics.trajectory import Trajectory, ended
+from didsim.objectives import Comparisons, Objective, SampledPairs, comparisons_for, draw_pairs, laid_out
 from didsim.policies import Policy
-from didsim.samplers import Sampler
+from didsim.samplers.data import Data
 from didsim.worlds import Problem
-from didsim.worlds.preferences import Labels
 
 Metrics = Callable[..., dict[str, Array]]
 
 
-@final
-@pytree
-class Trajectory:
-    """One training run.
+class Task(NamedTuple):
+    """What stays the same along a run."""
 
-    Attributes:
-        moments: step numbers of the recorded moments, the first 0; part of the structure, the same for all runs of a batch.
-        metrics: name to values, each of shape (records,) or (records, ...).
-        log_policy: log-probabilities at the end, shape (prompts, n).
-        params: parameters at the end.
-        gradient_norm: Euclidean norm of the gradient at the end.
-        steps_taken: steps until the end or the early stop.
-        status: a `Status`: CONVERGED if the early stop was reached, OUT_OF_STEPS if not, NOT_FINITE on NaN.
-    """
+    key: Array
+    problem: Problem
+    objective: Objective
+    data: Data
+    policy: Policy
+    rule: GradientRule
+    optimiser: optax.GradientTransformation
+    pairs: int | None
+    metrics: Metrics
+    stop_below: Float[Array, ""] | float | None
 
-    moments: tuple[int, ...] = static()
-    metrics: dict[str, Array]
-    log_policy: Float[Array, "... prompts n"]
+    def check(self) -> None:
+        """Nothing, if the gradient rule can follow the objective."""
+        check_rule(self.rule, self.objective, self.problem.log_ref.shape[-1], self.pairs)
+
+    def law(self, params: Any) -> Float[Array, "prompts n"]:
+        """Log-policy of parameters."""
+        return self.policy.log_probs(params, self.problem.log_ref)
+
+    def population(self, log_policy: Float[Array, "prompts n"]) -> Comparisons:
+        """All comparisons at a policy, which gradients do not look through."""
+        log_policy = jax.lax.stop_gradient(log_policy)
+        return comparisons_for(self.objective, self.problem, self.data.sampler, self.data.labels, log_policy)
+
+    def drawn(self, key: Array, log_policy: Float[Array, "prompts n"]) -> SampledPairs:
+        """Pairs drawn at a policy."""
+        log_policy = jax.lax.stop_gradient(log_policy)
+        return draw_pairs(key, self.problem, self.data.sampler, self.data.labels, log_policy, self.pairs or 1)
+
+    def moved(self, grads: Any, params: Any, optimiser_state: Any) -> tuple[Any, Any]:
+        """Parameters and optimiser state after a step; optax's own types are loose."""
+        updates, optimiser_state = self.optimiser.update(grads, optimiser_state, params)
+        return jax.tree.map(jnp.add, params, updates), optimiser_state
+
+    def evaluated(self, params: Any, population: Comparisons) -> dict[str, Array]:
+        """Metrics of parameters."""
+        return self.metrics(self.problem, self.objective, self.law(params), population)
+
+
+class _State(NamedTuple):
+    """What a step hands to the next."""
+
+    taken: Int[Array, ""]
     params: Any
-    gradient_norm: Float[Array, "..."]
-    steps_taken: Int[Array, "..."]
-    status: Int[Array, "..."]
+    optimiser: Any
+    stopped: Bool[Array, ""]
 
-    @property
-    def steps(self) -> Int[np.ndarray, " records"]:
-        """Step numbers of the recorded moments, the first 0."""
-        return np.asarray(self.moments, np.int32)
+
+class _Recorded(NamedTuple):
+    """A state, how many steps have been recorded, and what was seen at them."""
+
+    place: Int[Array, ""] | int
+    state: _State
+    seen: dict[str, Array]
 
 
 def record_steps(steps: int, records: int) -> np.ndarray:
@@ -62,132 +89,96 @@ def record_steps(steps: int, records: int) -> np.ndarray:
     return np.unique(np.concatenate([[0], np.round(spaced).astype(int), [steps]]))
 
 
-def descend(
-    key: Key[Array, ""],
-    problem: Problem,
-    objective: Objective,
-    sampler: Sampler,
-    labels: Labels,
-    policy: Policy,
-    stop_below: Float[Array, ""] | float | None,
-    *,
-    rule: GradientRule,
-    optimiser: optax.GradientTransformation,
-    pairs: int | None,
-    moments: tuple[int, ...],
-    metrics: Metrics = measure,
-) -> Trajectory:
-    """One run, unchecked and traceable, for use under ``vmap``; ``moments`` starts with 0."""
-    check_rule(rule, objective, problem.log_ref.shape[-1], pairs)
-    params = policy.init(problem.log_ref)
-    shown = _population_rule(objective, problem, sampler, labels)
+def descend(task: Task, moments: tuple[int, ...]) -> Trajectory:
+    """One run, traceable, for use under ``vmap``; ``moments`` are the recorded steps, the first 0."""
+    task.check()
+    stop_below = task.stop_below
 
-    def gradient(params, key):
-        def drawn(log_policy):
-            return draw_pairs(key, problem, sampler, labels, log_policy, pairs or 1)
+    # The population: at every policy anew, or once and outside the loop where the sampler does not look at the policy.
+    params = task.policy.init(task.problem.log_ref)
+    shown = task.population
+    if not task.data.sampler.follows_policy:
+        fixed = laid_out(task.objective, task.population(task.problem.log_ref))
+        shown = lambda log_policy: fixed  # noqa: E731
 
-        return rule.gradient(problem, objective, policy, params, shown if pairs is None else drawn)
+    # A step, which stays where it is once the gradient is small.
+    def gradient(params: Any, taken: Array) -> Any:
+        key = jax.random.fold_in(task.key, taken)
+        compare = shown if task.pairs is None else lambda log_policy: task.drawn(key, log_policy)
+        return task.rule.gradient(task.problem, task.objective, task.policy, params, compare)
 
-    def moved(count, params, opt_state, grads):
-        updates, opt_state = optax_update(optimiser, grads, opt_state, params)
-        return count + 1, jax.tree.map(jnp.add, params, updates), opt_state
+    def step(state: _State) -> _State:
+        grads = gradient(state.params, state.taken)
+        stop = state.stopped if stop_below is None else optax.tree.norm(grads) <= stop_below
+        moved = _State(state.taken + 1, *task.moved(grads, state.params, state.optimiser), state.stopped)
+        return moved if stop_below is None else select(stop, state, moved)._replace(stopped=stop)
 
-    def step(state):
-        count, params, opt_state, stopped = state
-        grads = gradient(params, jax.random.fold_in(key, count))
-        if stop_below is None:
-            return *moved(count, params, opt_state, grads), stopped
-        stop = optax.tree.norm(grads) <= stop_below
-        return *_select(stop, (count, params, opt_state), moved(count, params, opt_state, grads)), stop
-
-    def advance(state, until):
-        def going(state):
-            return state[0] < until if stop_below is None else (state[0] < until) & ~state[3]
+    def advance(state: _State, until: Array) -> _State:
+        def going(state: _State) -> Array:
+            return state.taken < until if stop_below is None else (state.taken < until) & ~state.stopped
 
         return jax.lax.while_loop(going, step, state)
 
+    # An evaluation of the metrics.
     @jax.jit
-    def look(state):
-        log_policy = policy.log_probs(state[1], problem.log_ref)
-        return metrics(problem, objective, log_policy, shown(log_policy))
+    def evaluate(state: _State) -> dict[str, Array]:
+        log_policy = task.law(state.params)
+        return task.metrics(task.problem, task.objective, log_policy, shown(log_policy))
 
-    state = (jnp.int32(0), params, optimiser.init(params), jnp.asarray(False))
-    if looks_at_every_step(moments, stop_below):
-        state, recorded = _recorded_at_every_step(step, look, state, len(moments) - 1)
+    # The run.
+    state = _State(jnp.int32(0), params, task.optimiser.init(params), jnp.asarray(False))
+    if evaluates_at_every_step(moments, stop_below):
+        state, recorded = _recorded_at_every_step(step, evaluate, state, len(moments) - 1)
     else:
-        state, recorded = _recorded(advance, look, state, moments)
-    count, params, _, stopped = state
-    log_policy = policy.log_probs(params, problem.log_ref)
-    status = jnp.where(stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
-    return Trajectory(
-        moments=moments,
-        metrics=recorded,
-        log_policy=log_policy,
-        params=params,
-        gradient_norm=optax.tree.norm(gradient(params, jax.random.fold_in(key, count))),
-        steps_taken=count,
-        status=jnp.where(jnp.any(jnp.isnan(log_policy)), Status.NOT_FINITE, status),
-    )
+        state, recorded = _recorded(advance, evaluate, state, moments)
+    log_policy = task.law(state.params)
+    norm = optax.tree.norm(gradient(state.params, state.taken))
+    return ended(moments, recorded, log_policy, state.params, norm, state.taken, state.stopped)
 
 
-def looks_at_every_step(moments: tuple[int, ...], stop_below: Any) -> bool:
-    """Whether a run needs no loop over the steps between two looks."""
+def evaluates_at_every_step(moments: tuple[int, ...], stop_below: Any) -> bool:
+    """Whether a run needs no loop over the steps between two recorded ones."""
     return stop_below is None and moments == tuple(range(len(moments)))
 
 
-def optax_update(optimiser: optax.GradientTransformation, grads, opt_state, params):
-    """One optax update, typed loosely because optax's own types are."""
-    updates, new_state = optimiser.update(grads, opt_state, params)
-    return updates, new_state
+def select(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
+    """One of two trees of the same structure."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
 
 
-def _population_rule(objective, problem, sampler, labels) -> Callable[[Array], Comparisons]:
-    """Population at a policy; computed once, outside the loop, where the sampler does not look at the policy."""
-    if sampler.follows_policy:
-        return lambda log_policy: comparisons_for(objective, problem, sampler, labels, jax.lax.stop_gradient(log_policy))
-    fixed = laid_out(objective, comparisons_for(objective, problem, sampler, labels, problem.log_ref))
-    return lambda log_policy: fixed
+def _recorded(advance: Callable, evaluate: Callable, state: _State, moments: tuple[int, ...]) -> tuple[_State, dict]:
+    """The state at the last moment, and what ``evaluate`` sees at all of them, by ``advance(state, until)``.
 
-
-def _recorded(advance, look, state, moments):
-    """The state at the last moment, and what ``look`` sees at all of them, by ``advance(state, until)``.
-
-    A loop and not a scan: under ``vmap`` it leaves constants' runs on the axis they are on.
+    A loop and not a scan: under ``vmap`` it leaves the runs of constants on the axis they are on.
     """
     until = jnp.asarray(moments, jnp.int32)
 
-    def next_moment(carry):
-        place, state, seen = carry
-        state = advance(state, until[place])
-        return place + 1, state, _noted(look, state, seen, place)
+    def next_moment(now: _Recorded) -> _Recorded:
+        state = advance(now.state, until[now.place])
+        return _Recorded(now.place + 1, state, _noted(evaluate, state, now.seen, now.place))
 
-    start = (0, state, _unseen(look, state, len(moments)))
-    _, state, seen = jax.lax.while_loop(lambda carry: carry[0] < len(moments), next_moment, start)
-    return state, seen
+    start = _Recorded(0, state, _unseen(evaluate, state, len(moments)))
+    end = jax.lax.while_loop(lambda now: now.place < len(moments), next_moment, start)
+    return end.state, end.seen
 
 
-def _recorded_at_every_step(step, look, state, steps):
-    """``_recorded`` where no step goes unseen: one loop instead of two, whose look and step share the policy's law.
+def _recorded_at_every_step(step: Callable, evaluate: Callable, state: _State, steps: int) -> tuple[_State, dict]:
+    """``_recorded`` where every step is recorded: one loop instead of two, whose evaluation and step share the policy's law.
 
     A tenth less time for one run of 20 responses.
     """
 
-    def next_step(carry):
-        place, state, seen = carry
-        return place + 1, step(state), _noted(look, state, seen, place)
+    def next_step(now: _Recorded) -> _Recorded:
+        return _Recorded(now.place + 1, step(now.state), _noted(evaluate, now.state, now.seen, now.place))
 
-    start = (0, state, _unseen(look, state, steps + 1))
-    place, state, seen = jax.lax.while_loop(lambda carry: carry[0] < steps, next_step, start)
-    return state, _noted(look, state, seen, place)
-
-
-def _unseen(look, state, count):
-    return jax.tree.map(lambda row: jnp.zeros((count, *row.shape), row.dtype), jax.eval_shape(look, state))
+    start = _Recorded(0, state, _unseen(evaluate, state, steps + 1))
+    end = jax.lax.while_loop(lambda now: now.place < steps, next_step, start)
+    return end.state, _noted(evaluate, end.state, end.seen, end.place)
 
 
-def _noted(look, state, seen, place):
-    return jax.tree.map(lambda rows, row: rows.at[place].set(row), seen, look(state))
+def _unseen(evaluate: Callable, state: _State, count: int) -> dict[str, Array]:
+    return jax.tree.map(lambda row: jnp.zeros((count, *row.shape), row.dtype), jax.eval_shape(evaluate, state))
 
 
-def _select(condition, if_true, if_false):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), if_true, if_false)
+def _noted(evaluate: Callable, state: _State, seen: dict[str, Array], place: Any) -> dict[str, Array]:
+    return jax.tree.map(lambda rows, row: rows.at[place].set(row), seen, evaluate(state))

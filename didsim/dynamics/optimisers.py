@@ -10,8 +10,8 @@ from typing import final
 import optax
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import one_of, positive, pytree, static
+from didsim.numerics.registry import Registry
 
 Scalar = float | Float[Array, "..."]
 DECAYS = ("none", "cosine")
@@ -25,31 +25,30 @@ class Optimiser(abc.ABC):
         """The optax transformation for a run of ``steps`` steps."""
 
 
+OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser")
+
+
+@OPTIMISERS.register("sgd")
 @final
 @pytree
 class Sgd(Optimiser):
     """Plain gradient descent ``θ ← θ - η ∇L``: the method of S2 and S4."""
 
-    learning_rate: Scalar = 1.0
-    decay: str = static(default="none")
-
-    def __post_init__(self) -> None:
-        _check(self.learning_rate, self.decay)
+    learning_rate: Scalar = positive(default=1.0)
+    decay: str = one_of(DECAYS, default="none")
 
     def transform(self, steps):
         return optax.sgd(_schedule(self.learning_rate, self.decay, steps))
 
 
+@OPTIMISERS.register("adam")
 @final
 @pytree
 class Adam(Optimiser):
     """Adam with optax's constants; it does not conserve the sums that S2 rests on."""
 
-    learning_rate: Scalar = 0.02
-    decay: str = static(default="none")
-
-    def __post_init__(self) -> None:
-        _check(self.learning_rate, self.decay)
+    learning_rate: Scalar = positive(default=0.02)
+    decay: str = one_of(DECAYS, default="none")
 
     def transform(self, steps):
         return optax.adam(_schedule(self.learning_rate, self.decay, steps))
@@ -65,14 +64,6 @@ class Custom(Optimiser):
     def transform(self, steps):
         del steps
         return self.given
-
-
-OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": Sgd, "adam": Adam}
-
-
-def _check(learning_rate: object, decay: str) -> None:
-    checks.positive_leaf("learning_rate", learning_rate)
-    checks.did_you_mean("decay", decay, DECAYS)
 
 
 def _schedule(learning_rate, decay: str, steps: int):

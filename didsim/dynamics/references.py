@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree
+from didsim.numerics import simplex
+from didsim.numerics.pytrees import between, pytree
+from didsim.numerics.registry import Registry
 from didsim.policies import Policy
 
 
@@ -44,6 +45,10 @@ class Reference(abc.ABC):
         """Reference of the next round."""
 
 
+REFERENCES: Registry[type[Reference]] = Registry("reference")
+
+
+@REFERENCES.register("fixed")
 @final
 @pytree
 class FixedReference(Reference):
@@ -54,6 +59,7 @@ class FixedReference(Reference):
         return anchor
 
 
+@REFERENCES.register("iterated")
 @final
 @pytree
 class IteratedReference(Reference):
@@ -64,6 +70,7 @@ class IteratedReference(Reference):
         return Anchor(ended.log_policy, ended.params)
 
 
+@REFERENCES.register("parameter_average")
 @final
 @pytree
 class ParameterAverage(Reference):
@@ -72,30 +79,26 @@ class ParameterAverage(Reference):
     For a table and for log-linear policies this is a geometric average of laws; ``rate`` α = 1 is `IteratedReference`.
     """
 
-    rate: float | Float[Array, ""] = 0.5
-
-    def __post_init__(self) -> None:
-        checks.leaf_between("rate", self.rate, 0.0, 1.0)
+    rate: float | Float[Array, ""] = between(0.0, 1.0, default=0.5)
 
     def advance(self, anchor, ended):
         mean = jax.tree.map(lambda old, new: (1.0 - self.rate) * old + self.rate * new, anchor.params, ended.params)
         return Anchor(ended.policy.log_probs(mean, ended.log_start), mean)
 
 
+@REFERENCES.register("geometric_average")
 @final
 @pytree
 class GeometricAverage(Reference):
     """``π_ref^{(t)} ∝ π_t^a π_ref^{1-a}`` with ``power`` a, always from the world's π_ref (Chen et al. 2602.12180; S12)."""
 
-    power: float | Float[Array, ""] = 0.5
-
-    def __post_init__(self) -> None:
-        checks.leaf_between("power", self.power, 0.0, 1.0)
+    power: float | Float[Array, ""] = between(0.0, 1.0, default=0.5)
 
     def advance(self, anchor, ended):
         return Anchor(simplex.geodesic(ended.log_start, ended.log_policy, self.power), anchor.params)
 
 
+@REFERENCES.register("none")
 @final
 @pytree
 class NoReference(Reference):
@@ -107,12 +110,3 @@ class NoReference(Reference):
     def advance(self, anchor, ended):
         del ended
         return anchor
-
-
-REFERENCES: dict[str, type[Reference]] = {
-    "fixed": FixedReference,
-    "iterated": IteratedReference,
-    "parameter_average": ParameterAverage,
-    "geometric_average": GeometricAverage,
-    "none": NoReference,
-}

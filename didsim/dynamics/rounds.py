@@ -13,20 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int
 
-from didsim.dynamics.descent import Metrics, Trajectory, optax_update, record_steps
-from didsim.dynamics.metrics import measure
+from didsim.dynamics.descent import Task, record_steps, select
 from didsim.dynamics.references import Anchor, FixedReference, Reference, Round
-from didsim.dynamics.rules import GradientRule, check_rule
-from didsim.landscape.solvers import Status
+from didsim.dynamics.trajectory import Trajectory, ended
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree, static
-from didsim.objectives import Comparisons, Objective, comparisons_for, draw_pairs
+from didsim.numerics.pytrees import pytree, static, whole
+from didsim.objectives import Comparisons
 from didsim.policies import Policy, Table
-from didsim.samplers import Sampler
-from didsim.worlds import Problem
-from didsim.worlds.preferences import Labels
 
 
 @final
@@ -42,17 +37,14 @@ class Rounds:
         restart: start every round at the reference of the round instead of where the last one ended.
     """
 
-    inner: int | None = static(default=None)
+    inner: int | None = whole(1, default=None, optional=True)
     reference: Reference = FixedReference()
-    age: int = static(default=0)
-    depth: int = static(default=1)
+    age: int = whole(0, default=0)
+    depth: int = whole(1, default=1)
     restart: bool = static(default=False)
 
     def __post_init__(self) -> None:
-        if self.inner is not None:
-            checks.whole("inner", self.inner, least=1)
-        checks.whole("age", self.age, least=0)
-        checks.whole("depth", self.depth, least=1)
+        checks.part("reference", self.reference, Reference, "didsim.dynamics.IteratedReference()")
 
     @property
     def kept(self) -> int:
@@ -82,37 +74,6 @@ class Rounds:
         return np.concatenate([[0], (starts + self.within(steps, records)).ravel()])
 
 
-class _Task(NamedTuple):
-    """What stays the same over the rounds."""
-
-    key: Array
-    problem: Problem
-    objective: Objective
-    sampler: Sampler
-    labels: Labels
-    policy: Policy
-    rule: GradientRule
-    optimiser: optax.GradientTransformation
-    pairs: int | None
-    metrics: Metrics
-
-    def law(self, params: Any) -> Array:
-        return self.policy.log_probs(params, self.problem.log_ref)
-
-    def population(self, log_policy: Array) -> Comparisons:
-        return comparisons_for(self.objective, self.problem, self.sampler, self.labels, jax.lax.stop_gradient(log_policy))
-
-    def collect(self, log_policy: Array, population: Comparisons, number: Array) -> Comparisons:
-        """Data of a round: the population itself, or pairs drawn from it with the round's own key."""
-        if self.pairs is None:
-            return population
-        key = jax.random.fold_in(self.key, number)
-        return draw_pairs(key, self.problem, self.sampler, self.labels, jax.lax.stop_gradient(log_policy), self.pairs)
-
-    def record(self, params: Any, population: Comparisons) -> dict[str, Array]:
-        return self.metrics(self.problem, self.objective, self.law(params), population)
-
-
 @pytree
 class _Anchored(Policy):
     """A policy whose own part in its law stays the world's reference, wherever the objective's reference has gone."""
@@ -136,118 +97,122 @@ class _State(NamedTuple):
     anchor: Anchor
     memory: Comparisons
     norm: Float[Array, ""]
-    taken: Array
-    stopped: Array
+    taken: Int[Array, ""]
+    stopped: Bool[Array, ""]
 
 
-def descend_rounds(
-    key: Key[Array, ""],
-    problem: Problem,
-    objective: Objective,
-    sampler: Sampler,
-    labels: Labels,
-    policy: Policy,
-    stop_below: Float[Array, ""] | float | None,
-    *,
-    rounds: Rounds,
-    rule: GradientRule,
-    optimiser: optax.GradientTransformation,
-    pairs: int | None,
-    steps: int,
-    records: int,
-    metrics: Metrics = measure,
-) -> Trajectory:
+class _Inner(NamedTuple):
+    """What a step hands to the next within a round."""
+
+    taken: Int[Array, ""]
+    params: Any
+    optimiser: Any
+    norm: Float[Array, ""]
+    stopped: Bool[Array, ""]
+
+
+def descend_rounds(task: Task, rounds: Rounds, steps: int, records: int) -> Trajectory:
     """One run in rounds, unchecked and traceable; `didsim.dynamics.Run` with ``rounds`` is its checked form.
 
-    Data of a round come from the world's samplers at the policy that the round starts with: ``pairs`` drawn for every
-    prompt, or the whole population if None.  Before the first round the memory holds data of the start.  Metrics are
-    those of the world: its reference, and the population that the youngest data are from.
+    Data of a round come from the world's samplers at the policy that the round starts with: pairs drawn for every
+    prompt, or the whole population if the task has no number of pairs.  Before the first round the memory holds data of
+    the start.  Metrics are those of the world: its reference, and the population that the youngest data are from.
 
     Returns:
-        `Trajectory` with moment 0 and the recorded moments of every round; ``steps_taken`` counts the steps up to the
+        `Trajectory` with step 0 and the recorded steps of every round; ``steps_taken`` counts the steps up to the
         early stops of the rounds, ``status`` is that of the last round.
     """
-    check_rule(rule, objective, problem.log_ref.shape[-1], pairs)
-    task = _Task(key, problem, objective, sampler, labels, policy, rule, optimiser, pairs, metrics)
-    params = policy.init(problem.log_ref)
+    task.check()
+
+    # The start.
+    params = task.policy.init(task.problem.log_ref)
     first = task.law(params)
     at_start = task.population(first)
-    memory = _stack([task.collect(first, at_start, jnp.int32(k)) for k in range(rounds.kept)])
     state = _State(
         params=params,
-        optimiser=optimiser.init(params),
-        anchor=rounds.reference.begin(problem.log_ref, params),
-        memory=memory,
-        norm=jnp.asarray(jnp.inf, problem.log_ref.dtype),
+        optimiser=task.optimiser.init(params),
+        anchor=rounds.reference.begin(task.problem.log_ref, params),
+        memory=_stack([_collect(task, first, at_start, jnp.int32(k)) for k in range(rounds.kept)]),
+        norm=jnp.asarray(jnp.inf, task.problem.log_ref.dtype),
         taken=jnp.int32(0),
         stopped=jnp.asarray(False),
     )
+
+    # The rounds.
     within = jnp.asarray(rounds.within(steps, records), jnp.int32)
     numbers = jnp.arange(rounds.count(steps), dtype=jnp.int32)
-    state, recorded = jax.lax.scan(lambda state, k: _round(task, rounds, stop_below, within, state, k), state, numbers)
-    before = task.record(params, at_start)
-    log_policy = task.law(state.params)
-    status = jnp.where(state.stopped, Status.CONVERGED, Status.OUT_OF_STEPS)
-    return Trajectory(
-        moments=tuple(rounds.moments(steps, records).tolist()),
-        metrics=jax.tree.map(lambda a, b: jnp.concatenate([a[None], b.reshape(-1, *b.shape[2:])]), before, recorded),
-        log_policy=log_policy,
-        params=state.params,
-        gradient_norm=state.norm,
-        steps_taken=state.taken,
-        status=jnp.where(jnp.any(jnp.isnan(log_policy)), Status.NOT_FINITE, status),
-    )
+    state, recorded = jax.lax.scan(lambda state, number: _round(task, rounds, within, state, number), state, numbers)
+
+    # The records of all of them, after that of the start.
+    before = task.evaluated(params, at_start)
+    metrics = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b.reshape(-1, *b.shape[2:])]), before, recorded)
+    moments = tuple(rounds.moments(steps, records).tolist())
+    return ended(moments, metrics, task.law(state.params), state.params, state.norm, state.taken, state.stopped)
 
 
-def _round(task: _Task, rounds: Rounds, stop_below, within: Array, state: _State, number: Array) -> tuple[_State, dict]:
-    """Collects data, takes the inner steps on what the memory offers, moves the reference."""
-    params, opt_state = state.params, state.optimiser
+def _round(task: Task, rounds: Rounds, within: Array, state: _State, number: Array) -> tuple[_State, dict]:
+    # Where the round starts.
+    params, optimiser = state.params, state.optimiser
     if rounds.restart:
         params = task.policy.init(state.anchor.log_ref)
-        opt_state = task.optimiser.init(params)
+        optimiser = task.optimiser.init(params)
+
+    # Its data, and what the memory offers.
     log_policy = task.law(params)
     population = task.population(log_policy)
-    memory = _push(state.memory, task.collect(log_policy, population, number + rounds.kept))
-    used = jax.tree.map(lambda leaf: leaf[rounds.age :], memory)
-    moved = replace(task.problem, log_ref=state.anchor.log_ref)
+    memory = _push(state.memory, _collect(task, log_policy, population, number + rounds.kept))
+    gradient = _gradient(task, rounds, state.anchor, memory)
 
+    # The inner steps.
+    def step(inner: _Inner) -> _Inner:
+        grads = gradient(inner.params)
+        norm = optax.tree.norm(grads)
+        stop = jnp.asarray(False) if task.stop_below is None else norm <= task.stop_below
+        moved = task.moved(grads, inner.params, inner.optimiser)
+        params, optimiser = select(stop, (inner.params, inner.optimiser), moved)
+        return _Inner(inner.taken + jnp.where(stop, 0, 1), params, optimiser, norm, stop)
+
+    def advance(inner: _Inner, until: Array) -> tuple[_Inner, dict]:
+        inner = jax.lax.while_loop(lambda now: (now.taken < until) & ~now.stopped, step, inner)
+        return inner, task.evaluated(inner.params, population)
+
+    begin = _Inner(jnp.int32(0), params, optimiser, jnp.full_like(state.norm, jnp.inf), jnp.asarray(False))
+    inner, recorded = jax.lax.scan(advance, begin, within)
+
+    # The reference of the next round.
+    end = Round(task.policy, inner.params, task.law(inner.params), task.problem.log_ref)
+    new = _State(
+        params=inner.params,
+        optimiser=inner.optimiser,
+        anchor=rounds.reference.advance(state.anchor, end),
+        memory=memory,
+        norm=inner.norm,
+        taken=state.taken + inner.taken,
+        stopped=inner.stopped,
+    )
+    return new, recorded
+
+
+def _gradient(task: Task, rounds: Rounds, anchor: Anchor, memory: Comparisons) -> Callable[[Any], Any]:
+    """Direction of a step on the data that are due, against the reference of the round."""
+    used = jax.tree.map(lambda leaf: leaf[rounds.age :], memory)
+    problem = replace(task.problem, log_ref=anchor.log_ref)
     policy = task.policy if isinstance(task.policy, Table) else _Anchored(task.policy, task.problem.log_ref)
 
     def on(params: Any, data: Comparisons) -> Any:
-        return task.rule.gradient(moved, task.objective, policy, params, lambda log_policy: data)
+        return task.rule.gradient(problem, task.objective, policy, params, lambda log_policy: data)
 
     def gradient(params: Any) -> Any:
         if rounds.depth == 1:
             return on(params, jax.tree.map(lambda leaf: leaf[0], used))
         return jax.tree.map(lambda leaf: leaf.mean(0), jax.vmap(on, in_axes=(None, 0))(params, used))
 
-    step = _stepper(gradient, task.optimiser, stop_below)
-    begin = (jnp.int32(0), params, opt_state, jnp.full_like(state.norm, jnp.inf), jnp.asarray(False))
-
-    def advance(inner, until):
-        inner = jax.lax.while_loop(lambda s: (s[0] < until) & ~s[4], step, inner)
-        return inner, task.record(inner[1], population)
-
-    (taken, params, opt_state, norm, stopped), recorded = jax.lax.scan(advance, begin, within)
-    ended = Round(task.policy, params, task.law(params), task.problem.log_ref)
-    anchor = rounds.reference.advance(state.anchor, ended)
-    return _State(params, opt_state, anchor, memory, norm, state.taken + taken, stopped), recorded
+    return gradient
 
 
-def _stepper(gradient: Callable, optimiser: optax.GradientTransformation, stop_below) -> Callable:
-    """One optimiser step that stays where it is once the gradient is small."""
-
-    def step(state):
-        taken, params, opt_state, _, _ = state
-        grads = gradient(params)
-        norm = optax.tree.norm(grads)
-        stop = jnp.asarray(False) if stop_below is None else norm <= stop_below
-        updates, new_opt = optax_update(optimiser, grads, opt_state, params)
-        new = jax.tree.map(jnp.add, params, updates), new_opt
-        kept = jax.tree.map(lambda old, fresh: jnp.where(stop, old, fresh), (params, opt_state), new)
-        return taken + jnp.where(stop, 0, 1), *kept, norm, stop
-
-    return step
+def _collect(task: Task, log_policy: Array, population: Comparisons, number: Array) -> Comparisons:
+    """Data of a round: the population itself, or pairs drawn from it with the round's own key."""
+    return population if task.pairs is None else task.drawn(jax.random.fold_in(task.key, number), log_policy)
 
 
 def _stack(data: list[Comparisons]) -> Comparisons:

@@ -17,12 +17,14 @@ from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.registry import Registry
+from didsim.numerics.search import slope
 from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, view
 from didsim.policies import Policy, Table
 from didsim.worlds import Problem
 from didsim.worlds.preferences import gather
 
-WRITTEN_OUT = 2048
+LARGEST_DENSE = 2048
 Params = Any
 Compare = Callable[[Array], Comparisons]
 
@@ -35,6 +37,10 @@ class GradientRule(abc.ABC):
         """The direction to descend along, like ``params``; ``compare`` gives the pairs at a log-policy."""
 
 
+RULES: Registry[type[GradientRule]] = Registry("rule")
+
+
+@RULES.register("plain")
 @final
 @pytree
 class Plain(GradientRule):
@@ -48,6 +54,7 @@ class Plain(GradientRule):
         return jax.grad(value)(params)
 
 
+@RULES.register("projected")
 @final
 @pytree
 class ProjectedGradient(GradientRule):
@@ -73,9 +80,6 @@ class ProjectedGradient(GradientRule):
         return pull_back(jnp.exp(problem.log_prompts)[:, None] * weights)[0]
 
 
-RULES: dict[str, type[GradientRule]] = {"plain": Plain, "projected": ProjectedGradient}
-
-
 class _Pairs(NamedTuple):
     """Chosen-rejected pairs with their weights, and how to go from responses to pairs and back.
 
@@ -97,7 +101,7 @@ def check_rule(rule: GradientRule, objective: Objective, n: int, pairs: int | No
 
     Raises:
         ArgumentError: the projected gradient with an objective that compares no pairs, or of the exact population where
-            the pairs are too many to write out.
+            a dense law of pairs would be too large.
     """
     if not isinstance(rule, ProjectedGradient):
         return
@@ -105,9 +109,9 @@ def check_rule(rule: GradientRule, objective: Objective, n: int, pairs: int | No
         raise checks.ArgumentError(
             f"Argument `objective` must compare the responses of a pair for the projected gradient, but is {objective.name}."
         )
-    if pairs is None and n > WRITTEN_OUT:
+    if pairs is None and n > LARGEST_DENSE:
         raise checks.ArgumentError(
-            f"Argument `pairs` must be given for the projected gradient of more than {WRITTEN_OUT} responses, but is None "
+            f"Argument `pairs` must be given for the projected gradient of more than {LARGEST_DENSE} responses, but is None "
             f"for {n}."
         )
 
@@ -119,7 +123,7 @@ def _projected_weights(objective: Objective, seen: Responses, pairs: _Pairs) -> 
     """
     won, lost = objective.chosen_reward(seen), objective.rejected_reward(seen)
     margin = pairs.of_chosen(won) - pairs.of_rejected(lost)
-    _, force = jax.jvp(objective.link, (margin,), (jnp.ones_like(margin),))
+    force = slope(objective.link, margin)
     chosen = force * pairs.of_chosen(_slope(objective.chosen_reward, seen)) + pairs.of_chosen(_slope(objective.chosen_term, seen))
     rejected = pairs.of_rejected(_slope(objective.rejected_term, seen))
     rejected = rejected - force * pairs.of_rejected(_slope(objective.rejected_reward, seen))
@@ -130,11 +134,7 @@ def _projected_weights(objective: Objective, seen: Responses, pairs: _Pairs) -> 
 
 def _slope(part: Callable[[Responses], Array], seen: Responses) -> Float[Array, "prompts n"]:
     """Derivative of an elementwise part in the response's own log-probability."""
-
-    def along(log_policy: Array) -> Array:
-        return part(replace(seen, log_policy=log_policy))
-
-    return jax.jvp(along, (seen.log_policy,), (jnp.ones_like(seen.log_policy),))[1]
+    return slope(lambda log_policy: part(replace(seen, log_policy=log_policy)), seen.log_policy)
 
 
 def _pairs(comparisons: Comparisons, policy: Policy, params: Params, seen: Responses) -> _Pairs:

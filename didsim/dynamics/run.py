@@ -5,25 +5,39 @@ It is a pytree whose leaves are the numbers and whose structure is the choices. 
 and a key to its trajectory; `train` is the checked, compiled entry for one problem.
 """
 
+import dataclasses
 from typing import final
 
 import jax
 import optax
 from jaxtyping import Array, Float, Key
 
-from didsim.dynamics.descent import Metrics, Trajectory, descend, looks_at_every_step, record_steps
+from didsim.dynamics.descent import Metrics, Task, descend, evaluates_at_every_step, record_steps
 from didsim.dynamics.metrics import measure
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
 from didsim.dynamics.rounds import Rounds, descend_rounds
 from didsim.dynamics.rules import GradientRule, Plain
+from didsim.dynamics.trajectory import Trajectory
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.brief import called
+from didsim.numerics.pytrees import at_least, pytree, static, whole
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
 from didsim.samplers import ChosenRejected, Sampler
 from didsim.samplers.data import Data
 from didsim.worlds import Given, Problem, World
 from didsim.worlds.preferences import AsShown, Labels
+
+PARTS: dict[str, tuple[type, str]] = {
+    "world": (World, "didsim.worlds.RandomTarget(n=8)"),
+    "objective": (Objective, "didsim.objectives.Dpo(beta=0.1)"),
+    "sampler": (Sampler, "didsim.samplers.Uniform()"),
+    "labels": (Labels, "didsim.preferences.BradleyTerry()"),
+    "policy": (Policy, "didsim.policies.Table()"),
+    "optimiser": (Optimiser, "didsim.dynamics.Adam(learning_rate=0.02)"),
+    "rule": (GradientRule, "didsim.dynamics.ProjectedGradient()"),
+    "rounds": (Rounds, "didsim.dynamics.Rounds(inner=10)"),
+}
 
 
 @final
@@ -40,8 +54,8 @@ class Run:
         optimiser: how parameters move.
         steps: gradient steps, >= 1.
         pairs: pairs drawn per prompt and step; exact population gradients if None.
-        records: about how many moments are recorded, log-spaced.
-        stop_below: early stop when the gradient norm falls to this; None never looks, which is faster.
+        records: about how many steps are recorded, log-spaced.
+        stop_below: early stop when the gradient norm falls to this; None never checks, which is faster.
         metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
         rule: what the optimiser is given: the gradient itself, or that of each pair without its conflict (D14).
         rounds: how data and reference are renewed in rounds; every step sees fresh data and the world's reference if None.
@@ -53,23 +67,29 @@ class Run:
     labels: Labels = AsShown()
     policy: Policy = Table()
     optimiser: Optimiser = Adam()
-    steps: int = static(default=2000)
-    pairs: int | None = static(default=None)
-    records: int = static(default=50)
-    stop_below: float | Float[Array, "..."] | None = None
+    steps: int = whole(1, default=2000)
+    pairs: int | None = whole(1, default=None, optional=True)
+    records: int = whole(2, default=50)
+    stop_below: float | Float[Array, "..."] | None = at_least(0.0, default=None)
     metrics: Metrics = static(default=measure)
     rule: GradientRule = Plain()
     rounds: Rounds | None = None
 
     def __post_init__(self) -> None:
-        checks.whole("steps", self.steps, least=1)
-        checks.whole("records", self.records, least=2)
-        if self.stop_below is not None:
-            checks.leaf_at_least("stop_below", self.stop_below, 0.0)
-        if self.pairs is not None:
-            checks.whole("pairs", self.pairs, least=1)
-        if isinstance(self.rounds, Rounds):
+        for name, (kind, example) in PARTS.items():
+            if name != "rounds" or self.rounds is not None:
+                checks.part(name, getattr(self, name), kind, example)
+        if self.rounds is not None:
             self.rounds.count(self.steps)
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)
+        return called("Run", **{one.name: held for one in fields if (held := getattr(self, one.name)) is not one.default})
+
+    @property
+    def data(self) -> Data:
+        """Sampler and labels."""
+        return Data(self.sampler, self.labels)
 
     @property
     def moments(self) -> tuple[int, ...]:
@@ -80,10 +100,10 @@ class Run:
 
     @property
     def loops(self) -> int:
-        """Nested loops that a step lies in: over rounds, recorded moments and the steps between them."""
+        """Nested loops that a step lies in: over rounds, recorded steps and the steps between them."""
         if self.rounds is not None:
             return 3
-        return 1 if looks_at_every_step(self.moments, self.stop_below) else 2
+        return 1 if evaluates_at_every_step(self.moments, self.stop_below) else 2
 
 
 def run_key(seed: int | Array) -> Key[Array, ""]:
@@ -98,12 +118,20 @@ def run_world(run: Run, key: Key[Array, ""]) -> Problem:
 
 def execute(run: Run, key: Key[Array, ""]) -> Trajectory:
     """Trajectory of a run for one key: the world from one half of the key, the drawn pairs from the other."""
-    pairs_key, world = jax.random.split(key)[1], run_world(run, key)
-    parts = (pairs_key, world, run.objective, run.sampler, run.labels, run.policy, run.stop_below)
-    same = {"rule": run.rule, "optimiser": run.optimiser.transform(run.steps), "pairs": run.pairs, "metrics": run.metrics}
-    if run.rounds is not None:
-        return descend_rounds(*parts, rounds=run.rounds, steps=run.steps, records=run.records, **same)
-    return descend(*parts, moments=run.moments, **same)
+    problem = run_world(run, key)
+    task = Task(
+        key=jax.random.split(key)[1],
+        problem=problem,
+        objective=run.objective,
+        data=run.data,
+        policy=run.policy,
+        rule=run.rule,
+        optimiser=run.optimiser.transform(run.steps),
+        pairs=run.pairs,
+        metrics=run.metrics,
+        stop_below=run.stop_below,
+    )
+    return descend(task, run.moments) if run.rounds is None else descend_rounds(task, run.rounds, run.steps, run.records)
 
 
 def train(
@@ -134,8 +162,8 @@ def train(
         optimiser: a named optimiser or any optax transformation; Adam at 0.02 if missing.
         steps: gradient steps, >= 1.
         pairs: pairs drawn per prompt and step; exact population gradients if missing.
-        records: about how many moments are recorded.
-        stop_below: early stop when the gradient norm falls to this, >= 0; None never looks, which is faster.
+        records: about how many steps are recorded.
+        stop_below: early stop when the gradient norm falls to this, >= 0; None never checks, which is faster.
         seed: seed of the drawn pairs, 0 <= seed < 2**32.
         metrics: function ``(problem, objective, log_policy, population) -> {name: array}``.
         rule: what the optimiser is given; the plain gradient if missing.
@@ -156,12 +184,31 @@ def train(
         >>> bool(run.metrics["jsd_target"][-1] < 1e-5)
         True
     """
+    checks.part("problem", problem, Problem, "didsim.problem(log_ref, reward=reward, beta=0.5)")
     data = Data.given(sampler, labels)
+    run = Run(
+        world=Given(problem),
+        objective=objective,
+        sampler=data.sampler,
+        labels=data.labels,
+        policy=Table() if policy is None else policy,
+        optimiser=_optimiser(optimiser),
+        steps=steps,
+        pairs=pairs,
+        records=records,
+        stop_below=stop_below,
+        metrics=metrics,
+        rule=Plain() if rule is None else rule,
+        rounds=rounds,
+    )
     data.check(problem, problem.log_ref)
-    chosen = Adam() if optimiser is None else optimiser if isinstance(optimiser, Optimiser) else Custom(optimiser)
-    parts = (Given(problem), objective, data.sampler, data.labels, policy or Table(), chosen)
-    run = Run(*parts, steps, pairs, records, stop_below, metrics, rule or Plain(), rounds)
     return _execute(run, run_key(checks.seed(seed)))
+
+
+def _optimiser(given: Optimiser | optax.GradientTransformation | None) -> Optimiser:
+    if isinstance(given, optax.GradientTransformation):
+        return Custom(given)
+    return Adam() if given is None else given
 
 
 _execute = jax.jit(execute)

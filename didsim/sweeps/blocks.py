@@ -1,7 +1,7 @@
-"""How is a block of lanes computed?
+"""How is a block of runs computed?
 
-One program per combination of choices: the run is vmapped over a fixed number W of lanes, and the last block is padded
-by repeating its first lane, so that every block has the same width and the same bits whoever computes it.  Several
+One program per combination of choices: the run is vmapped over a fixed number W of them, and the last block is padded
+by repeating its first run, so that every block has the same width and the same bits whoever computes it.  Several
 devices compute one block each at a time.
 """
 
@@ -18,21 +18,21 @@ from jax.sharding import PartitionSpec as P
 
 from didsim.dynamics import Run, execute, run_key
 from didsim.numerics import checks
-from didsim.sweeps.grid import Grid, replace_path
+from didsim.sweeps.axes import Grid, replace_path
 
 Results = dict[str, np.ndarray]
 
 
-def block_lanes(grid: Grid, block: int, width: int) -> tuple[int, np.ndarray]:
-    """Program and lanes of a block; blocks are numbered program by program."""
-    program, place = divmod(block, -(-grid.lanes // width))
-    return program, np.arange(place * width, min((place + 1) * width, grid.lanes))
+def block_runs(grid: Grid, block: int, width: int) -> tuple[int, np.ndarray]:
+    """Program and run numbers of a block; blocks are numbered program by program."""
+    program, place = divmod(block, -(-grid.size // width))
+    return program, np.arange(place * width, min((place + 1) * width, grid.size))
 
 
 def compute(
     grid: Grid, blocks: Sequence[int], width: int, devices: Sequence[Any] | None = None
 ) -> Iterator[tuple[int, Results | Exception]]:
-    """Results of the given blocks by variable name, lane first, in order; or the exception that stopped a block.
+    """Results of the given blocks by variable name, runs first, in order; or the exception that stopped a block.
 
     The next group of blocks (one per device) is under way while the caller stores the last.
     """
@@ -48,8 +48,8 @@ def compute(
 
 
 def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct]]:
-    """Shape (without the lanes) and dtype of every variable, for every program; nothing is computed."""
-    mesh, per_program = _mesh(tuple(jax.local_devices())), -(-grid.lanes // width)
+    """Shape (without the runs) and dtype of every variable, for every program; nothing is computed."""
+    mesh, per_program = _mesh(tuple(jax.local_devices())), -(-grid.size // width)
     shapes = []
     for place, run in enumerate(grid.programs()):
         values, seeds, paths = _arguments(grid, [place * per_program] * mesh.size, width)
@@ -62,17 +62,10 @@ def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct
 # Sending one program to each device instead would compile once per device, seconds each.
 @functools.partial(jax.jit, static_argnames=("paths", "mesh"))
 def _group(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...], mesh: Mesh) -> dict[str, jax.Array]:
-    def one(run, lane_values, seed):
-        for path, value in zip(paths, lane_values, strict=True):
+    def one(run, run_values, seed):
+        for path, value in zip(paths, run_values, strict=True):
             run = replace_path(run, path, value)
-        trajectory = execute(run, run_key(seed))
-        return {
-            **trajectory.metrics,
-            "log_policy": trajectory.log_policy,
-            "gradient_norm": trajectory.gradient_norm,
-            "steps_taken": trajectory.steps_taken,
-            "status": trajectory.status,
-        }
+        return execute(run, run_key(seed)).variables
 
     body = jax.vmap(one, in_axes=(None, 0, 0))
     # Without collectives there is nothing for the replication check to find.
@@ -98,14 +91,14 @@ class _Work:
         """Blocks of one program each, as many as there are devices."""
         by_program: dict[int, list[int]] = {}
         for block in blocks:
-            by_program.setdefault(block_lanes(self.grid, block, self.width)[0], []).append(block)
+            by_program.setdefault(block_runs(self.grid, block, self.width)[0], []).append(block)
         for same in by_program.values():
             yield from (same[start : start + self.mesh.size] for start in range(0, len(same), self.mesh.size))
 
     def start(self, group: list[int]) -> Any:
         """Arrays being computed, or the exception; devices without a block of their own repeat the last."""
         try:
-            run = self.programs[block_lanes(self.grid, group[0], self.width)[0]]
+            run = self.programs[block_runs(self.grid, group[0], self.width)[0]]
             values, seeds, paths = _arguments(self.grid, group + group[-1:] * (self.mesh.size - len(group)), self.width)
             return _group(run, values, seeds, paths=paths, mesh=self.mesh)
         except checks.ArgumentError:
@@ -124,15 +117,15 @@ class _Work:
                 yield from self.finish([block], self.start([block]))
             return
         for place, block in enumerate(group):
-            lanes = len(block_lanes(self.grid, block, self.width)[1])
-            own = slice(place * self.width, place * self.width + lanes)
+            runs = len(block_runs(self.grid, block, self.width)[1])
+            own = slice(place * self.width, place * self.width + runs)
             yield block, fetched if isinstance(fetched, Exception) else {name: value[own] for name, value in fetched.items()}
 
 
 def _arguments(grid: Grid, blocks: Sequence[int], width: int) -> tuple[tuple, np.ndarray, tuple[str, ...]]:
-    lanes = [block_lanes(grid, block, width)[1] for block in blocks]
-    padded = np.concatenate([np.pad(own, (0, width - len(own)), constant_values=own[0]) for own in lanes])
-    values, seeds = grid.lane_values(padded)
+    runs = [block_runs(grid, block, width)[1] for block in blocks]
+    padded = np.concatenate([np.pad(own, (0, width - len(own)), constant_values=own[0]) for own in runs])
+    values, seeds = grid.run_values(padded)
     dtype = jnp.zeros(()).dtype
     arrays = tuple(np.asarray(v, dtype if np.issubdtype(v.dtype, np.floating) else None) for v in values.values())
     return arrays, seeds, tuple(values)

@@ -10,9 +10,9 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec
 
+from didsim.dynamics.labels import inner_dims, variable_attrs
 from didsim.numerics import checks
 from didsim.sweeps.header import Header
-from didsim.sweeps.labels import LEAD, inner_dims, variable_attrs
 from didsim.sweeps.store import MESSAGE_BYTES, RESERVED, Store, open_store
 
 
@@ -58,7 +58,7 @@ def _create_variable(group: zarr.Group, name: str, shape: jax.ShapeDtypeStruct, 
         dtype=dtype,
         fill_value=np.nan if dtype.kind == "f" else -1 if dtype.kind == "i" else 0,
         compressors=[Crc32cCodec()],  # doubles hardly compress; a checksum finds flipped bits
-        dimension_names=(*LEAD, *inner_dims(name, len(shape.shape))),
+        dimension_names=("program", "lane", *inner_dims(name, len(shape.shape))),
         attributes={**variable_attrs(name)},
         config={"write_empty_chunks": True},  # so that a chunk that is not there is a chunk that was lost
     )

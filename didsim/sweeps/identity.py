@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from didsim.numerics.version import __version__
-from didsim.sweeps.grid import Grid
+from didsim.sweeps.axes import Grid
 
 SHORT = 16  # arrays up to this size are written out, longer ones hashed
 VERSIONED = ("didsim", "optax", "jax")  # functions of these are named, not read: a new release does not undo a store
@@ -40,9 +40,14 @@ def config_hash(lines: list[str]) -> str:
 
 
 def same_sweep(mine: list[str], theirs: list[str]) -> bool:
-    """Whether two descriptions are of one sweep; older ones also say in which module of the package a function lies."""
+    """Whether two descriptions are of one sweep; older ones also say in which module of the package a function lies.
+
+    A number of a function's closure may be whole in one and floating in the other: optax's schedules turn it when first used.
+    """
     pairs = zip(mine, theirs, strict=False)
-    return len(mine) == len(theirs) and all(here == there or _without_module(here, there) for here, there in pairs)
+    return len(mine) == len(theirs) and all(
+        here == there or _without_module(here, there) or _same_number(here, there) for here, there in pairs
+    )
 
 
 def _without_module(here: str, there: str) -> bool:
@@ -50,6 +55,15 @@ def _without_module(here: str, there: str) -> bool:
     name, _, function = here.partition(" = ")
     package, _, qualified = function.partition(".")
     return package in VERSIONED and there.startswith(f"{name} = {package}.") and there.endswith(f".{qualified}")
+
+
+def _same_number(here: str, there: str) -> bool:
+    """Whether two lines give one name the same number, 10 and 10.0."""
+    (name, _, one), (other_name, _, other) = here.partition(" = "), there.partition(" = ")
+    try:
+        return name == other_name and float(one) == float(other)
+    except ValueError:
+        return False
 
 
 def first_difference(mine: list[str], theirs: list[str]) -> str:

@@ -17,8 +17,8 @@ import jax
 import numpy as np
 
 from didsim.numerics import checks
+from didsim.sweeps.axes import Axis, Grid
 from didsim.sweeps.blocks import compute
-from didsim.sweeps.grid import Axis, Grid
 from didsim.sweeps.store import Store, open_store
 
 IN_FLIGHT = 256

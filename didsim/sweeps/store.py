@@ -76,7 +76,7 @@ class Store:
         return raw.tobytes().rstrip(b"\0").decode(errors="replace")
 
     def read(self, name: str, block: int) -> np.ndarray:
-        """One variable of one done block, lanes first.
+        """One variable of one done block, runs first.
 
         Raises:
             ArgumentError: its chunk is missing or damaged.
@@ -100,10 +100,8 @@ class Store:
         except checks.ArgumentError:
             raise
         except Exception as error:
-            raise checks.ArgumentError(
-                f"Argument `out` must be the folder of a sweep, but in {self.path} the array `{name}` is damaged "
-                f"({str(error).partition('. Stored')[0]}); {ANEW}."
-            ) from None
+            fault = str(error).partition(". Stored")[0]
+            raise _no_sweep(f"in {self.path} the array `{name}` is damaged ({fault})") from None
 
     def check_chunks(self) -> None:
         """Looks at the sizes of all chunks of done blocks, without reading them.
@@ -158,24 +156,17 @@ def open_store(path: Path) -> Store:
         ArgumentError: there is none, or what makes it a store is missing.
     """
     if not path.is_dir():
-        what = "a file" if path.exists() else "nothing"
-        raise checks.ArgumentError(f"Argument `out` must be the folder of a sweep, but at {path} there is {what}.")
+        raise _no_sweep(f"at {path} there is {'a file' if path.exists() else 'nothing'}", cure="")
     try:
         group = zarr.open_group(path, mode="r+", use_consolidated=False)
         attrs: dict[str, Any] = dict(group.attrs)
     except (FileNotFoundError, GroupNotFoundError):
-        raise checks.ArgumentError(
-            f"Argument `out` must be the folder of a sweep, but {path} has no zarr.json; {ANEW}."
-        ) from None
+        raise _no_sweep(f"{path} has no zarr.json") from None
     except (json.JSONDecodeError, ValueError, KeyError, TypeError, OSError) as error:
-        raise checks.ArgumentError(
-            f"Argument `out` must be the folder of a sweep, but {path}/zarr.json is damaged: {error}."
-        ) from None
-    missing = [name for name in Header.__dataclass_fields__ if name not in attrs]
-    if missing:
-        raise checks.ArgumentError(
-            f"Argument `out` must be the folder of a sweep, but {path}/zarr.json lacks the attribute `{missing[0]}`; {ANEW}."
-        )
+        raise _no_sweep(f"{path}/zarr.json is damaged: {error}", cure="") from None
+    for name in Header.__dataclass_fields__:
+        if name not in attrs:
+            raise _no_sweep(f"{path}/zarr.json lacks the attribute `{name}`")
     if attrs["format"] != FORMAT:
         raise checks.ArgumentError(f"Argument `out` must be a sweep of format {FORMAT}, but {path} has format {attrs['format']}.")
     for name in RESERVED:
@@ -197,4 +188,8 @@ def _array(group: zarr.Group, name: str, path: Path) -> zarr.Array:
     else:
         assert isinstance(array, zarr.Array)
         return array
-    raise checks.ArgumentError(f"Argument `out` must be the folder of a sweep, but {fault}; {ANEW}.")
+    raise _no_sweep(fault)
+
+
+def _no_sweep(fault: str, cure: str = f"; {ANEW}") -> checks.ArgumentError:
+    return checks.ArgumentError(f"Argument `out` must be the folder of a sweep, but {fault}{cure}.")

@@ -9,14 +9,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from didsim.dynamics.labels import float_dtype
 from didsim.numerics import checks
 from didsim.sweeps import hosts
+from didsim.sweeps.axes import Grid
 from didsim.sweeps.blocks import compute, result_shapes
 from didsim.sweeps.creation import create_store
-from didsim.sweeps.grid import Grid
 from didsim.sweeps.header import FORMAT, Header
 from didsim.sweeps.identity import config_hash, describe, first_difference, same_sweep
-from didsim.sweeps.labels import coordinate, float_dtype, full_provenance, moments
+from didsim.sweeps.labels import coordinate, full_provenance, moments
 from didsim.sweeps.pool import compute_in
 from didsim.sweeps.store import DONE, FAILED, TO_DO, Store, open_store
 from didsim.sweeps.width import MEMORY, default_width
@@ -47,10 +48,10 @@ def stream(cells: Grid, how: Streaming, progress: Any = None) -> Store:
     to_do = hosts.own_share(np.flatnonzero(store.statuses() == TO_DO).tolist())
     hosts.wait_for_all("share")  # nobody writes before everybody has read what is to do
     done = header.blocks - len(to_do)
-    _tell(progress, done, header.blocks)
+    _report(progress, done, header.blocks)
     for _ in _executed(cells, store, to_do, how.executor):
         done += 1
-        _tell(progress, done, header.blocks)
+        _report(progress, done, header.blocks)
     hosts.wait_until(lambda: not np.any(store.statuses() == TO_DO))
     return store
 
@@ -60,7 +61,7 @@ def failures(store: Store) -> dict[int, str]:
     return {block: store.message(block) for block in np.flatnonzero(store.statuses() == FAILED).tolist()}
 
 
-def _tell(progress: Any, done: int, total: int) -> None:
+def _report(progress: Any, done: int, total: int) -> None:
     if progress is not None:
         progress(done, total)
 
@@ -118,7 +119,7 @@ def _prepare(cells: Grid, how: Streaming) -> None:
         dtype=float_dtype(),
         width=width,
         programs=len(cells.programs()),
-        lanes=cells.lanes,
+        lanes=cells.size,
         variables=sorted(shapes),
         axes=axes,
         provenance=full_provenance(),

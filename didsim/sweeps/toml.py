@@ -18,10 +18,13 @@ import numpy as np
 from didsim import samplers, worlds
 from didsim.dynamics import OPTIMISERS, REFERENCES, RULES, Reference, Rounds, Run
 from didsim.numerics import checks
+from didsim.numerics.registry import plain
 from didsim.numerics.sequences import SequenceSpace
+from didsim.numerics.texts import read_value
 from didsim.objectives import OBJECTIVES
 from didsim.policies import POLICIES
-from didsim.sweeps.grid import Axes
+from didsim.samplers.data import Data
+from didsim.sweeps.axes import Axes
 from didsim.worlds import preferences
 
 PARTS: Mapping[str, Mapping[str, Any]] = {
@@ -89,9 +92,7 @@ def run_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Run:
     values: dict[str, Any] = {part: build(part, table[part], folder) for part in PARTS if part in table}
     if isinstance(values["world"], worlds.Problem):
         values["world"] = worlds.Given(values["world"])
-    if ("sampler" in values) != ("labels" in values):
-        missing = "labels" if "sampler" in values else "sampler"
-        raise checks.ArgumentError(f"Argument `{missing}` must be given when the other of sampler and labels is.")
+    Data.given(values.get("sampler"), values.get("labels"))  # both or neither
     return Run(**values, **{name: table[name] for name in NUMBERS if name in table})
 
 
@@ -132,7 +133,7 @@ def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
         fields.setdefault("name", next(iter(makers)))
     if not isinstance(fields.get("name"), str):
         raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {entry!r}.")
-    maker = makers[checks.did_you_mean(part, fields.pop("name"), makers)]
+    maker = _maker(part, fields.pop("name"))
     known = _parameters(maker)
     for name in fields:
         checks.did_you_mean(f"{part} field", name, known)
@@ -161,15 +162,13 @@ def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
         ArgumentError: the text has another form, or as `build`.
     """
     name, _, rest = text.partition(":")
-    known = _parameters(PARTS[part][name]) if name in PARTS[part] else {}
+    known = _parameters(_maker(part, name))
     fields: dict[str, Any] = {field: value for field, value in defaults.items() if field in known}
     for word in filter(None, rest.split(",")):
         field, equals, value = word.partition("=")
-        try:
-            fields[field] = [_number(one) for one in value.split("/")] if "/" in value else _number(value)
-        except ValueError:
-            equals = ""
-        if not equals:
+        fields[field] = read_value(value, between="/")
+        entries = fields[field] if isinstance(fields[field], list) else [fields[field]]
+        if not equals or any(isinstance(one, str) for one in entries):
             raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {text!r}.")
     return build(part, {**fields, "name": name})
 
@@ -198,8 +197,10 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
     return axes
 
 
-def _number(text: str) -> float | int:
-    return float(text) if set(text) & set(".einf") else int(text)
+def _maker(part: str, word: str) -> Any:
+    """The class or function that a name means, in either case and with ``-`` or ``_``."""
+    meant = {plain(name): maker for name, maker in MAKERS[part].items()}
+    return meant[plain(word)] if plain(word) in meant else MAKERS[part][checks.did_you_mean(part, word, MAKERS[part])]
 
 
 def _part_label(value: Any, place: int, values: list) -> str:

@@ -9,7 +9,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from didsim.sweeps.labels import variable_attrs
+from didsim.dynamics.labels import variable_attrs
 from didsim.sweeps.store import DONE, FAILED, Store, open_store
 
 
@@ -54,7 +54,7 @@ def dataset(store: Store) -> xr.Dataset:
 
 
 class _Cells(BackendArray):
-    """One variable with an axis per axis of the grid, over an array with one axis of lanes."""
+    """One variable with an axis per axis of the grid, over an array with one axis of runs."""
 
     def __init__(self, store: Store, name: str, statuses: np.ndarray):
         self.store, self.name, self.statuses = store, name, statuses
@@ -80,19 +80,19 @@ class _Cells(BackendArray):
         return np.squeeze(cells, dropped)
 
     def _ravel(self, places: list[np.ndarray], *, choices: bool) -> np.ndarray:
-        """Program numbers or lane numbers of an outer product of places, broadcast to its shape."""
+        """Program numbers or run numbers of an outer product of places, broadcast to its shape."""
         number = np.zeros((1,) * len(places), int)
         for size, choice, open_place in zip(self.sizes, self.is_choice, np.ix_(*places), strict=True):
             if choice == choices:
                 number = number * size + open_place
         return np.broadcast_to(number, tuple(map(len, places)))
 
-    def _read(self, programs: np.ndarray, lanes: np.ndarray) -> np.ndarray:
+    def _read(self, programs: np.ndarray, runs: np.ndarray) -> np.ndarray:
         header = self.store.header
         out = np.full((programs.size, *self.array.shape[2:]), self.array.fill_value, self.dtype)
-        blocks = (programs * header.per_program + lanes // header.width).reshape(-1)
+        blocks = (programs * header.per_program + runs // header.width).reshape(-1)
         for block in np.unique(blocks).tolist():
             if self.statuses[block] == DONE:
                 mine = np.flatnonzero(blocks == block)
-                out[mine] = self.store.read(self.name, block)[lanes.reshape(-1)[mine] % header.width]
+                out[mine] = self.store.read(self.name, block)[runs.reshape(-1)[mine] % header.width]
         return out.reshape(*programs.shape, *self.array.shape[2:])

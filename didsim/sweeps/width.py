@@ -1,4 +1,4 @@
-"""How many lanes make a block?
+"""How many runs make a block?
 
 As many as keep the arrays of one training step in cache and those of a whole run in the memory allowed.  The sizes are
 read off the traced program, so the answer follows from the run and the precision alone, never from the machine: other
@@ -12,16 +12,16 @@ import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from didsim.dynamics import Run, execute, run_key
-from didsim.sweeps.grid import Grid
+from didsim.sweeps.axes import Grid
 
 CACHE_BYTES = 4 * 2**20
-MOST_LANES = 1024
+MOST_RUNS = 1024
 MEMORY = 2**30
 TEMPORARIES = 8  # arrays of the largest size that compiled runs hold at once; 5.0 to 6.3 were measured
 
 
 def default_width(grid: Grid, memory: int = MEMORY) -> int:
-    """Lanes per block, at least 1, at most 1,024, evened out over the blocks.
+    """Runs per block, at least 1, at most 1,024, evened out over the blocks.
 
     Args:
         grid: what is swept.
@@ -31,9 +31,9 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
         The largest width that every program of the grid can afford.
     """
     per_step, at_all = (max(sizes) for sizes in zip(*map(largest_arrays, grid.programs()), strict=True))
-    fitting = max(1, min(CACHE_BYTES // per_step, memory // (TEMPORARIES * at_all), MOST_LANES, grid.lanes))
-    blocks = -(-grid.lanes // fitting)
-    return -(-grid.lanes // blocks)
+    fitting = max(1, min(CACHE_BYTES // per_step, memory // (TEMPORARIES * at_all), MOST_RUNS, grid.size))
+    blocks = -(-grid.size // fitting)
+    return -(-grid.size // blocks)
 
 
 def largest_arrays(run: Run) -> tuple[int, int]:

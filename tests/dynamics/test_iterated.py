@@ -8,7 +8,7 @@ import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 
 from didsim import iterated
-from didsim.dynamics.iterated import Fate, Iteration
+from didsim.dynamics.iterated import Fate, Iteration, maps, stability
 from didsim.landscape.solvers import solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum
@@ -26,7 +26,7 @@ GENTLE = Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT))
 
 
 @pytest.mark.parametrize(
-    ("optimum", "objective"), [(iterated.ipo_optimum, IpoSum(0.4)), (iterated.dpo_optimum, Dpo(0.4))], ids=["ipo", "dpo"]
+    ("optimum", "objective"), [(maps.ipo_optimum, IpoSum(0.4)), (maps.dpo_optimum, Dpo(0.4))], ids=["ipo", "dpo"]
 )
 def test_optima_are_the_solvers(optimum, objective):
     """On a preference matrix with cycles the closed form and the small Newton method find the general solver's minimiser."""
@@ -43,13 +43,13 @@ def test_ipo_round_by_hand():
     mass = 0.7 * np.exp(LOG_POLICY) + 0.3 * np.exp(LOG_REF)
     logits = 0.6 * LOG_POLICY + 0.4 * LOG_REF + np.array([sum(TABLE[a, b] * mass[b] for b in range(N)) for a in range(N)]) / 0.5
     iteration = Iteration(jnp.asarray(TABLE), jnp.asarray(LOG_REF), 0.6, 0.7, 0.5)
-    assert_close(np.asarray(iterated.next_policy(iteration, jnp.asarray(LOG_POLICY))), oracles.normalize(logits))
+    assert_close(np.asarray(maps.next_policy(iteration, jnp.asarray(LOG_POLICY))), oracles.normalize(logits))
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 12.0])
 def test_dpo_optimum_solves_its_equation_for_narrow_and_wide_laws(scale):
     law = oracles.normalize(scale * RNG.standard_normal(N))
-    got = np.asarray(iterated.dpo_optimum(jnp.asarray(LOG_REF), jnp.asarray(TABLE), jnp.asarray(law), 0.8))
+    got = np.asarray(maps.dpo_optimum(jnp.asarray(LOG_REF), jnp.asarray(TABLE), jnp.asarray(law), 0.8))
     margin = 0.8 * (got - LOG_REF)
     chance = 1 / (1 + np.exp(margin[None] - margin[:, None]))
     left = np.array([np.sum(np.exp(law) * (TABLE[a] - chance[a])) for a in range(N)])
@@ -62,7 +62,7 @@ def test_dpo_optimum_solves_its_equation_for_narrow_and_wide_laws(scale):
 @pytest.mark.parametrize("objective", ["ipo", "dpo"])
 def test_multipliers_of_the_three_cycle(objective):
     temperature = 0.3
-    slope = iterated.slope_at_uniform(objective, temperature)
+    slope = stability.slope_at_uniform(objective, temperature)
     for power, mixing, advantage in [(0.0, 1.0, 0.5), (0.7, 0.4, 0.2), (1.0, 0.9, 0.05)]:
         iteration = Iteration(iterated.three_cycle(advantage), jnp.asarray(FLAT), power, mixing, temperature, objective)
         found = np.asarray(iterated.multipliers(iteration, jnp.asarray(FLAT)))
@@ -149,7 +149,7 @@ ERRORS = {
     "mixing": (lambda: Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT), mixing=-0.1), "`mixing` must"),
     "temperature": (lambda: Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT), temperature=0.0), "`temperature` must"),
     "objective": (lambda: Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT), objective="dpp"), "Did you mean 'dpo'"),
-    "slope": (lambda: iterated.slope_at_uniform("ipq", 1.0), "Did you mean 'ipo'"),
+    "slope": (lambda: stability.slope_at_uniform("ipq", 1.0), "Did you mean 'ipo'"),
     "advantage": (lambda: iterated.three_cycle(0.6), "`advantage` must"),
     "rounds": (
         lambda: iterated.iterate(GENTLE, jnp.asarray(FLAT), 0),

@@ -218,7 +218,7 @@ def test_single_precision():
 def test_what_cannot_be_projected_says_so(monkeypatch):
     with pytest.raises(ArgumentError, match="must compare the responses of a pair for the projected gradient, but is sft"):
         train(PROBLEM, Sft(), rule=ProjectedGradient(), steps=1)
-    monkeypatch.setattr(rules, "WRITTEN_OUT", 4)
+    monkeypatch.setattr(rules, "LARGEST_DENSE", 4)
     with pytest.raises(ArgumentError, match="`pairs` must be given for the projected gradient of more than 4 responses"):
         train(PROBLEM, Dpo(BETA), rule=ProjectedGradient(), steps=1)
 

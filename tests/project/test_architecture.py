@@ -125,7 +125,7 @@ def test_the_check_sees(room, source, complaint):
 
 
 def test_the_check_lets_pass():
-    inner = "import jax\nfrom didsim.numerics import checks\nfrom didsim.sweeps.grid import Grid\nimport os.path"
+    inner = "import jax\nfrom didsim.numerics import checks\nfrom didsim.sweeps.axes import Grid\nimport os.path"
     assert complaints(TABLE, "sweeps", inner) == []
     assert complaints(TABLE, "objectives", "from .parts import dpo\nfrom ..samplers import Mix", "didsim.objectives") == []
     assert complaints(TABLE, "figures", "from didsim.plotting import axes") == []

@@ -16,7 +16,8 @@ import pytest
 import didsim
 from didsim import cli, metrics, objectives, worlds
 from didsim.dynamics import Run
-from didsim.sweeps import hosts, open_sweep, replace_path, sweep
+from didsim.sweeps import hosts, open_sweep, sweep
+from didsim.sweeps.axes import replace_path
 from didsim.sweeps.pool import process_pool
 from didsim.sweeps.store import DONE, open_store
 

@@ -14,7 +14,7 @@ def test_the_file_is_ten_thousand_runs_in_two_programs():
     run, axes, seeds = sweep_from(tomllib.loads(TEXT))
     cells = grid(run, axes, seeds)
     programs = cells.programs()
-    assert len(programs) * cells.lanes == 10_000
+    assert len(programs) * cells.size == 10_000
     assert [type(program.sampler).__name__ for program in programs] == ["BestOfBase", "BestOfBoth"]
     assert all(program.sampler.follows_policy for program in programs)
 

@@ -17,7 +17,8 @@ import didsim
 from didsim import cli, metrics, objectives, preferences, samplers, worlds
 from didsim.dynamics import Rounds, Run, Sgd
 from didsim.landscape.solvers import Status
-from didsim.sweeps import blocks, grid, open_sweep, replace_path, stream, sweep
+from didsim.sweeps import blocks, grid, open_sweep, stream, sweep
+from didsim.sweeps.axes import replace_path
 from didsim.sweeps.identity import config_hash, describe, first_difference
 from didsim.sweeps.store import DONE, FAILED, TO_DO, open_store
 from didsim.sweeps.toml import sweep_from

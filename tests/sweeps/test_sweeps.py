@@ -8,7 +8,8 @@ import pytest
 import didsim
 from didsim import metrics, objectives, preferences, samplers, worlds
 from didsim.dynamics import Adam, Run, Sgd, execute, run_key
-from didsim.sweeps import drawn_worlds, grid, replace_path, sweep
+from didsim.sweeps import drawn_worlds, grid, sweep
+from didsim.sweeps.axes import replace_path
 
 RUN = Run(
     worlds.RandomReward(n=5, prompts=2, beta=0.5),
@@ -124,8 +125,8 @@ def test_bad_sweeps_are_refused(axes, seeds, message):
 
 def test_grid_numbers_lanes_row_by_row():
     cells = grid(RUN, {"objective.beta": [0.1, 0.2], "sampler": [samplers.Uniform(), samplers.OnPolicy()]}, seeds=3)
-    assert (cells.lanes, len(cells.programs())) == (6, 2)
-    values, seeds = cells.lane_values(np.array([0, 2, 3, 5]))
+    assert (cells.size, len(cells.programs())) == (6, 2)
+    values, seeds = cells.run_values(np.array([0, 2, 3, 5]))
     np.testing.assert_array_equal(values["objective.beta"], [0.1, 0.1, 0.2, 0.2])
     np.testing.assert_array_equal(seeds, [0, 2, 0, 2])
 

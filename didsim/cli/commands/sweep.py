@@ -50,7 +50,7 @@ class Sweep(Command):
         hosts.join(*several)
         run, axes, seeds = sweep_from(read_toml(self.config), self.config.parent)
         cells = grid(run, axes, seeds)
-        with answers.progress(cells.lanes * len(cells.programs())) as progress, answers.pool(self.workers) as pool:
+        with answers.progress(cells.size * len(cells.programs())) as progress, answers.pool(self.workers) as pool:
             try:
                 data = run_sweep(
                     run,

@@ -6,23 +6,18 @@ The map of one round to the next converges, turns in cycles or runs into a corne
 Jacobian says, and for the three-cycle the boundary is known in closed form.
 """
 
-from didsim.dynamics.iterated.endings import Ending, Fate, ending
-from didsim.dynamics.iterated.maps import Iteration, dpo_optimum, ipo_optimum, iterate, next_policy, three_cycle
-from didsim.dynamics.iterated.stability import contraction_factor, cycle_boundary, cycle_multiplier, multipliers, slope_at_uniform
+from didsim.dynamics.iterated.endings import Fate, ending
+from didsim.dynamics.iterated.maps import Iteration, iterate, three_cycle
+from didsim.dynamics.iterated.stability import contraction_factor, cycle_boundary, cycle_multiplier, multipliers
 
 __all__ = [
-    "Ending",
     "Fate",
     "Iteration",
     "contraction_factor",
     "cycle_boundary",
     "cycle_multiplier",
-    "dpo_optimum",
     "ending",
-    "ipo_optimum",
     "iterate",
     "multipliers",
-    "next_policy",
-    "slope_at_uniform",
     "three_cycle",
 ]

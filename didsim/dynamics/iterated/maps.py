@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, linalg, simplex
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import between, checked, one_of, positive, pytree
 
 OBJECTIVES = ("ipo", "dpo")
 NEWTON_STEPS = 10
@@ -28,19 +28,12 @@ class Iteration:
         objective: ``"ipo"`` or ``"dpo"``.
     """
 
-    preference: Float[Array, "n n"]
+    preference: Float[Array, "n n"] = checked(checks.preference_matrix)
     log_anchor: Float[Array, " n"]
-    power: float | Float[Array, ""] = 1.0
-    mixing: float | Float[Array, ""] = 1.0
-    temperature: float | Float[Array, ""] = 1.0
-    objective: str = static(default="ipo")
-
-    def __post_init__(self) -> None:
-        checks.preference_matrix("preference", self.preference)
-        checks.leaf_between("power", self.power, 0.0, 1.0)
-        checks.leaf_between("mixing", self.mixing, 0.0, 1.0)
-        checks.positive_leaf("temperature", self.temperature)
-        checks.did_you_mean("objective", self.objective, OBJECTIVES)
+    power: float | Float[Array, ""] = between(0.0, 1.0, default=1.0)
+    mixing: float | Float[Array, ""] = between(0.0, 1.0, default=1.0)
+    temperature: float | Float[Array, ""] = positive(default=1.0)
+    objective: str = one_of(OBJECTIVES, default="ipo")
 
 
 def three_cycle(advantage: float | Float[Array, ""]) -> Float[Array, "3 3"]:

@@ -1,8 +1,8 @@
 """Which runs does a sweep consist of?
 
-A grid is one `Run` and axes over it.  An axis over numbers becomes lanes of one compiled program; an axis over choices
-(objectives, samplers, sizes) becomes one program each.  Lanes are numbered row by row, seeds fastest, and a run is a
-pure function of its lane number, so any block of lanes can be computed anywhere, at any time, in any order.
+A grid is one `Run` and axes over it.  An axis over numbers becomes a batch in one compiled program; an axis over choices
+(objectives, samplers, sizes) becomes one program each.  Runs of a program are numbered row by row, seeds fastest, and a run is a
+pure function of its number, so any block of runs can be computed anywhere, at any time, in any order.
 """
 
 import dataclasses
@@ -48,27 +48,27 @@ class Grid:
 
     @property
     def numbers(self) -> tuple[Axis, ...]:
-        """Axes that become lanes."""
+        """Axes over which one program is batched."""
         return tuple(axis for axis in self.axes if not axis.is_choice)
 
     @property
-    def lane_shape(self) -> tuple[int, ...]:
+    def shape(self) -> tuple[int, ...]:
         """Lengths of the number axes and of the seeds."""
         return (*(len(axis.values) for axis in self.numbers), len(self.seeds))
 
     @property
-    def lanes(self) -> int:
+    def size(self) -> int:
         """Runs per program."""
-        return int(np.prod(self.lane_shape))
+        return int(np.prod(self.shape))
 
     def programs(self) -> list[Run]:
         """The run of every combination of choices, row by row."""
         combinations = itertools.product(*(axis.values for axis in self.choices))
         return [self._with_choices(values) for values in combinations]
 
-    def lane_values(self, lanes: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Number-axis values by path, each stacked over the given lanes, and the lanes' seeds."""
-        *places, seed_place = np.unravel_index(lanes, self.lane_shape)
+    def run_values(self, runs: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Number-axis values by path, each stacked over the given runs, and the runs' seeds."""
+        *places, seed_place = np.unravel_index(runs, self.shape)
         stacked = {}
         for axis, place in zip(self.numbers, places, strict=True):
             for which, path in enumerate(axis.paths):
@@ -102,6 +102,7 @@ def grid(run: Run, axes: Axes, seeds: int | Sequence[int] = 1) -> Grid:
     chosen = tuple(checks.seed(int(seed), "seeds") for seed in numbers)
     if not chosen:
         raise checks.ArgumentError("Argument `seeds` must name at least one seed, but is empty.")
+    checks.part("run", run, Run, "didsim.Run(world, objective)")
     names = _axis_names([_paths(key) for key in axes])
     parsed = tuple(_axis(run, name, _paths(key), values) for name, (key, values) in zip(names, axes.items(), strict=True))
     return Grid(run, parsed, chosen)

@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 
 from didsim.dynamics import Run, run_key, run_world
+from didsim.dynamics.labels import inner_dims, provenance, variable_attrs
 from didsim.numerics import checks
+from didsim.sweeps.axes import Axes, Grid, grid
 from didsim.sweeps.blocks import Results, compute
-from didsim.sweeps.grid import Axes, Grid, grid
-from didsim.sweeps.labels import coordinate, inner_dims, moments, provenance, variable_attrs
+from didsim.sweeps.labels import coordinate, moments
 from didsim.sweeps.stream import Streaming, stream
 from didsim.sweeps.view import dataset
 from didsim.sweeps.width import MEMORY, default_width
@@ -41,11 +42,11 @@ def sweep(
     Args:
         run: the run that the axes vary.
         axes: dotted path of a field, or a tuple of paths that move together, to its values: a sequence, or a mapping
-            from label to value.  Numbers and arrays become lanes of one program; objects and static fields (objective,
+            from label to value.  Numbers and arrays become a batch in one program; objects and static fields (objective,
             sampler, sizes, steps) become one program each.
         seeds: how many seeds (0, 1, …), or which.  A seed fixes the world and the drawn pairs, whatever the other axes
             are.
-        width: lanes per block; that of the store on disk, or chosen from the grid and ``memory``, if missing.
+        width: runs per block; that of the store on disk, or chosen from the grid and ``memory``, if missing.
         memory: bytes that a block may take, for choosing the width.
         progress: called with (blocks done, blocks in all) after every block.
         out: folder for the results, written block by block; kept in memory if missing.
@@ -79,14 +80,14 @@ def sweep(
         return dataset(stream(cells, how, progress))
     if executor is not None or len(redo):
         raise checks.ArgumentError("Argument `out` must be given with `executor` or `redo`, but is missing.")
-    lanes_per_block = default_width(cells, memory) if width is None else checks.whole("width", width, least=1)
+    block_width = default_width(cells, memory) if width is None else checks.whole("width", width, least=1)
     programs = cells.programs()
     steps = moments(programs)
-    per_program = -(-cells.lanes // lanes_per_block)
+    per_program = -(-cells.size // block_width)
     total = per_program * len(programs)
     began = time.perf_counter()
     parts: list[Results] = []
-    for block, results in compute(cells, range(total), lanes_per_block):
+    for block, results in compute(cells, range(total), block_width):
         if isinstance(results, Exception):
             raise results
         parts.append(results)
@@ -113,9 +114,9 @@ def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
 
 
 def assemble(cells: Grid, steps: np.ndarray, results: list[Results], *, seconds: float) -> xr.Dataset:
-    """Dataset of a grid from the variables of every program, each with lanes first; shapes that differ are left out."""
+    """Dataset of a grid from the variables of every program, each with runs first; shapes that differ are left out."""
     names = [axis.name for axis in (*cells.choices, *cells.numbers)]
-    lead = tuple(len(axis.values) for axis in cells.choices) + cells.lane_shape
+    lead = tuple(len(axis.values) for axis in cells.choices) + cells.shape
     variables = {}
     for name in results[0]:
         pieces = [result[name] for result in results if name in result]

@@ -1,0 +1,82 @@
+"""Does a store know its sweep again, also one of an earlier release or one whose optimiser has been used meanwhile?"""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import optax
+import pytest
+
+from didsim import objectives, preferences, samplers, worlds
+from didsim.dynamics import Custom, Run
+from didsim.sweeps import sweep
+from didsim.sweeps.identity import same_sweep
+from didsim.sweeps.store import TO_DO, open_store
+
+EARLIER = Path(__file__).parents[1] / "data" / "sweep-of-an-earlier-release.zip"
+
+
+def run_with_schedule(decay_steps):
+    schedule = optax.cosine_decay_schedule(0.1, decay_steps)
+    return Run(
+        worlds.RandomTarget(n=4),
+        objectives.Dpo(beta=0.5),
+        samplers.OnPolicy(),
+        preferences.BradleyTerry(),
+        optimiser=Custom(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))),
+        steps=10,
+        records=4,
+    )
+
+
+def test_a_store_of_an_earlier_release_is_resumed(tmp_path):
+    axes = {
+        "objective": {"dpo": objectives.Dpo(beta=0.5), "simpo": objectives.SimPo(beta=2.0)},
+        "sampler": {"uniform": samplers.Uniform(), "mixed": samplers.Mix(samplers.Uniform(), samplers.OnPolicy(), 0.3)},
+        "world.beta": [0.5, 1.0],
+    }
+    zipfile.ZipFile(EARLIER).extractall(tmp_path / "store")
+    assert list(open_store(tmp_path / "store").statuses() == TO_DO) == [False, True] * 4
+    resumed = sweep(run_with_schedule(10.0), axes, seeds=2, out=tmp_path / "store")
+    fresh = sweep(run_with_schedule(10.0), axes, seeds=2, width=2)
+    assert resumed.attrs["blocks_done"] == resumed.attrs["blocks"] == 8
+    assert resumed.attrs["didsim"] == "0.1.0"
+    assert set(resumed.variables) == set(fresh.variables)
+    for name in fresh.variables:
+        assert resumed[name].dims == fresh[name].dims
+        if fresh[name].dtype.kind == "f":
+            # Another processor, or another release of XLA, gives other last bits.
+            np.testing.assert_allclose(resumed[name], fresh[name], rtol=1e-9, atol=1e-11, err_msg=name)
+        else:
+            assert np.array_equal(resumed[name], fresh[name]), name
+
+
+def test_a_schedule_that_counts_whole_steps_can_be_stored_and_resumed(tmp_path):
+    """Optax turns the whole number of steps that a schedule holds into a floating one when it is first used."""
+    run = run_with_schedule(10)
+    first = sweep(run, seeds=2, out=tmp_path / "store")
+    again = sweep(run, seeds=2, out=tmp_path / "store")
+    anew = sweep(run_with_schedule(10), seeds=2, out=tmp_path / "store")
+    assert np.array_equal(first["loss"], again["loss"])
+    assert np.array_equal(first["loss"], anew["loss"])
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "same"),
+    [
+        ("run.metrics = didsim.measure", "run.metrics = didsim.measure", True),
+        ("run.metrics = didsim.measure", "run.metrics = didsim.metrics.measure", True),
+        ("run.f.0 = optax.chain.<locals>.init_fn", "run.f.0 = optax.transforms._combining.chain.<locals>.init_fn", True),
+        ("run.metrics = didsim.measure", "run.metrics = didsim.metrics.remeasure", False),
+        ("run.metrics = didsim.measure", "run.metrics = optax.measure", False),
+        ("run.metrics = mine.measure 0123", "run.metrics = mine.other.measure 0123", False),
+        ("run.rule = didsim.measure", "run.metrics = didsim.metrics.measure", False),
+        ("run.f.decay_steps = 10.0", "run.f.decay_steps = 10", True),
+        ("run.f.decay_steps = 10.0", "run.f.decay_steps = 11", False),
+        ("run.f.decay_steps = 10.0", "run.f.steps = 10", False),
+        ("run.f.decay_steps = True", "run.f.decay_steps = 1", False),
+    ],
+)
+def test_descriptions_of_one_sweep_may_differ_in_where_a_function_lies(mine, theirs, same):
+    assert same_sweep([mine], [theirs]) is same
+    assert not same_sweep([mine], [theirs, theirs])
