@@ -8,6 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import checks, simplex
+from didsim.numerics.brief import called
 from didsim.numerics.pytrees import pytree
 
 
@@ -35,6 +36,12 @@ class Problem:
     log_prompts: Float[Array, " prompts"]
     lengths: Float[Array, "prompts n"]
     beta: Float[Array, ""]
+
+    def __repr__(self) -> str:
+        if not hasattr(self.log_ref, "shape"):
+            return "Problem(…)"  # JAX also builds objects around placeholders
+        prompts, n = (1, *self.log_ref.shape)[-2:]
+        return called("Problem", str(self.log_ref.dtype), prompts=prompts, n=n, beta=self.beta)
 
 
 def problem(
