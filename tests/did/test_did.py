@@ -9,6 +9,7 @@ from contracts import assert_close
 from tolerance import tolerance
 
 from didsim import did, simplex
+from didsim.did import order
 from didsim.numerics.checks import ArgumentError
 from didsim.worlds.preferences import BradleyTerry
 
@@ -192,30 +193,30 @@ def test_d6_reference_free_limit_is_the_did_under_the_power_law():
 
 def test_d8_margin_slope_is_least_squares_over_pairs():
     u, v = TARGET[::100], REF[::100]
-    slope, residual = did.margin_slope(jnp.asarray(u), jnp.asarray(v))
+    slope, residual = order.margin_slope(jnp.asarray(u), jnp.asarray(v))
     np.testing.assert_allclose(np.stack([slope, residual], -1), oracles.rows(oracles.pair_slope, u, v), rtol=1e-9)
 
 
 def test_d8_margins_are_proportional_and_ordered_under_the_power_law():
     chosen, ref, target, beta = cast(np.float64, CHOSEN, REF, TARGET, BETAS)
     rejected = did.optimal_rejected(chosen, ref, target, beta)
-    slope, residual = did.margin_slope(chosen - rejected, target - ref)
+    slope, residual = order.margin_slope(chosen - rejected, target - ref)
     # Margins as small as 1e-3 sit on log-probabilities of order ten, so they carry that many rounding units less.
     small = np.abs(TARGET - REF - (TARGET - REF).mean(-1, keepdims=True)).max(-1) * np.minimum(BETAS, 1.0)
     assert worst(slope / beta, 1.0, scale=1.0 / small) < tolerance(condition=extent(REF, TARGET, CHOSEN))
     assert worst(residual, 0.0, scale=1.0 / small) < tolerance(condition=extent(REF, TARGET, CHOSEN))
-    assert float(did.ordered_share(chosen - rejected, target - ref).min()) == 1.0
-    _, off = did.margin_slope(chosen - jnp.asarray(REJECTED), target - ref)
+    assert float(order.ordered_share(chosen - rejected, target - ref).min()) == 1.0
+    _, off = order.margin_slope(chosen - jnp.asarray(REJECTED), target - ref)
     assert float(jnp.median(off)) > 0.1
-    assert float(jnp.median(did.ordered_share(chosen - jnp.asarray(REJECTED), target - ref))) < 0.8
+    assert float(jnp.median(order.ordered_share(chosen - jnp.asarray(REJECTED), target - ref))) < 0.8
 
 
 def test_d8_monotone_link_keeps_the_order_and_breaks_the_power_law():
     ref, gains = cast(np.float64, REF, 2.0 * np.random.default_rng(7).standard_normal((B, N)))
     target = simplex.tilt(ref, gains)
     rejected = simplex.tilt(ref, -jnp.sinh(gains))
-    _, residual = did.margin_slope(ref - rejected, target - ref)
-    assert float(did.ordered_share(ref - rejected, target - ref).min()) == 1.0
+    _, residual = order.margin_slope(ref - rejected, target - ref)
+    assert float(order.ordered_share(ref - rejected, target - ref).min()) == 1.0
     assert float(jnp.median(residual)) > 0.01
     assert float(jnp.median(simplex.jsd(target, did.learned_policy(ref, rejected, ref, 1.0)))) > 1e-3
 
@@ -242,10 +243,10 @@ def test_d8_mean_margin_is_jeffreys_over_beta():
 
 def test_ordered_share_counts_pairs():
     u = jnp.array([0.0, 1.0, 2.0])
-    assert float(did.ordered_share(u, u)) == 1.0
-    assert float(did.ordered_share(u, -u)) == 0.0
-    np.testing.assert_allclose(did.ordered_share(u, jnp.array([0.0, 2.0, 1.0])), 2 / 3)
-    np.testing.assert_allclose(did.ordered_share(u, jnp.array([0.0, 0.0, 1.0])), 2 / 3)  # a tie orders nothing
+    assert float(order.ordered_share(u, u)) == 1.0
+    assert float(order.ordered_share(u, -u)) == 0.0
+    np.testing.assert_allclose(order.ordered_share(u, jnp.array([0.0, 2.0, 1.0])), 2 / 3)
+    np.testing.assert_allclose(order.ordered_share(u, jnp.array([0.0, 0.0, 1.0])), 2 / 3)  # a tie orders nothing
 
 
 # D9

@@ -8,6 +8,7 @@ from scipy import stats
 from tolerance import tolerance
 
 from didsim import did, simplex
+from didsim.did import entropy
 
 B, N = 2000, 8
 DTYPES = (np.float32, np.float64)
@@ -62,19 +63,12 @@ def test_d11_the_sign_decides_between_reinforcing_and_smoothing():
     assert min((change > 0).mean(), (change < 0).mean()) > 0.1
 
 
-def test_d11_entropy_along_the_path():
-    times = np.linspace(-0.5, 1.5, 5)
-    got = did.path_entropy(jnp.asarray(REF), jnp.asarray(TARGET), jnp.asarray(times))
-    wanted = np.stack([entropies(tilted(t)) for t in times], axis=-1)
-    assert np.abs(np.asarray(got) - wanted).max() < tolerance(condition=30.0)
-
-
 # D12
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_d12_deficit_is_what_the_entropy_lacks(dtype):
-    got = did.did_entropy_deficit(jnp.asarray(TARGET, dtype), jnp.asarray(REF, dtype))
+    got = entropy.did_entropy_deficit(jnp.asarray(TARGET, dtype), jnp.asarray(REF, dtype))
     wanted = np.log(N) - did_entropies(1.0, DIRECTION)
     assert np.abs(np.asarray(got) - wanted).max() < tolerance(dtype, condition=30.0)
     assert np.abs(np.asarray(did.did_entropy(jnp.asarray(TARGET), jnp.asarray(REF))) - np.log(N) + wanted).max() < tolerance(
@@ -86,7 +80,7 @@ def test_d12_deficit_of_a_tiny_update_keeps_its_relative_accuracy():
     direction = oracles.log_laws(23, (200, N))[100:]
     even = simplex.uniform(N, jnp.float64)
     tiny = 1e-7 * (direction - direction.mean(-1, keepdims=True))
-    got = np.asarray(did.did_entropy_deficit(simplex.normalize(even + tiny), even))
+    got = np.asarray(entropy.did_entropy_deficit(simplex.normalize(even + tiny), even))
     wanted = 0.5 * np.var(tiny, axis=-1)
     assert np.abs(got / wanted - 1).max() < 1e-5
     by_difference = np.log(N) - np.asarray(did.did_entropy(simplex.normalize(even + tiny), even))

@@ -12,6 +12,7 @@ from scipy import optimize, stats
 from tolerance import tolerance
 
 from didsim import did, simplex
+from didsim.did import order, path
 from didsim.numerics.checks import ArgumentError
 
 B, N = 400, 6
@@ -50,7 +51,7 @@ def test_d9_law_cumulant_slope_and_curvature(dtype):
     near(jnp.exp(did.path_law(ref, target, t)), law, dtype=dtype)
     near(did.path_cumulant(ref, target, t), cumulant, dtype=dtype)
     near(did.path_slope(ref, target, t), first, dtype=dtype)
-    near(did.path_curvature(ref, target, t), mean(law, (s - first[:, None]) ** 2), dtype=dtype)
+    near(path.path_curvature(ref, target, t), mean(law, (s - first[:, None]) ** 2), dtype=dtype)
 
 
 def test_d9_slope_and_curvature_are_derivatives_of_the_cumulant():
@@ -60,7 +61,7 @@ def test_d9_slope_and_curvature_are_derivatives_of_the_cumulant():
     arguments = jnp.asarray(TIMES), jnp.asarray(REF), jnp.asarray(TARGET)
     near(did.path_slope(*arguments[1:], arguments[0]), jax.vmap(jax.grad(cumulant))(*arguments), condition=100.0)
     curvature = jax.vmap(jax.grad(jax.grad(cumulant)))(*arguments)
-    np.testing.assert_allclose(did.path_curvature(*arguments[1:], arguments[0]), curvature, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(path.path_curvature(*arguments[1:], arguments[0]), curvature, rtol=1e-9, atol=1e-11)
 
 
 def test_d9_ends_of_the_path():
@@ -205,8 +206,10 @@ def test_d8_a_hundred_thousand_responses():
     u = rng.standard_normal(n)
     v = u + 0.5 * rng.standard_normal(n)
     tau = stats.kendalltau(u, v).statistic
-    np.testing.assert_allclose(did.ordered_share(jnp.asarray(u), jnp.asarray(v)), 0.5 + 0.5 * tau, rtol=1e-12)
-    np.testing.assert_allclose(did.ordered_share(jnp.asarray(u, np.float32), jnp.asarray(np.exp(u), np.float32)), 1.0, atol=1e-4)
+    np.testing.assert_allclose(order.ordered_share(jnp.asarray(u), jnp.asarray(v)), 0.5 + 0.5 * tau, rtol=1e-12)
+    np.testing.assert_allclose(
+        order.ordered_share(jnp.asarray(u, np.float32), jnp.asarray(np.exp(u), np.float32)), 1.0, atol=1e-4
+    )
 
 
 def test_d8_collinear_implies_ordered_implies_comonotone_and_not_back():

@@ -61,7 +61,7 @@ def test_signal_is_the_gradient_of_the_loss_along_the_target():
         formula = first_gradient_signal(sampler.pair_law(world, world.log_ref), world.reward)[0]
         return formula, slope(sampler, world.log_ref), slope(sampler, world.log_target)
 
-    for sampler in (samplers.BestOfBase(k=3), samplers.BestWorst(k=3)):
+    for sampler in (samplers.BestOfBase(k=3), samplers.recipes.BestWorst(k=3)):
         formula, at_reference, at_target = map(float, everything(sampler))
         assert abs(at_reference - formula) < tolerance(condition=10.0)
         assert abs(at_target - formula) > 0.1 * formula

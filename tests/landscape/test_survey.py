@@ -49,7 +49,7 @@ CASES = {
     "best-of-base": samplers.BestOfBase(k=3),
     "blocks": samplers.Blocks(jnp.asarray(BLOCK)),
     "on-policy": samplers.OnPolicy(),
-    "best-worst": samplers.BestWorst(k=3),
+    "best-worst": samplers.recipes.BestWorst(k=3),
 }
 SURVEY = {name: survey(world(), one, accuracy=ACCURACY) for name, one in CASES.items()}
 

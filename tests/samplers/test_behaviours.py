@@ -98,7 +98,7 @@ def inverse_slope(score, cap=np.inf) -> np.ndarray:
 EVEN = np.zeros((PROMPTS, N)) - np.log(N)
 SPAN = np.ptp(REWARD, axis=-1)[:, None, None]
 BLOCK = np.array([[0, 1, 1, -1], [1, 0, 1, 1]])
-S = samplers
+S, R = samplers, samplers.recipes
 
 
 def within(block) -> np.ndarray:
@@ -119,42 +119,42 @@ CASES = {
     ),
     "best-of-base": (lambda i: S.BestOfBase(k=K), lambda i: pairs_of(best(i.ref), i.ref)),
     "best-of-both": (lambda i: S.BestOfBoth(S.FromPolicy(), K), lambda i: pairs_of(best(i.policy), best(i.policy))),
-    "best-worst": (lambda i: S.BestWorst(S.FromPolicy(), K), lambda i: rank_law(i.policy, 0, 2)),
-    "rank-pair-1-2": (lambda i: S.RankPair(S.FromReference(), K, 1, 2), lambda i: rank_law(i.ref, 0, 1)),
-    "rank-pair-1-3": (lambda i: S.RankPair(S.FromReference(), K, 1, 3), lambda i: rank_law(i.ref, 0, 2)),
-    "rank-pair-2-3": (lambda i: S.RankPair(S.FromPolicy(), K, 2, 3), lambda i: rank_law(i.policy, 1, 2)),
+    "best-worst": (lambda i: R.BestWorst(S.FromPolicy(), K), lambda i: rank_law(i.policy, 0, 2)),
+    "rank-pair-1-2": (lambda i: R.RankPair(S.FromReference(), K, 1, 2), lambda i: rank_law(i.ref, 0, 1)),
+    "rank-pair-1-3": (lambda i: R.RankPair(S.FromReference(), K, 1, 3), lambda i: rank_law(i.ref, 0, 2)),
+    "rank-pair-2-3": (lambda i: R.RankPair(S.FromPolicy(), K, 2, 3), lambda i: rank_law(i.policy, 1, 2)),
     "implicit-best-of": (
-        lambda i: S.ImplicitBestOf(k=K),
+        lambda i: R.ImplicitBestOf(k=K),
         lambda i: pairs_of(best(i.policy, i.policy - i.ref), i.policy),
     ),
-    "tempered": (lambda i: S.Tempered(temperature=2.5), lambda i: pairs_of(power(i.ref, 0.4), power(i.ref, 0.4))),
-    "nucleus": (lambda i: S.Nucleus(p=0.6), lambda i: pairs_of(nucleus(i.ref, 0.6), nucleus(i.ref, 0.6))),
-    "greedy": (lambda i: S.GreedyAgainst(S.FromPolicy()), lambda i: pairs_of(greedy(i.policy), i.policy)),
-    "target-against": (lambda i: S.TargetAgainst(), lambda i: pairs_of(i.target, i.ref)),
-    "rewrite": (lambda i: S.Rewrite(amount=i.share), lambda i: pairs_of(oracles.normalize(i.ref + i.share * REWARD), i.ref)),
-    "xpo": (lambda i: S.Xpo(), lambda i: pairs_of(i.policy, i.ref)),
+    "tempered": (lambda i: R.Tempered(temperature=2.5), lambda i: pairs_of(power(i.ref, 0.4), power(i.ref, 0.4))),
+    "nucleus": (lambda i: R.Nucleus(p=0.6), lambda i: pairs_of(nucleus(i.ref, 0.6), nucleus(i.ref, 0.6))),
+    "greedy": (lambda i: R.GreedyAgainst(S.FromPolicy()), lambda i: pairs_of(greedy(i.policy), i.policy)),
+    "target-against": (lambda i: R.TargetAgainst(), lambda i: pairs_of(i.target, i.ref)),
+    "rewrite": (lambda i: R.Rewrite(amount=i.share), lambda i: pairs_of(oracles.normalize(i.ref + i.share * REWARD), i.ref)),
+    "xpo": (lambda i: R.Xpo(), lambda i: pairs_of(i.policy, i.ref)),
     "geometric": (
-        lambda i: S.GeometricMix(i.share),
+        lambda i: R.GeometricMix(i.share),
         lambda i: pairs_of(i.policy, oracles.normalize((1 - i.share) * i.policy + i.share * i.ref)),
     ),
     "hybrid": (
-        lambda i: S.Hybrid(share=i.share),
+        lambda i: R.Hybrid(share=i.share),
         lambda i: (1 - i.share) * pairs_of(i.chosen, i.rejected) + i.share * pairs_of(i.policy, i.policy),
     ),
     "half-tilted": (
-        lambda i: S.HalfTilted(0.7),
+        lambda i: R.HalfTilted(0.7),
         lambda i: (
             0.5 * pairs_of(EVEN, EVEN) + 0.5 * pairs_of(oracles.normalize(0.7 * REWARD), oracles.normalize(-0.7 * REWARD))
         ),
     ),
     "half-tilted-implicit": (
-        lambda i: S.HalfTilted(by="implicit"),
+        lambda i: R.HalfTilted(by="implicit"),
         lambda i: (
             0.5 * pairs_of(EVEN, EVEN)
             + 0.5 * pairs_of(oracles.normalize(i.policy - i.ref), oracles.normalize(i.ref - i.policy))
         ),
     ),
-    "rejection": (lambda i: S.Rejection(tries=K), lambda i: pairs_of(*[by_rejection(i.ref, i.target, K)] * 2)),
+    "rejection": (lambda i: R.Rejection(tries=K), lambda i: pairs_of(*[by_rejection(i.ref, i.target, K)] * 2)),
     "mix-r": (lambda i: S.MixR(), lambda i: inverse_slope(REWARD)),
     "mix-p": (lambda i: S.MixP(), lambda i: inverse_slope(i.gap)),
     "mix-p-beta": (lambda i: S.MixP(3.0), lambda i: inverse_slope(3.0 * (i.policy - i.ref))),
@@ -267,7 +267,7 @@ def test_configs_nest_behaviours():
     text = {"name": "independent", "first": {"name": "best_of", "base": "policy", "k": 4}, "second": "reference"}
     assert toml.build("sampler", text) == S.Independent(S.BestOf(S.FromPolicy(), 4), S.FromReference())
     hybrid = toml.build("sampler", {"name": "hybrid", "offline": {"name": "best_worst", "k": 2, "base": "chosen"}})
-    assert hybrid == S.Hybrid(S.BestWorst(S.FromChosen(), 2))
+    assert hybrid == R.Hybrid(R.BestWorst(S.FromChosen(), 2))
     with pytest.raises(ArgumentError, match="Did you mean 'best_of'"):
         toml.build("sampler", {"name": "independent", "first": "bestof", "second": "policy"})
 
@@ -360,15 +360,15 @@ def test_draws_per_pair():
     np.testing.assert_allclose(cost(S.Uniform()), 2.0)
     np.testing.assert_allclose(cost(S.BestOfBase(k=8)), 9.0)
     np.testing.assert_allclose(cost(S.BestOfBoth(k=8)), 16.0)
-    np.testing.assert_allclose(cost(S.BestWorst(k=8)), 8.0)
-    np.testing.assert_allclose(cost(S.RankPair(k=8)), 8.0)
+    np.testing.assert_allclose(cost(R.BestWorst(k=8)), 8.0)
+    np.testing.assert_allclose(cost(R.RankPair(k=8)), 8.0)
     np.testing.assert_allclose(cost(S.Mix(S.Uniform(), S.BestOfBoth(k=8), 0.25)), 5.5)
-    np.testing.assert_allclose(cost(S.Xpo()), 2.0)
+    np.testing.assert_allclose(cost(R.Xpo()), 2.0)
     np.testing.assert_allclose(cost(S.Independent(S.Ranked(S.FromPolicy(), 4, 4), S.Temper(S.FromPolicy(), 2.0))), 5.0)
     support = jnp.asarray([True, True, False, False])
     inside = np.exp(parts.ref[:, :2]).sum(-1)
     np.testing.assert_allclose(cost(S.Restrict(S.ReferencePairs(), support)), 2.0 / inside**2)
-    np.testing.assert_allclose(cost(S.Restrict(S.BestWorst(k=2), jnp.ones(N, bool))), 2.0)
+    np.testing.assert_allclose(cost(S.Restrict(R.BestWorst(k=2), jnp.ones(N, bool))), 2.0)
 
 
 def test_rejection_sampling_costs_what_a_simulation_pays():
@@ -464,11 +464,11 @@ def test_mix_r_makes_every_direction_equally_curved():
             lambda: S.BestOf(S.FromPolicy(), 2, "rewrad"),
             "`by` must be one of implicit, reward, but is 'rewrad'. Did you mean 'reward'",
         ),
-        (lambda: S.BestWorst(k=1), "`k` must be finite and at least 2, but is 1"),
+        (lambda: R.BestWorst(k=1), "`k` must be finite and at least 2, but is 1"),
         (lambda: S.Ranked(S.FromPolicy(), 4, 5), r"`rank` must be in \[1, 4\], but is 5"),
-        (lambda: S.RankPair(k=4, first=2, second=2), "`second` must be an integer of at least 3 and below 5, but is 2"),
-        (lambda: S.RankPair(k=4, first=4, second=5), "`first` must be an integer of at least 1 and below 4, but is 4"),
-        (lambda: S.RankPair(k=1), "`k` must be an integer of at least 2, but is 1"),
+        (lambda: R.RankPair(k=4, first=2, second=2), "`second` must be an integer of at least 3 and below 5, but is 2"),
+        (lambda: R.RankPair(k=4, first=4, second=5), "`first` must be an integer of at least 1 and below 4, but is 4"),
+        (lambda: R.RankPair(k=1), "`k` must be an integer of at least 2, but is 1"),
         (lambda: S.Temper(S.FromPolicy(), 0.0), "`temperature` must be positive and finite, but is 0"),
         (lambda: S.TopP(S.FromPolicy(), 0.0), "`p` must be positive and finite, but is 0"),
         (lambda: S.TopP(S.FromPolicy(), 1.5), r"`p` must be in \[0, 1\], but is 1.5"),
