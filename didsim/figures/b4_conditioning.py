@@ -163,14 +163,8 @@ def _trained(worlds: Problem, laws: Array, spectra: xr.Dataset, settings: Config
     def one(problem: Problem, log_joint: Array, follows: Array, rate: Array, seed: Array) -> Array:
         noise = normal(jax.random.fold_in(run_key(seed), 1), problem.log_ref.shape)
         policy = StartedAt(problem.log_target + settings.start * noise.astype(problem.log_ref.dtype))
-        parts = (
-            Given(problem),
-            Dpo(settings.beta),
-            Switch((Joint(log_joint[None]), OnPolicy()), follows),
-            BradleyTerry(),
-            policy,
-            Sgd(rate),
-        )
+        shown = Switch((Joint(log_joint[None]), OnPolicy()), follows)
+        parts = (Given(problem), Dpo(settings.beta), shown, BradleyTerry(), policy, Sgd(rate))
         run = Run(*parts, steps=settings.steps, records=RECORDS, metrics=distance)
         return execute(run, run_key(seed)).metrics["size"]
 
