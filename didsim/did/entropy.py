@@ -6,7 +6,6 @@ log N minus a quadratic term that does not know the direction, minus a cubic one
 cumulant, so whether a low DID entropy goes with reinforcement is a matter of the reference's skewness over responses.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -53,13 +52,6 @@ def entropy_slope(log_law: Float[Array, "*#batch n"], direction: Float[Array, "*
     centred = direction - simplex.expectation(log_law, direction)[..., None]
     surprise = log_law - simplex.expectation(log_law, log_law)[..., None]
     return -simplex.expectation(log_law, centred * surprise)
-
-
-def path_entropy(
-    log_ref: Float[Array, "*#batch n"], log_target: Float[Array, "*#batch n"], times: Float[Array, " times"]
-) -> Float[Array, "*#batch times"]:
-    """Exact entropy ``H(π_t)`` in nats at every time of the path from π_ref (0) to π* (1), full support (D9, D11)."""
-    return jax.vmap(lambda t: simplex.entropy(simplex.geodesic(log_ref, log_target, t)), out_axes=-1)(times)
 
 
 def tempered(log_ref: Float[Array, "*#batch n"], amount: Amount) -> Float[Array, "*#batch n"]:

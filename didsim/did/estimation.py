@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from didsim.did import estimators, weights
-from didsim.numerics import checks, simplex
+from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree, static
 
 
@@ -121,13 +121,13 @@ def estimate_length_normalised_did_entropy(
     theory D13.
 
     Args:
-        log_p: log π(y_k) of the draws, summed over tokens, shape (..., k), nats, k >= 2.
-        log_ref: log π_ref(y_k), same shape.
+        log_p: log π(y_k) of the draws, summed over tokens; this and all but ``lengths`` as for `estimate_did_entropy`.
+        log_ref: log π_ref(y_k).
         lengths: tokens ``|y_k|`` of the draws, >= 1, same shape.
-        log_proposal: log g(y_k) of the normalised law that the draws come from; π if missing.
-        level: nominal coverage of the intervals, in [0, 1).
-        resamples: bootstrap resamples, >= 10.
-        seed: seed of the bootstrap, 0 <= seed < 2**32.
+        log_proposal: log g(y_k).
+        level: nominal coverage.
+        resamples: bootstrap resamples.
+        seed: seed of the bootstrap.
 
     Returns:
         `EntropyEstimate`; its ``log_z`` estimates ``Σ_y (π/π_ref)^{1/|y|}``.
@@ -140,13 +140,6 @@ def estimate_length_normalised_did_entropy(
     checks.same_shape("log_p", p, "lengths", sizes)
     ratio = (p - ref) / sizes
     return _estimate(jax.random.key(checks.seed(seed)), ratio - g, ratio, level=level, resamples=resamples)
-
-
-def log_length_normalised_did(
-    log_p: Float[Array, "*#batch n"], log_ref: Float[Array, "*#batch n"], lengths: Float[Array, "*#batch n"]
-) -> Float[Array, "*#batch n"]:
-    """Log of ``q̄ ∝ (π/π_ref)^{1/|y|}`` over all responses, full support (derived; D13)."""
-    return simplex.normalize((log_p - log_ref) / lengths)
 
 
 @partial(jax.jit, static_argnames=("level", "resamples"))

@@ -45,8 +45,7 @@ def delta_error(log_weights: Float[Array, "*#batch k"], ratio: Float[Array, "*#b
     ``ψ = (w-1) - w(s - Ê_q s)``, ``w = u/Ẑ``, is the influence of one draw; it sums to zero over the draws.
     """
     k = ratio.shape[-1]
-    share = jax.nn.softmax(log_weights, axis=-1)
-    centred = ratio - jnp.sum(share * ratio, axis=-1, keepdims=True)
+    share, centred = _shares(log_weights, ratio)
     influence = k * share * (1.0 - centred) - 1.0
     return jnp.sqrt(jnp.sum(influence**2, axis=-1) / (k * (k - 1.0)))
 
@@ -64,8 +63,7 @@ def jackknife(
         Bias and standard error, shape (...); subtract the bias to correct for it.
     """
     k = ratio.shape[-1]
-    share = jax.nn.softmax(log_weights, axis=-1)
-    centred = ratio - jnp.sum(share * ratio, axis=-1, keepdims=True)
+    share, centred = _shares(log_weights, ratio)
     largest = jnp.arange(k) == jnp.argmax(log_weights, axis=-1, keepdims=True)
     # One minus the largest share may be nothing but rounding; what remains without that draw is summed by itself.
     rest = jnp.where(largest, 0.5, 1.0 - share)
@@ -90,7 +88,7 @@ def bootstrap(
     gap = log_weights - log_weights.max(-1, keepdims=True)
     weight = jnp.exp(jnp.maximum(gap, SMALLEST_LOG_WEIGHT[log_weights.dtype.itemsize]))
     middle = self_normalised_entropy(log_weights, ratio)
-    centred = ratio - jnp.sum(jax.nn.softmax(log_weights, axis=-1) * ratio, axis=-1, keepdims=True)
+    _, centred = _shares(log_weights, ratio)
     total = weight.sum(-1)
 
     def once(one: Key[Array, ""]) -> Float[Array, "*batch"]:
@@ -153,3 +151,9 @@ def weight_second_moment(log_q: Float[Array, "*#batch n"], log_proposal: Float[A
     """``E_g w² = Σ q²/g = 1 + χ²(q‖g)``, the limit of K/ESS: how many draws one is worth (standard; D13)."""
     log_terms = jnp.where(jnp.isneginf(log_q), -jnp.inf, 2.0 * log_q - log_proposal)
     return jnp.exp(jax.nn.logsumexp(log_terms, axis=-1))
+
+
+def _shares(log_weights: Float[Array, "*#batch k"], ratio: Float[Array, "*#batch k"]) -> tuple[Array, Array]:
+    """Normalised weights of the draws, and their log-ratios about the mean under q."""
+    share = jax.nn.softmax(log_weights, axis=-1)
+    return share, ratio - jnp.sum(share * ratio, axis=-1, keepdims=True)

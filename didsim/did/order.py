@@ -16,7 +16,7 @@ from didsim.did import inputs
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import pytree
 
-ALL_PAIRS = 1024  # beyond, pairs are counted without being written out
+ALL_PAIRS = 1024  # beyond, pairs are counted without a matrix of them
 
 
 @final
@@ -76,12 +76,12 @@ def margin_slope(
 def ordered_share(increments: Float[Array, "*#batch n"], base_increments: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Share of pairs that both increments order the same way: 1 iff each is an increasing function of the other (D8)."""
     n = increments.shape[-1]
-    count = _written_out if n <= ALL_PAIRS else _counted
+    count = _dense if n <= ALL_PAIRS else _counted
     return count(*jnp.broadcast_arrays(increments, base_increments)) / (0.5 * n * (n - 1))
 
 
-def _written_out(u: Float[Array, "*batch n"], v: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
-    """Pairs in the same strict order, each looked at."""
+def _dense(u: Float[Array, "*batch n"], v: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+    """Pairs in the same strict order, from the matrix of all pairs."""
 
     def signs(values: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
         return jnp.sign(values[..., :, None] - values[..., None, :])

@@ -74,18 +74,6 @@ def estimate_token_did_entropy(
     return _token_estimate(p, ref, kept, level=level)
 
 
-def token_did_entropy(
-    log_contexts: Float[Array, "*#batch contexts"],
-    log_p_next: Float[Array, "*#batch contexts v"],
-    log_ref_next: Float[Array, "*#batch contexts v"],
-) -> Float[Array, "*#batch"]:
-    """Exact token-level DID entropy, nats per token, from every context's probability of being met under π.
-
-    ``Σ_c P_π(c) H(q(·|c)) / Σ_c P_π(c)``; the sum of the weights is the mean length.  Source: derived; theory D13.
-    """
-    return jnp.sum(jax.nn.softmax(log_contexts, axis=-1) * did_entropy(log_p_next, log_ref_next), axis=-1)
-
-
 @partial(jax.jit, static_argnames=("level",))
 def _token_estimate(log_p: Array, log_ref: Array, mask: Array, *, level: float) -> TokenEntropyEstimate:
     entropies = jnp.where(mask, did_entropy(log_p, log_ref), 0.0).sum(-1)

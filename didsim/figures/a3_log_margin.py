@@ -14,7 +14,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 from pydantic import Field
 
-from didsim import did
+from didsim.did.order import margin_slope, ordered_share
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.metrics import measure
 from didsim.figures.settings import Positive, Seed, choose_seeds, config
@@ -65,10 +65,10 @@ def watch(problem: Problem, objective, log_policy, comparisons) -> dict:
     """Standard metrics, the share of pairs in the data's order, and how far along the geodesic the policy is."""
     moved = log_policy - problem.log_ref
     data = problem.log_chosen - problem.log_rejected
-    place, off_line = did.margin_slope(moved, problem.log_target - problem.log_ref)
+    place, off_line = margin_slope(moved, problem.log_target - problem.log_ref)
     return {
         **measure(problem, objective, log_policy, comparisons),
-        "ordered_share": did.ordered_share(moved, data).mean(),
+        "ordered_share": ordered_share(moved, data).mean(),
         "place": place.mean(),
         "off_line": jnp.where(jnp.isnan(off_line), 0.0, off_line).mean(),
         "log_ratio": moved[0],
@@ -120,16 +120,16 @@ def _exact(base: Run, seeds: range) -> dict[str, xr.DataArray]:
     worlds = drawn_worlds(base, seeds)
     best = solve(worlds, base.objective).log_policy
     learned, data, aim = best - worlds.log_ref, worlds.log_chosen - worlds.log_rejected, worlds.log_target - worlds.log_ref
-    slope, residual = did.margin_slope(data, learned)
+    slope, residual = margin_slope(data, learned)
     moved = simplex.expectation(worlds.log_chosen, aim) - simplex.expectation(worlds.log_rejected, aim)
     gap = moved - simplex.jeffreys(worlds.log_chosen, worlds.log_rejected) / worlds.beta
     per_world = {
         "slope": slope,
         "residual": residual,
-        "exact_ordered": did.ordered_share(learned, data),
-        "data_ordered": did.ordered_share(aim, data),
-        "data_residual": did.margin_slope(data, aim)[1],
-        "shuffled_ordered": did.ordered_share(aim, jnp.roll(data, 1, axis=-1)),
+        "exact_ordered": ordered_share(learned, data),
+        "data_ordered": ordered_share(aim, data),
+        "data_residual": margin_slope(data, aim)[1],
+        "shuffled_ordered": ordered_share(aim, jnp.roll(data, 1, axis=-1)),
         "jeffreys_gap": jnp.abs(gap),
         "exact_jsd_target": simplex.jsd(worlds.log_target, best),
     }

@@ -18,6 +18,7 @@ from pydantic import Field
 from scipy import stats
 
 from didsim import did
+from didsim.did.entropy import did_entropy_deficit
 from didsim.dynamics import Adam, Plain, ProjectedGradient, Run
 from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
@@ -189,14 +190,14 @@ def _updates(
     n = jnp.log(float(log_ref.shape[-1]))
     random = {
         "entropy_change": simplex.entropy(simplex.tilt(base, direction, 1.0)) - start,
-        "did_entropy": -did.did_entropy_deficit(direction + flat, jnp.broadcast_to(flat, direction.shape)),
+        "did_entropy": -did_entropy_deficit(direction + flat, jnp.broadcast_to(flat, direction.shape)),
         "slope": did.entropy_slope(law, direction),
         "uniform_slope": -cross,
         "measured_slope": (ahead - back) / (2.0 * slope_step),
     }
     temperature = {
         "path_change": simplex.entropy(simplex.tilt(base, path, 1.0)) - start,
-        "path_did": -did.did_entropy_deficit(path + flat, jnp.broadcast_to(flat, path.shape)),
+        "path_did": -did_entropy_deficit(path + flat, jnp.broadcast_to(flat, path.shape)),
         "path_third": did.third_order_did_entropy(path, 1.0) - n,
     }
     return {"update": random, "place": temperature}

@@ -193,10 +193,10 @@ def _prefix_tables(random: np.random.Generator, length: int, strength: float) ->
 def _theory(log_proposal: Float[Array, "worlds n"], ratio: Float[Array, "worlds n"]) -> dict[str, Float[Array, " worlds"]]:
     """Exact entropy, first-order bias and variance coefficients, and second moment of the weights."""
     log_q = ratio - jax.nn.logsumexp(ratio, axis=-1, keepdims=True)
-    bias, variance = did.asymptotic_moments(log_q, jnp.zeros_like(log_q), log_proposal)
+    bias, variance = estimators.asymptotic_moments(log_q, jnp.zeros_like(log_q), log_proposal)
     mass = jnp.exp(log_q)
     exact = -jnp.sum(jnp.where(mass > 0, mass * log_q, 0.0), axis=-1)
-    return {"exact": exact, "b": bias, "v": variance, "second_moment": did.weight_second_moment(log_q, log_proposal)}
+    return {"exact": exact, "b": bias, "v": variance, "second_moment": estimators.weight_second_moment(log_q, log_proposal)}
 
 
 @partial(jax.jit, static_argnames=("samples", "replicates", "bootstrapped", "resamples"))

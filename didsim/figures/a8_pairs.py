@@ -11,7 +11,9 @@ from jaxtyping import Array
 from scipy import stats
 
 from didsim.numerics.sequences import SequenceSpace
-from didsim.policies import Autoregressive, Params, Transformer, ches, normalised_ches
+from didsim.policies import Transformer, ches, normalised_ches
+from didsim.policies.autoregressive import Autoregressive
+from didsim.policies.policy import Params
 
 SPACE = SequenceSpace(8, 8, ends=True)
 WIDTH = 8

@@ -5,7 +5,7 @@ at ``(κ-1)/(κ+1)`` (S4).  Samplers that follow the reference lose λ₂ where 
 policy inherit the target's spread; Mix-R needs neither.
 """
 
-from typing import ClassVar, final
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,9 @@ from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
 from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg
-from didsim.numerics.pytrees import pytree
 from didsim.objectives import Dpo
 from didsim.policies import StartedAt
-from didsim.samplers import BestOfBase, JointLaw, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
+from didsim.samplers import BestOfBase, Joint, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Switch, Uniform
 from didsim.worlds import Given, Problem, RandomReward, normal
 from didsim.worlds.preferences import BradleyTerry
 
@@ -55,25 +54,6 @@ class Config:
     seed: Seed = 0
     steps: int = Field(6000, ge=100)
     start: Positive = 0.01
-
-
-@final
-@pytree
-class Shown(Sampler):
-    """A fixed pair law, or both responses from the current policy where ``follows`` is 1: one program for all samplers."""
-
-    log_joint: Float[Array, "... n n"]
-    follows: float | Float[Array, "..."]
-
-    @property
-    def follows_policy(self):
-        return True
-
-    def pair_law(self, problem, log_policy):
-        del problem
-        current = jax.lax.stop_gradient(log_policy)
-        own = current[:, :, None] + current[:, None, :]
-        return JointLaw(jnp.where(self.follows > 0, own, self.log_joint))
 
 
 def run(settings: Config) -> xr.Dataset:
@@ -183,14 +163,15 @@ def _trained(worlds: Problem, laws: Array, spectra: xr.Dataset, settings: Config
     def one(problem: Problem, log_joint: Array, follows: Array, rate: Array, seed: Array) -> Array:
         noise = normal(jax.random.fold_in(run_key(seed), 1), problem.log_ref.shape)
         policy = StartedAt(problem.log_target + settings.start * noise.astype(problem.log_ref.dtype))
-        parts = (Given(problem), Dpo(settings.beta), Shown(log_joint[None], follows), BradleyTerry(), policy, Sgd(rate))
+        shown = Switch((Joint(log_joint[None]), OnPolicy()), follows)
+        parts = (Given(problem), Dpo(settings.beta), shown, BradleyTerry(), policy, Sgd(rate))
         run = Run(*parts, steps=settings.steps, records=RECORDS, metrics=distance)
         return execute(run, run_key(seed)).metrics["size"]
 
     over_seeds = jax.vmap(one, in_axes=(0, 0, None, 0, 0))
     over_skills = jax.vmap(over_seeds, in_axes=(0, 0, None, 0, None))
     over_samplers = jax.jit(jax.vmap(over_skills, in_axes=(None, 0, 0, 0, None)))
-    follows = jnp.asarray([float(name == "on-policy") for name in SAMPLERS])
+    follows = jnp.asarray([int(name == "on-policy") for name in SAMPLERS])
     rates = jnp.asarray(spectra["learning_rate"].values)
     size = over_samplers(worlds, laws, follows, rates, jnp.arange(settings.seeds))
     moments = record_steps(settings.steps, RECORDS)

@@ -8,6 +8,7 @@ pairs the value lost is S7's.
 """
 
 import functools
+from dataclasses import replace
 from typing import ClassVar
 
 import jax
@@ -24,14 +25,32 @@ from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree, static
 from didsim.objectives import Dpo
-from didsim.samplers import BestOf, FromPolicy, FromReference, FromUniform, Geometric, Independent, Mix, OnPolicy, Tilt
+from didsim.samplers import (
+    BestOf,
+    BestOfBase,
+    BestOfBoth,
+    FromReference,
+    Independent,
+    Mix,
+    OnPolicy,
+    ReferencePairs,
+    Sampler,
+    Switch,
+    Uniform,
+)
+from didsim.samplers.recipes import Rewrite
 from didsim.sweeps import sweep
 from didsim.worlds import Problem, World, normal, on_geodesic
 from didsim.worlds.preferences import BradleyTerry
 
 WIDTH = 64
-Number = float | Float[Array, ""]
-FEW = ("uniform", "reference", "one-sided", "two-sided", "on-policy")  # samplers of the finite-sample panel
+FEW = {  # samplers of the finite-sample panel
+    "uniform": Uniform(),
+    "reference": ReferencePairs(),
+    "one-sided": BestOfBase(k=2),
+    "two-sided": BestOfBoth(k=2),
+    "on-policy": OnPolicy(),
+}
 NEWTON = 14
 
 
@@ -92,38 +111,17 @@ class Levels(World):
         return on_geodesic(log_ref, simplex.tilt(log_ref, reward, 1.0 / self.beta), self.beta, 0.0)
 
 
-def side(uniform: Number, online: Number, tilt: Number, k: Number) -> BestOf:
-    """Best of k draws from ``e^{tilt r} U^{uniform} (π_ref^{1-online} π_t^{online})^{1-uniform}``: every law of the figure."""
-    mixed = Geometric(Geometric(FromReference(), FromPolicy(), online), FromUniform(), uniform)
-    return BestOf(Tilt(mixed, tilt), k)
-
-
-def sampler_rows(tilt: float) -> dict[str, tuple[float, ...]]:
-    """Numbers of every sampler: uniform, online, tilt of the first, K of the first, K of the second, on-policy share."""
-    ranks = {f"{name} {k}": (0.0, 0.0, 0.0, k, k if name == "two-sided" else 1.0, 0.0) for k in (2.0, 4.0, 16.0)
-             for name in ("one-sided", "two-sided")}  # fmt: skip
+def all_samplers(tilt: float) -> dict[str, Sampler]:
+    """Every sampler of the figure."""
+    sides = {"one-sided": BestOfBase, "two-sided": BestOfBoth}
     return {
-        "reference": (0.0, 0.0, 0.0, 1.0, 1.0, 0.0),
-        "uniform": (1.0, 0.0, 0.0, 1.0, 1.0, 0.0),
-        "on-policy": (0.0, 1.0, 0.0, 1.0, 1.0, 0.0),
-        "mixture": (0.0, 0.0, 0.0, 1.0, 1.0, 0.5),
-        "rewrites": (0.0, 0.0, tilt, 1.0, 1.0, 0.0),
-        **{name.removesuffix(".0"): row for name, row in ranks.items()},
+        "reference": ReferencePairs(),
+        "uniform": Uniform(),
+        "on-policy": OnPolicy(),
+        "mixture": Mix(ReferencePairs(), OnPolicy()),
+        "rewrites": Rewrite(amount=tilt),
+        **{f"{name} {k}": make(k=k) for k in (2, 4, 16) for name, make in sides.items()},
     }
-
-
-PATHS = (
-    "world.skill",
-    "world.two_level",
-    "sampler.first.first.base.base.share",
-    "sampler.first.second.base.base.share",
-    "sampler.first.first.base.base.first.share",
-    "sampler.first.second.base.base.first.share",
-    "sampler.first.first.base.amount",
-    "sampler.first.first.k",
-    "sampler.first.second.k",
-    "sampler.share",
-)
 
 
 def watch(problem: Problem, objective, log_policy: Float[Array, "prompts n"], comparisons) -> dict:
@@ -137,7 +135,7 @@ def run(settings: Config) -> xr.Dataset:
     base = Run(
         Levels(settings.n, settings.beta, settings.noise, 0.0, 0.0, settings.base_share, settings.gap),
         Dpo(settings.beta),
-        Mix(Independent(side(0.0, 0.0, 0.0, 1.0), side(0.0, 0.0, 0.0, 1.0)), OnPolicy(), 0.0),
+        Switch(tuple(all_samplers(settings.tilt).values())),
         BradleyTerry(),
         optimiser=Sgd(settings.learning_rate),
         steps=settings.steps,
@@ -180,18 +178,16 @@ def _ratio(weak: xr.DataArray) -> xr.DataArray:
 
 
 def _trained(base: Run, settings: Config, seeds: range) -> xr.Dataset:
-    rows = sampler_rows(settings.tilt)
+    names = list(all_samplers(settings.tilt))
     references = {"weak": settings.weak, "strong": settings.strong}
     together = {
-        f"{reference}|{name}": (skill, 0.0, row[0], row[0], row[1], row[1], *row[2:])
-        for reference, skill in references.items()
-        for name, row in rows.items()
+        f"{reference}|{name}": (skill, which) for reference, skill in references.items() for which, name in enumerate(names)
     }
-    data = sweep(base, {PATHS: together}, seeds=seeds, width=WIDTH)
-    gap = data["value_gap"].values.reshape(len(references), len(rows), len(seeds), -1)
+    data = sweep(base, {("world.skill", "sampler.index"): together}, seeds=seeds, width=WIDTH)
+    gap = data["value_gap"].values.reshape(len(references), len(names), len(seeds), -1)
     return xr.Dataset(
         {"value_gap": (("reference", "sampler", "seed", "record"), gap)},
-        coords={"reference": list(references), "sampler": list(rows), "step": ("record", data["step"].values)},
+        coords={"reference": list(references), "sampler": names, "step": ("record", data["step"].values)},
     )
 
 
@@ -199,20 +195,20 @@ def _two_levels(base: Run, settings: Config) -> xr.Dataset:
     """Gap at the end for one- and two-sided best-of-K, K real so that the share of good responses is any number."""
     ks = np.log1p(-np.asarray(settings.shares)) / np.log1p(-settings.base_share)
     together = {
-        f"{sides}|{share}": (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, float(k), float(k) if sides == "two" else 1.0, 0.0)
+        f"{sides}|{share}": (float(k), float(k) if sides == "two" else 1.0)
         for sides in ("one", "two")
         for share, k in zip(settings.shares, ks, strict=True)
     }
-    data = sweep(base, {PATHS: together}, seeds=1, width=WIDTH)
+    pairs = Independent(BestOf(FromReference(), 1.0), BestOf(FromReference(), 1.0))
+    run = replace(base, world=replace(base.world, two_level=1.0), sampler=pairs)  # type: ignore[type-var]
+    data = sweep(run, {("sampler.first.k", "sampler.second.k"): together}, seeds=1, width=WIDTH)
     gap = data["value_gap"].values[:, 0, -1].reshape(2, -1)
     return xr.Dataset({"level_gap": (("sides", "share"), gap)}, coords={"sides": ["one", "two"], "share": list(settings.shares)})
 
 
 def _finite(settings: Config) -> xr.Dataset:
     """Value lost by the exact fit of drawn data sets, and S7's expectation; on-policy pairs are those of π*."""
-    table = {name: row[:5] for name, row in sampler_rows(settings.tilt).items()}
-    table |= {"one-sided": (0.0, 0.0, 0.0, 2.0, 1.0), "two-sided": (0.0, 0.0, 0.0, 2.0, 2.0)}
-    world, laws, once = _expected(settings, jnp.asarray([table[name] for name in FEW]))
+    world, laws, once = _expected(settings)
     counts = _counts(settings, np.asarray(laws, np.float64), np.asarray(world.reward[0], np.float64))
     lost = _lost(world, jnp.asarray(counts.reshape(-1, *counts.shape[-2:]), laws.dtype))
     dims = ("few", "pairs", "set")
@@ -226,16 +222,12 @@ def _finite(settings: Config) -> xr.Dataset:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _expected(settings: Config, rows: Float[Array, "few 5"]) -> tuple[Problem, Array, Array]:
+def _expected(settings: Config) -> tuple[Problem, Array, Array]:
     """The world, the pair law of every sampler at π*, and S7's expected value gap times the number of pairs."""
     skill = 0.5 * settings.weak
     world = Levels(settings.small, settings.beta, settings.noise, skill).draw(jax.random.key(settings.seed))
 
-    def law(row: Float[Array, " 5"]) -> Float[Array, "n n"]:
-        pairs = Independent(side(row[0], row[1], row[2], row[3]), side(row[0], row[1], 0.0, row[4]))
-        return pairs.pair_law(world, world.log_target).matrix()[0]
-
-    laws = jax.vmap(law)(rows)
+    laws = jnp.stack([sampler.pair_law(world, world.log_target).matrix()[0] for sampler in FEW.values()])
     hessian = landscape.hessian_at_optimum(laws, jnp.broadcast_to(world.reward, laws.shape[:2]), settings.beta)
     covariance = landscape.asymptotic_covariance(hessian)
     target = jnp.broadcast_to(world.log_target, laws.shape[:2])

@@ -33,7 +33,8 @@ from didsim.landscape.solvers import Status
 from didsim.numerics import simplex
 from didsim.policies import LogLinear
 from didsim.samplers import OnPolicy, Product, ReferencePairs, Uniform
-from didsim.worlds import LinearReward, Problem, draw_features, normal
+from didsim.worlds import LinearReward, Problem, normal
+from didsim.worlds.linear import draw_features
 from didsim.worlds.preferences import BradleyTerry, Flipped
 
 ALL, ONE, TWO = (1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 0.0, 0.0), (1.0, 0.0, 1.0, 0.0)

@@ -22,7 +22,8 @@ from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.search import slope
 from didsim.objectives import Objective, Population, comparisons_for, loss, population, view
-from didsim.policies import Params, Policy, Table
+from didsim.policies import Policy, Table
+from didsim.policies.policy import Params
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
 from didsim.worlds.preferences import Labels

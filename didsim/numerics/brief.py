@@ -5,9 +5,10 @@ Works on what a traced function sees too: the values of tracers are never looked
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from didsim.numerics import checks
@@ -47,13 +48,13 @@ def _inside(value: Any) -> str:
     return getattr(value, "__qualname__", None) or repr(value)
 
 
-def _is_array(value: Any) -> bool:
+def _is_array(value: Any) -> TypeGuard[jax.Array]:
     """Whether it is shown by shape: it has axes, or its number is not there to be looked at (tracers, random keys)."""
     if not isinstance(value, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
         return False
     if isinstance(value, jax.ShapeDtypeStruct) or checks.is_traced(value):
         return True
-    return bool(value.shape) or jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return bool(value.shape) or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def _holds_array(value: Any) -> bool:

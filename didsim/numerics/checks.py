@@ -7,8 +7,8 @@ yet, so the value checks step aside there and only shapes are looked at.
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 import jax
 import jax.core
@@ -182,22 +182,6 @@ def absolutely_continuous(name: str, log_p: ArrayLike, ref_name: str, log_ref: A
 def is_number(value: object) -> bool:
     """Whether the value is a concrete number or array: JAX also builds dataclasses around placeholders and tracers."""
     return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and not is_traced(value)
-
-
-def _of_leaf(check: Callable[..., object]) -> Callable[..., None]:
-    """The check for a dataclass leaf: numbers and text are looked at, placeholders and tracers pass."""
-
-    def of_leaf(name: str, value: object, *limits: float, **options: Any) -> None:
-        if is_number(value) or isinstance(value, str):
-            check(name, value, *limits, **options)
-
-    return of_leaf
-
-
-positive_leaf = _of_leaf(positive)
-finite_leaf = _of_leaf(finite)
-leaf_at_least = _of_leaf(at_least)
-leaf_between = _of_leaf(between)
 
 
 def axes_leaf(name: str, value: object, *, least: int) -> None:

@@ -50,7 +50,7 @@ class ForwardKlDpo(_Divergence):
     """``-log σ(β(e^{-b} - e^{-a}))``: DPO with the forward KL as regulariser (2309.16240)."""
 
     card: ClassVar[Card] = Card("-β π_ref/π", "-log σ(m)", Limit.FORMULA, "π_ref/(-(log(π_w/π_l) + C)/β)", "2309.16240")
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def bend(self, log_ratio):
         return -jnp.exp(-log_ratio)
@@ -68,7 +68,7 @@ class JensenShannonDpo(_Divergence):
     card: ClassVar[Card] = Card(
         "β log σ(log(π/π_ref))", "-log σ(m)", Limit.FORMULA, "π_ref/(e^{-(log(π_w/π_l) + C)/β} - 1)", "2309.16240"
     )
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def bend(self, log_ratio):
         return -logistic(log_ratio)
@@ -91,8 +91,8 @@ class AlphaDpo(_Divergence):
     card: ClassVar[Card] = Card(
         "β (π/π_ref)^{α-1}/(α-1)", "-log σ(m)", Limit.FORMULA, "α < 1: π_ref ((α-1)(log(π_w/π_l) + C)/β)^{1/(α-1)}", "2309.16240"
     )
-    beta: Scalar = positive(0.1)
-    alpha: Scalar = between(0.0, 2.0, 0.5)
+    beta: Scalar = positive(default=0.1)
+    alpha: Scalar = between(0.0, 2.0, default=0.5)
 
     def bend(self, log_ratio):
         power = jnp.asarray(self.alpha) - 1.0
@@ -118,9 +118,9 @@ class ChiPo(Objective):
     )  # fmt: skip
     convex: ClassVar[bool] = False
     kinked: ClassVar[bool] = True
-    beta: Scalar = positive(0.1)
-    reward_bound: Scalar = positive(10.0)
-    width: Scalar = at_least(0.0, 0.0)
+    beta: Scalar = positive(default=0.1)
+    reward_bound: Scalar = positive(default=10.0)
+    width: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
         return self.beta * (jnp.exp(seen.log_ratio) + seen.log_ratio)

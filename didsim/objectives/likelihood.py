@@ -41,7 +41,7 @@ class BestOfSft(Objective):
 
     card: ClassVar[Card] = Card("-log π(best of K)", "none", Limit.FORMULA, "F(y)^K - F(y⁻)^K", "standard")
     paired: ClassVar[bool] = False
-    draws: int = whole(1, 4)
+    draws: int = whole(1, default=4)
 
     def policy_term(self, seen):
         return -_best_of(seen.log_ref, seen.reward, self.draws) * seen.log_policy
@@ -59,7 +59,7 @@ class Rlhf(Objective):
     card: ClassVar[Card] = Card("-E_π r + β KL(π‖π_ref)", "none", Limit.TARGET, "π_ref e^{r/β}", "standard")
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def policy_term(self, seen):
         return jnp.exp(seen.log_policy) * (self.beta * seen.log_ratio - seen.reward)

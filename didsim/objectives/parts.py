@@ -232,7 +232,7 @@ class Logistic(Objective):
 class LogRatio(Objective):
     """What objectives share whose implicit reward is ``β log(π/π_ref)``."""
 
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio

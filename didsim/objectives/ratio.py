@@ -39,7 +39,7 @@ class ConservativeDpo(LogRatio):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "-(1-ε) log σ(m) - ε log σ(-m)", Limit.OWN, "labels shrunk towards ½", "note of E. Mitchell, 2023"
     )
-    smoothing: Scalar = between(0.0, 0.5, 0.1, open_high=True)
+    smoothing: Scalar = between(0.0, 0.5, default=0.1, open_high=True)
 
     def pair_link(self):
         keep, flip = Term("log_sigmoid", self.smoothing - 1.0), Term("log_sigmoid", -self.smoothing, -1)
@@ -63,7 +63,7 @@ class RobustDpo(LogRatio):
         "β log(π/π_ref)", "[-(1-ε) log σ(m) + ε log σ(-m)]/(1-2ε)", Limit.OWN,
         "π* if labels are flipped with chance ε; none if they are too sure", "2403.00409",
     )  # fmt: skip
-    smoothing: Scalar = between(0.0, 0.5, 0.1, open_high=True)
+    smoothing: Scalar = between(0.0, 0.5, default=0.1, open_high=True)
 
     def pair_link(self):
         rest = 1.0 / (1.0 - 2.0 * self.smoothing)
@@ -79,7 +79,7 @@ class DpoNorm(Logistic):
 
     card: ClassVar[Card] = Card("β log(π/π_ref)/n", "-log σ(m)", Limit.FORMULA, "π_ref e^{n (log(π_w/π_l) + C)/β}", "2411.15124")
     convex: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_ratio
@@ -98,8 +98,8 @@ class LengthDpo(Logistic):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref) + αn", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{-αn/β}", "2403.19159"
     )
-    beta: Scalar = positive(0.1)
-    length_weight: Scalar = at_least(0.0, 0.01)
+    beta: Scalar = positive(default=0.1)
+    length_weight: Scalar = at_least(0.0, default=0.01)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio + self.length_weight * seen.lengths
@@ -121,8 +121,8 @@ class OffsetDpo(Logistic):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref) - αr", "-log σ(m)", Limit.FORMULA, "π_ref (π_w/π_l)^{1/β} e^{αr/β}: beyond π*", "2402.10571"
     )
-    beta: Scalar = positive(0.1)
-    offset: Scalar = at_least(0.0, 1.0)
+    beta: Scalar = positive(default=0.1)
+    offset: Scalar = at_least(0.0, default=1.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio - self.offset * seen.reward

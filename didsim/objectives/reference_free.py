@@ -25,9 +25,9 @@ class Slic(Objective):
     card: ClassVar[Card] = Card("log π, and λ NLL", "max(0, δ - m)", Limit.OWN, "corner or face of a polyhedron", "2305.10425")
     reference_free: ClassVar[bool] = True
     kinked: ClassVar[bool] = True
-    margin: Scalar = positive(1.0)
-    nll_weight: Scalar = at_least(0.0, 0.1)
-    width: Scalar = at_least(0.0, 0.0)
+    margin: Scalar = positive(default=1.0)
+    nll_weight: Scalar = at_least(0.0, default=0.1)
+    width: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
         return seen.log_policy
@@ -57,8 +57,8 @@ class SimPo(Objective):
     )
     convex: ClassVar[bool] = False
     reference_free: ClassVar[bool] = True
-    beta: Scalar = positive(2.0)
-    gamma: Scalar = at_least(0.0, 0.0)
+    beta: Scalar = positive(default=2.0)
+    gamma: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_policy
@@ -82,8 +82,8 @@ class SimPoRatio(Objective):
     )
     convex: ClassVar[bool] = False
     reference_free: ClassVar[bool] = True
-    beta: Scalar = positive(2.0)
-    gamma_ratio: Scalar = at_least(0.0, 0.0)
+    beta: Scalar = positive(default=2.0)
+    gamma_ratio: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_policy
@@ -107,9 +107,9 @@ class AlphaPo(Objective):
     )
     convex: ClassVar[bool] = False
     reference_free: ClassVar[bool] = True
-    beta: Scalar = positive(2.0)
-    alpha: Scalar = positive(0.25)
-    gamma: Scalar = at_least(0.0, 0.0)
+    beta: Scalar = positive(default=2.0)
+    alpha: Scalar = positive(default=0.25)
+    gamma: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
         return -self.beta / self.alpha * jnp.expm1(-self.alpha * seen.mean_log_policy)
@@ -134,8 +134,8 @@ class Cpo(Logistic):
 
     card: ClassVar[Card] = Card("β log π, and α NLL", "-log σ(m)", Limit.OWN, "between π_w and (π_w/π_l)^{1/β}", "2401.08417")
     reference_free: ClassVar[bool] = True
-    beta: Scalar = positive(0.1)
-    nll_weight: Scalar = at_least(0.0, 1.0)
+    beta: Scalar = positive(default=0.1)
+    nll_weight: Scalar = at_least(0.0, default=1.0)
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_policy
@@ -166,7 +166,7 @@ class Orpo(_Orpo):
     card: ClassVar[Card] = Card("log-odds of π^{1/n}, and NLL/n", "-λ log σ(m)", Limit.OWN, "near π_w", "2403.07691")
     reference_free: ClassVar[bool] = True
     convex: ClassVar[bool] = False
-    odds_weight: Scalar = at_least(0.0, 0.1)
+    odds_weight: Scalar = at_least(0.0, default=0.1)
 
     def chosen_reward(self, seen):
         return seen.log_odds
@@ -184,7 +184,7 @@ class OrpoSum(_Orpo):
     card: ClassVar[Card] = Card("log-odds of π, and NLL", "-λ log σ(m)", Limit.OWN, "near π_w", "2403.07691")
     reference_free: ClassVar[bool] = True
     convex: ClassVar[bool] = False
-    odds_weight: Scalar = at_least(0.0, 0.1)
+    odds_weight: Scalar = at_least(0.0, default=0.1)
 
     def chosen_reward(self, seen):
         return log_odds(seen.log_policy)

@@ -23,7 +23,7 @@ class Hinge(LogRatio):
 
     card: ClassVar[Card] = Card("β log(π/π_ref)", "max(0, 1 - m)", Limit.OWN, "corner or face of a polyhedron", "2309.06657")
     kinked: ClassVar[bool] = True
-    width: Scalar = at_least(0.0, 0.0)
+    width: Scalar = at_least(0.0, default=0.0)
 
     def pair_link(self):
         return hinge_link(1.0, self.width)
@@ -45,9 +45,9 @@ class Dpop(Logistic):
         "chosen: β(a - λ max(0, -a)), rejected: βb", "-log σ(m)", Limit.OWN, "chosen responses held up", "2402.13228"
     )
     kinked: ClassVar[bool] = True
-    beta: Scalar = positive(0.3)
-    penalty: Scalar = at_least(0.0, 50.0)
-    width: Scalar = at_least(0.0, 0.0)
+    beta: Scalar = positive(default=0.3)
+    penalty: Scalar = at_least(0.0, default=50.0)
+    width: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
         return self.beta * (seen.log_ratio - self.penalty * ramp(-seen.log_ratio, self.width))
@@ -69,7 +69,7 @@ class ExoPair(LogRatio):
         "β log(π/π_ref)", "KL of σ(m) from smoothed labels, ε > 0", Limit.OWN, "depends on ε", "2402.00856"
     )
     convex: ClassVar[bool] = False
-    smoothing: Scalar = between(0.0, 0.5, CLAMP)
+    smoothing: Scalar = between(0.0, 0.5, default=CLAMP)
 
     def link(self, margin):
         return _reverse_kl(margin, self.smoothing)
@@ -85,7 +85,7 @@ class ExoPairClamped(LogRatio):
         "β log(π/π_ref)", "KL of σ(m) from smoothed labels, ε = 0 taken for 10⁻³", Limit.OWN, "depends on ε", "2402.00856"
     )
     convex: ClassVar[bool] = False
-    smoothing: Scalar = between(0.0, 0.5, 0.0)
+    smoothing: Scalar = between(0.0, 0.5, default=0.0)
 
     def link(self, margin):
         return _reverse_kl(margin, jnp.where(jnp.asarray(self.smoothing) == 0, CLAMP, self.smoothing))
@@ -101,8 +101,8 @@ class DiscoPop(LogRatio):
         "β log(π/π_ref)", "(1-s)(-log σ(m)) + s e^{-m}, s = σ(m/τ)", Limit.OWN, "may have several", "2406.08414"
     )
     convex: ClassVar[bool] = False
-    beta: Scalar = positive(0.05)
-    temperature: Scalar = positive(0.05)
+    beta: Scalar = positive(default=0.05)
+    temperature: Scalar = positive(default=0.05)
 
     def link(self, margin):
         rest = jax.nn.sigmoid(-margin / self.temperature)

@@ -32,7 +32,7 @@ class IpoSum(_Ipo):
     """``(Δ - 1/(2β))²`` with log-probabilities summed over tokens: the form of Azar et al. 2310.12036."""
 
     card: ClassVar[Card] = Card("log(π/π_ref)", "(m - 1/(2β))²", Limit.FORMULA, f"π_ref e^{{Ds/β}}, {FIT}", "2310.12036")
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
         return seen.log_ratio
@@ -49,7 +49,7 @@ class IpoTokenMean(_Ipo):
 
     card: ClassVar[Card] = Card("log(π/π_ref)/n", "(m - 1/(2β))²", Limit.FORMULA, "π_ref e^{n(Ds/β + C)}", "2310.12036")
     convex: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
         return seen.mean_log_ratio
@@ -68,7 +68,7 @@ class IpoReferenceFree(_Ipo):
     card: ClassVar[Card] = Card("log π/n", "(m - 1/(2β))²", Limit.FORMULA, "e^{n(Ds/β + C)}", "2310.12036")
     reference_free: ClassVar[bool] = True
     convex: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
         return seen.mean_log_policy
@@ -84,7 +84,7 @@ class IpoMargin(Objective):
     """``(Δ - β)²``: IPO whose β is the margin itself, not half its inverse."""
 
     card: ClassVar[Card] = Card("log(π/π_ref)", "(m - β)²", Limit.FORMULA, f"π_ref e^{{2βDs}}, {FIT}", "2310.12036")
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
         return seen.log_ratio
@@ -103,7 +103,7 @@ class Rebel(Objective):
     """``(Δ/η - (r_w - r_l))²``: regression of the log-ratio gap on the reward gap (2404.16767); labels do not matter."""
 
     card: ClassVar[Card] = Card("log(π/π_ref)/η - r", "m²", Limit.TARGET, "π_ref e^{ηr}: π* at η = 1/β", "2404.16767")
-    eta: Scalar = positive(1.0)
+    eta: Scalar = positive(default=1.0)
 
     def chosen_reward(self, seen):
         return seen.log_ratio / self.eta - seen.reward
@@ -124,7 +124,7 @@ class SppoHard(Objective):
     card: ClassVar[Card] = Card("(a - 1/(2β))² + (b + 1/(2β))²", "none", Limit.OWN, "misfit shared by normalising", "2405.00675")
     paired: ClassVar[bool] = False
     convex: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
         return jnp.square(seen.log_ratio - 0.5 / self.beta)
@@ -148,7 +148,7 @@ class Sppo(Objective):
     )
     paired: ClassVar[bool] = False
     convex: ClassVar[bool] = False
-    eta: Scalar = positive(1.0)
+    eta: Scalar = positive(default=1.0)
     preferences: Labels = BradleyTerry()
 
     def chosen_term(self, seen):

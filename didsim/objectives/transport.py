@@ -36,7 +36,7 @@ class Aot(_Aot):
     card: ClassVar[Card] = Card(
         "log(π/π_ref), by quantiles of all pairs' margins", "-log σ(βm)", Limit.OWN, "found by training alone", "2406.05882"
     )
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):
         weight, (policy, reference) = comparisons.margins(seen.log_policy, seen.log_ref)
@@ -57,7 +57,7 @@ class AotUnpaired(_Aot):
         "log(π/π_ref), by quantiles of chosen and of rejected", "-log σ(βm)", Limit.NOWHERE,
         "all but one response lose their mass", "2406.05882",
     )  # fmt: skip
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):
         chosen, rejected = comparisons.masses(seen.log_ratio.shape[-1])

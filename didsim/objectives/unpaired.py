@@ -28,9 +28,9 @@ class Kto(Objective):
     )  # fmt: skip
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
-    desirable: Scalar = positive(1.0)
-    undesirable: Scalar = positive(1.0)
+    beta: Scalar = positive(default=0.1)
+    desirable: Scalar = positive(default=1.0)
+    undesirable: Scalar = positive(default=1.0)
 
     def chosen_term(self, seen):
         return self.desirable * jax.nn.sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
@@ -50,7 +50,7 @@ class NcaPair(Objective):
     )
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
         scaled = self.beta * seen.log_ratio
@@ -88,7 +88,7 @@ class BcoNone(_Bco):
     """``-log σ(βa) - log σ(-βb)``: binary classifier optimisation without a shift (2404.04656)."""
 
     card: ClassVar[Card] = Card("-log σ(βa) - log σ(-βb)", "none", Limit.OWN, "misfit shared by normalising", "2404.04656")
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def shift(self, seen):
         return 0.0
@@ -108,7 +108,7 @@ class BcoBatch(_Bco):
         "-log σ(βa - δ) - log σ(δ - βb), δ = ½E[βa + βb]", "none", Limit.OWN, "misfit shared by normalising", "2404.04656"
     )
     centred: ClassVar[bool] = True
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def shift(self, seen):
         return seen.baseline
@@ -127,8 +127,8 @@ class BcoRunning(_Bco):
     card: ClassVar[Card] = Card(
         "-log σ(βa - δ) - log σ(δ - βb), δ given", "none", Limit.OWN, "DPO's at one value of δ alone", "2404.04656"
     )
-    beta: Scalar = positive(0.1)
-    delta: Scalar = finite(0.0)
+    beta: Scalar = positive(default=0.1)
+    delta: Scalar = finite(default=0.0)
 
     def shift(self, seen):
         return self.delta
@@ -143,7 +143,7 @@ class ApoZero(Objective):
     card: ClassVar[Card] = Card("1 - σ(βa) + σ(βb)", "none", Limit.NOWHERE, LOSERS, "2408.06266")
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
-    beta: Scalar = positive(0.1)
+    beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
         return jax.nn.sigmoid(-self.beta * seen.log_ratio)

@@ -5,27 +5,21 @@ parameters and the reference law to the whole law of every prompt.  Everything a
 a linear model and a sequence model are interchangeable.
 """
 
-from didsim.policies.autoregressive import Autoregressive
-from didsim.policies.catalogue import POLICIES, register
-from didsim.policies.ches import ches, normalised_ches
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
-from didsim.policies.policy import STARTS, Params, Policy
+from didsim.policies.policy import POLICIES, Policy, register
+from didsim.policies.similarity import ches, normalised_ches
 from didsim.policies.table import StartedAt, Table
-from didsim.policies.tokentable import TokenTable, k_gram, prefix_table
+from didsim.policies.tokentable import k_gram, prefix_table
 from didsim.policies.transformer import Transformer
 
 __all__ = [
     "POLICIES",
-    "STARTS",
-    "Autoregressive",
     "ContextLinear",
     "LogLinear",
-    "Params",
     "Policy",
     "StartedAt",
     "Table",
-    "TokenTable",
     "Transformer",
     "ches",
     "k_gram",

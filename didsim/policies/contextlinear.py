@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree, static
-from didsim.policies.policy import STARTS, Policy
+from didsim.numerics.pytrees import checked, one_of, pytree
+from didsim.policies.policy import STARTS, Policy, finite_axes, register
 
 
+@register("context_linear")
 @final
 @pytree
 class ContextLinear(Policy):
@@ -30,13 +31,8 @@ class ContextLinear(Policy):
         ArgumentError: contexts that are not finite or do not match the reference law, or an unknown start.
     """
 
-    contexts: Float[Array, "*prompts d"]
-    start: str = static(default="reference")
-
-    def __post_init__(self) -> None:
-        checks.finite_leaf("contexts", self.contexts)
-        checks.axes_leaf("contexts", self.contexts, least=1)
-        checks.did_you_mean("start", self.start, STARTS)
+    contexts: Float[Array, "*prompts d"] = checked(finite_axes(1))
+    start: str = one_of(STARTS, default="reference")
 
     def init(self, log_ref):
         return jnp.zeros((log_ref.shape[-1], self.contexts.shape[-1]), log_ref.dtype)

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree
-from didsim.policies.policy import Policy
+from didsim.numerics.pytrees import checked, pytree
+from didsim.policies.policy import Policy, finite_axes, register
 
 
+@register("log_linear")
 @final
 @pytree
 class LogLinear(Policy):
@@ -37,11 +38,7 @@ class LogLinear(Policy):
         True
     """
 
-    features: Float[Array, "*prompts n d"]
-
-    def __post_init__(self) -> None:
-        checks.finite_leaf("features", self.features)
-        checks.axes_leaf("features", self.features, least=2)
+    features: Float[Array, "*prompts n d"] = checked(finite_axes(2))
 
     def init(self, log_ref):
         return jnp.zeros(self.features.shape[-1:], log_ref.dtype)

@@ -5,10 +5,11 @@ from typing import final
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree
-from didsim.policies.policy import Policy
+from didsim.numerics.pytrees import checked, pytree
+from didsim.policies.policy import Policy, finite_axes, register
 
 
+@register("table")
 @final
 @pytree
 class Table(Policy):
@@ -18,10 +19,10 @@ class Table(Policy):
         return log_ref
 
     def log_probs(self, params, log_ref):
-        del log_ref
         return simplex.normalize(params)
 
 
+@register("started_at")
 @final
 @pytree
 class StartedAt(Policy):
@@ -34,11 +35,7 @@ class StartedAt(Policy):
         ArgumentError: logits that are not finite or do not match the reference law.
     """
 
-    log_start: Float[Array, "*prompts n"]
-
-    def __post_init__(self) -> None:
-        checks.finite_leaf("log_start", self.log_start)
-        checks.axes_leaf("log_start", self.log_start, least=1)
+    log_start: Float[Array, "*prompts n"] = checked(finite_axes(1))
 
     def init(self, log_ref):
         return checks.spread("log_start", self.log_start, log_ref.shape).astype(log_ref.dtype)

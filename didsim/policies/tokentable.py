@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import one_of, pytree, static
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
-from didsim.policies.policy import STARTS
+from didsim.policies.policy import STARTS, register
 
 
 @final
@@ -20,7 +20,7 @@ class TokenTable(Autoregressive):
     """Free next-token logits for every context: ``logits(prefix) = θ_{context(prefix)}``, one table per prompt (L6).
 
     Prefixes of one context share their logits.  Contexts are numbered like prefixes, so that all tables over a space have
-    parameters of one shape and can be lanes of one program; rows that no prefix looks up stay where they are.  With every
+    parameters of one shape and can be batched in one program; rows that no prefix uses stay where they are.  With every
     prefix its own context the policy is a free table in other coordinates: same minimiser, different path.
 
     Args:
@@ -34,10 +34,9 @@ class TokenTable(Autoregressive):
 
     space: SequenceSpace = static()
     context: Int[Array, "..."]
-    start: str = static(default="reference")
+    start: str = one_of(STARTS, default="reference")
 
     def __post_init__(self) -> None:
-        checks.did_you_mean("start", self.start, STARTS)
         self.space.check_enumerable()
         if checks.is_number(self.context):
             if np.shape(self.context) != (self.space.prefixes,):
@@ -64,10 +63,10 @@ class TokenTable(Autoregressive):
         return jax.vmap(lambda own, place: own[place])(params, places)
 
     def hidden_states(self, params, tokens):
-        del params
         return jax.nn.one_hot(self.context[self.space.prefix_index(tokens)], self.space.prefixes)
 
 
+@register("prefix_table")
 def prefix_table(space: SequenceSpace, start: str = "reference") -> TokenTable:
     """Free next-token logits after every prefix: the whole simplex over the sequences (L6).
 
@@ -78,6 +77,7 @@ def prefix_table(space: SequenceSpace, start: str = "reference") -> TokenTable:
     return TokenTable(space, jnp.arange(space.prefixes), start)
 
 
+@register("k_gram")
 def k_gram(space: SequenceSpace, k: int, start: str = "reference") -> TokenTable:
     """Next-token logits that look at the last ``k`` tokens alone (at all, where there are fewer).
 

@@ -9,16 +9,17 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import one_of, pytree, static, whole
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
-from didsim.policies.policy import STARTS, Params
+from didsim.policies.policy import STARTS, Params, register
 
 BLOCK = 4096  # sequences run through the network at a time; what lies between is computed again for the gradient
 MLP = 4
 EPSILON = 1e-6
 
 
+@register("transformer")
 @final
 @pytree
 class Transformer(Autoregressive):
@@ -42,18 +43,15 @@ class Transformer(Autoregressive):
     """
 
     space: SequenceSpace = static()
-    width: int = static(default=16)
-    layers: int = static(default=1)
-    heads: int = static(default=2)
-    start: str = static(default="reference")
+    width: int = whole(1, default=16)
+    layers: int = whole(1, default=1)
+    heads: int = whole(1, default=2)
+    start: str = one_of(STARTS, default="reference")
     seed: int | Int[Array, ""] = 0
 
     def __post_init__(self) -> None:
-        for name in ("width", "layers", "heads"):
-            checks.whole(name, getattr(self, name), least=1)
         if self.width % self.heads:
             raise checks.ArgumentError(f"Argument `width` must be a multiple of heads = {self.heads}, but is {self.width}.")
-        checks.did_you_mean("start", self.start, STARTS)
         if isinstance(self.seed, int):
             checks.seed(self.seed)
 

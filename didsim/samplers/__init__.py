@@ -5,8 +5,9 @@ gradient: an on-policy sampler sees the policy through a stop-gradient.  Most sa
 response, drawn independently; behaviours and samplers nest.
 """
 
+from didsim.samplers import recipes
+from didsim.samplers.basic import Blocks, ChosenRejected, Independent, Joint, OnPolicy, Product, ReferencePairs, Uniform
 from didsim.samplers.behaviours import (
-    Behaviour,
     BestOf,
     FromChosen,
     FromLaw,
@@ -23,30 +24,12 @@ from didsim.samplers.behaviours import (
     Tilt,
     TopP,
 )
-from didsim.samplers.catalogue import BEHAVIOURS, SAMPLERS, register
-from didsim.samplers.combinators import Mix, Restrict
+from didsim.samplers.combinators import Mix, Restrict, Switch
 from didsim.samplers.curvature import MixP, MixPStar, MixR, Pilaf
+from didsim.samplers.data import Data
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture, product_law
-from didsim.samplers.offline import Blocks, ChosenRejected, Joint, Product, ReferencePairs, Uniform
-from didsim.samplers.online import OnPolicy
-from didsim.samplers.pairs import BestWorst, Independent, RankPair
-from didsim.samplers.recipes import (
-    BestOfBase,
-    BestOfBoth,
-    GeometricMix,
-    GreedyAgainst,
-    HalfTilted,
-    Hybrid,
-    ImplicitBestOf,
-    Nucleus,
-    OptimalRejected,
-    Rejection,
-    Rewrite,
-    TargetAgainst,
-    Tempered,
-    Xpo,
-)
-from didsim.samplers.rule import Sampler
+from didsim.samplers.recipes import BestOfBase, BestOfBoth, OptimalRejected
+from didsim.samplers.source import BEHAVIOURS, SAMPLERS, Behaviour, Sampler, register
 
 __all__ = [
     "BEHAVIOURS",
@@ -55,9 +38,9 @@ __all__ = [
     "BestOf",
     "BestOfBase",
     "BestOfBoth",
-    "BestWorst",
     "Blocks",
     "ChosenRejected",
+    "Data",
     "FromChosen",
     "FromLaw",
     "FromPolicy",
@@ -66,12 +49,7 @@ __all__ = [
     "FromTarget",
     "FromUniform",
     "Geometric",
-    "GeometricMix",
     "Greedy",
-    "GreedyAgainst",
-    "HalfTilted",
-    "Hybrid",
-    "ImplicitBestOf",
     "Independent",
     "Joint",
     "JointLaw",
@@ -79,28 +57,23 @@ __all__ = [
     "MixP",
     "MixPStar",
     "MixR",
-    "Nucleus",
     "OnPolicy",
     "OptimalRejected",
     "PairLaw",
     "Pilaf",
     "Product",
     "ProductMixture",
-    "RankPair",
     "Ranked",
     "ReferencePairs",
-    "Rejection",
     "RejectionSampled",
     "Restrict",
-    "Rewrite",
     "Sampler",
-    "TargetAgainst",
+    "Switch",
     "Temper",
-    "Tempered",
     "Tilt",
     "TopP",
     "Uniform",
-    "Xpo",
     "product_law",
+    "recipes",
     "register",
 ]

@@ -2,32 +2,27 @@
 
 import functools
 import operator
-from typing import final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import between, checked, pytree
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
-from didsim.samplers.rule import Number, Sampler
+from didsim.samplers.source import Number, Sampler, register
 
 
+@register("restrict")
 @final
 @pytree
 class Restrict(Sampler):
     """Another sampler conditioned on both responses lying in ``support``, booleans of shape (n,) or (prompts, n)."""
 
     base: Sampler
-    support: Bool[Array, "... n"]
-
-    def __post_init__(self) -> None:
-        checks.some_support("support", self.support)
-
-    @property
-    def follows_policy(self):
-        return self.base.follows_policy
+    support: Bool[Array, "... n"] = checked(checks.some_support)
 
     def pair_law(self, problem, log_policy):
         law = self.base.pair_law(problem, log_policy)
@@ -35,7 +30,7 @@ class Restrict(Sampler):
         if isinstance(law, ProductMixture):
             return _restrict_products(law, support)
         both = support[..., :, None] & support[..., None, :]
-        log_joint = jnp.where(both, jnp.log(law.matrix()), -jnp.inf)
+        log_joint = jnp.where(both, law.log_matrix(), -jnp.inf)
         return JointLaw(log_joint - jax.nn.logsumexp(log_joint, axis=(-2, -1), keepdims=True))
 
     def draws(self, problem, log_policy):
@@ -45,21 +40,15 @@ class Restrict(Sampler):
         return self.base.draws(problem, log_policy) / kept
 
 
+@register("mix")
 @final
 @pytree
 class Mix(Sampler):
-    """Shows a pair from ``second`` with probability ``share``, else from ``first``: hybrid offline and online data."""
+    """Pairs from ``second`` with probability ``share``, else from ``first``: hybrid offline and online data."""
 
     first: Sampler
     second: Sampler
-    share: Number = 0.5
-
-    def __post_init__(self) -> None:
-        checks.leaf_between("share", self.share, 0.0, 1.0)
-
-    @property
-    def follows_policy(self):
-        return self.first.follows_policy or self.second.follows_policy
+    share: Number = between(0.0, 1.0, default=0.5)
 
     def pair_law(self, problem, log_policy):
         one, two = (s.pair_law(problem, log_policy) for s in (self.first, self.second))
@@ -75,6 +64,65 @@ class Mix(Sampler):
     def draws(self, problem, log_policy):
         one, two = (s.draws(problem, log_policy) for s in (self.first, self.second))
         return (1.0 - self.share) * one + self.share * two
+
+
+@final
+@pytree
+class Switch(Sampler):
+    """The sampler of number ``index`` among several: which one is a number, so that a sweep over it is one program.
+
+    The law of every sampler is computed and one of them taken: a mixture of products if all are, else dense.
+
+    Raises:
+        ArgumentError: no sampler, or an index that is no number of one.
+
+    Example:
+        >>> import didsim
+        >>> from didsim.samplers import OnPolicy, Switch, Uniform
+        >>> run = didsim.Run(
+        ...     didsim.worlds.RandomTarget(n=5),
+        ...     didsim.objectives.Dpo(beta=0.5),
+        ...     sampler=Switch((Uniform(), OnPolicy())),
+        ...     labels=didsim.preferences.BradleyTerry(),
+        ... )
+        >>> data = didsim.sweep(run, {"sampler.index": {"uniform": 0, "on-policy": 1}})
+        >>> list(data["index"].values)
+        ['uniform', 'on-policy']
+    """
+
+    samplers: tuple[Sampler, ...]
+    index: Number = 0
+
+    def __post_init__(self) -> None:
+        if not self.samplers:
+            raise checks.ArgumentError("Argument `samplers` must hold at least one sampler, but is empty.")
+        if checks.is_number(self.index):
+            checks.between("index", self.index, 0.0, len(self.samplers) - 1.0)
+            if np.any(np.mod(self.index, 1)):
+                raise checks.ArgumentError(f"Argument `index` must be a whole number, but is {self.index!r}.")
+
+    def pair_law(self, problem, log_policy):
+        laws = [sampler.pair_law(problem, log_policy) for sampler in self.samplers]
+        products = [law for law in laws if isinstance(law, ProductMixture)]
+        if len(products) < len(laws):
+            return JointLaw(self._taken([law.log_matrix() for law in laws]))
+        most = max(law.weights.shape[-1] for law in products)
+        return self._taken([_padded(law, most) for law in products])
+
+    def draws(self, problem, log_policy):
+        return self._taken([sampler.draws(problem, log_policy) for sampler in self.samplers])
+
+    def _taken(self, values: list[Any]) -> Any:
+        """Leaf by leaf the value of the sampler in use."""
+        place = jnp.asarray(self.index).astype(jnp.int32)
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves)[place], *values)
+
+
+def _padded(law: ProductMixture, parts: int) -> ProductMixture:
+    """The same law with as many components: those that it lacks have weight zero and repeat its last one."""
+    missing = (0, parts - law.weights.shape[-1])
+    laws = (jnp.pad(part, ((0, 0), missing, (0, 0)), mode="edge") for part in (law.log_first, law.log_second))
+    return ProductMixture(jnp.pad(law.weights, ((0, 0), missing)), *laws)
 
 
 def _mass_within(law: PairLaw, support: Bool[Array, "prompts n"]) -> Float[Array, " prompts"]:

@@ -11,20 +11,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import positive, pytree
+from didsim.samplers.basic import Independent, OnPolicy
+from didsim.samplers.behaviours import FromPolicy, Tilt
+from didsim.samplers.combinators import Mix
 from didsim.samplers.laws import JointLaw, ProductMixture
-from didsim.samplers.rule import Number, Sampler
+from didsim.samplers.source import Number, Sampler, register
 from didsim.worlds import Problem
 
 
+@register("mix_r")
 @final
 @pytree
 class MixR(Sampler):
     """``μ_ab ∝ 1/σ'(r_a - r_b)`` with the true reward (Shi et al.'s (2409.19605) Mix-R; S5), a sum of three products."""
 
     def pair_law(self, problem, log_policy):
-        del log_policy
         return inverse_slope_law(problem.reward)
 
 
@@ -38,34 +40,33 @@ class FollowsMargin(Sampler):
         return True
 
     def implicit_reward(self, problem: Problem, log_policy: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
-        """``β log(π_t/π_ref)`` under a stop-gradient, with the problem's β if the sampler has none."""
-        beta = problem.beta if self.beta is None else self.beta
-        return beta * (jax.lax.stop_gradient(log_policy) - problem.log_ref)
+        """``β log(π_t/π_ref)`` under a stop-gradient."""
+        return self.margin_scale(problem) * (jax.lax.stop_gradient(log_policy) - problem.log_ref)
+
+    def margin_scale(self, problem: Problem) -> Number:
+        """β, the problem's if the sampler has none."""
+        return problem.beta if self.beta is None else self.beta
 
 
+@register("mix_p")
 @final
 @pytree
 class MixP(FollowsMargin):
     """``μ_ab ∝ 1/σ'(m_ab)`` with the current policy's margins (Shi et al.'s (2409.19605) Mix-P; S5), a sum of three products."""
 
-    beta: Number | None = None
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Number | None = positive(default=None)
 
     def pair_law(self, problem, log_policy):
         return inverse_slope_law(self.implicit_reward(problem, log_policy))
 
 
+@register("mix_p_star")
 @final
 @pytree
 class MixPStar(FollowsMargin):
     """Mix-P with entries capped at ``2 + e^R + e^{-R}``, ``R = max r - min r`` (Shi et al.'s (2409.19605) Mix-P*; S5); dense."""
 
-    beta: Number | None = None
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Number | None = positive(default=None)
 
     def pair_law(self, problem, log_policy):
         implicit = self.implicit_reward(problem, log_policy)
@@ -75,21 +76,18 @@ class MixPStar(FollowsMargin):
         return JointLaw(log_joint - jax.nn.logsumexp(log_joint, axis=(-2, -1), keepdims=True))
 
 
+@register("pilaf")
 @final
 @pytree
 class Pilaf(FollowsMargin):
     """PILAF: ``½ π⊗π + ½ π⁺⊗π⁻`` with ``π^± ∝ π^{1±β} π_ref^{∓β}``, the policy tilted by its own margins."""
 
-    beta: Number | None = None
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Number | None = positive(default=None)
 
     def pair_law(self, problem, log_policy):
-        implicit = self.implicit_reward(problem, log_policy)
-        current = jax.lax.stop_gradient(log_policy)
-        up, down = (jax.nn.log_softmax(current + sign * implicit, axis=-1) for sign in (1.0, -1.0))
-        return mixture([(0.5, current, current), (0.5, up, down)])
+        beta = self.margin_scale(problem)
+        up, down = (Tilt(FromPolicy(), sign * beta, "implicit") for sign in (1.0, -1.0))
+        return Mix(OnPolicy(), Independent(up, down), 0.5).pair_law(problem, log_policy)
 
 
 def inverse_slope_law(score: Float[Array, "prompts n"]) -> ProductMixture:
@@ -105,10 +103,3 @@ def inverse_slope_law(score: Float[Array, "prompts n"]) -> ProductMixture:
     weights = jax.nn.softmax(jnp.stack([even, log_up + log_down, log_up + log_down], axis=-1), axis=-1)
     up, down = score - log_up[:, None], -score - log_down[:, None]
     return ProductMixture(weights, jnp.stack([flat, up, down], 1), jnp.stack([flat, down, up], 1))
-
-
-def mixture(parts: list[tuple[Number, Array, Array]]) -> ProductMixture:
-    """Mixture of products from (weight, first log-law, second log-law); weights must sum to one."""
-    like = parts[0][1]
-    weights = jnp.stack([jnp.broadcast_to(jnp.asarray(w, like.dtype), like.shape[:1]) for w, _, _ in parts], axis=-1)
-    return ProductMixture(weights, jnp.stack([p for _, p, _ in parts], 1), jnp.stack([q for _, _, q in parts], 1))

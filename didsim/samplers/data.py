@@ -7,8 +7,8 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
-from didsim.samplers.offline import ChosenRejected
-from didsim.samplers.rule import Sampler
+from didsim.samplers.basic import ChosenRejected
+from didsim.samplers.source import Sampler
 from didsim.worlds import Problem
 from didsim.worlds.preferences import AsShown, Labels
 

@@ -26,6 +26,10 @@ class PairLaw(abc.ABC):
     def matrix(self) -> Float[Array, "prompts n n"]:
         """All probabilities ``μ(a, b)``, first response on the row."""
 
+    def log_matrix(self) -> Float[Array, "prompts n n"]:
+        """``log μ(a, b)`` of all pairs."""
+        return jnp.log(self.matrix())
+
     @abc.abstractmethod
     def total(self) -> Float[Array, " prompts"]:
         """Total probability of every prompt's law: 1, unless a restriction left nothing."""
@@ -38,7 +42,7 @@ class PairLaw(abc.ABC):
 @final
 @pytree
 class ProductMixture(PairLaw):
-    """``μ(a,b) = Σ_k c_k p_k(a) q_k(b)``.
+    """A pair law that is a mixture of few products, ``μ(a,b) = Σ_k c_k p_k(a) q_k(b)``; one component is `Product`'s.
 
     Attributes:
         weights: ``c``, shape (prompts, k), non-negative, summing to one.
@@ -52,10 +56,16 @@ class ProductMixture(PairLaw):
 
     def matrix(self):
         first, second = jnp.exp(self.log_first), jnp.exp(self.log_second)
-        # Components are few: a written-out sum fuses, where a batched matrix product of inner size k does not.
+        # Components are few: a sum term by term fuses, where a batched matrix product of inner size k does not.
         parts = range(self.weights.shape[-1])
         terms = (self.weights[:, k, None, None] * first[:, k, :, None] * second[:, k, None, :] for k in parts)
         return functools.reduce(operator.add, terms)
+
+    def log_matrix(self):
+        if self.weights.shape[-1] > 1:
+            return super().log_matrix()
+        log_weight = jnp.log(self.weights)[:, :, None]
+        return log_weight + self.log_first[:, 0, :, None] + self.log_second[:, 0, None, :]
 
     def total(self):
         return jnp.sum(self.weights * jnp.exp(self.log_first).sum(-1) * jnp.exp(self.log_second).sum(-1), axis=-1)
@@ -78,12 +88,15 @@ class ProductMixture(PairLaw):
 @final
 @pytree
 class JointLaw(PairLaw):
-    """Any joint law, ``log_joint`` of shape (prompts, n, n)."""
+    """A pair law of any form, what a sampler such as `Joint` returns: ``log_joint`` of shape (prompts, n, n)."""
 
     log_joint: Float[Array, "prompts n n"]
 
     def matrix(self):
         return jnp.exp(self.log_joint)
+
+    def log_matrix(self):
+        return self.log_joint
 
     def total(self):
         return jnp.exp(self.log_joint).sum((1, 2))

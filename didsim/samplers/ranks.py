@@ -13,12 +13,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics.pytrees import pytree
-from didsim.samplers.rule import Number
+from didsim.samplers.source import Number
 
 
 @final
 @pytree
-class Ranks:
+class Standing:
     """Where each response stands under a law and a score.
 
     Attributes:
@@ -37,7 +37,7 @@ class Ranks:
         return jnp.minimum(self.below + self.tied, 1.0)
 
 
-def ranks(score: Float[Array, "*batch n"], log_law: Float[Array, "*batch n"], slack: Number = 0.0) -> Ranks:
+def ranks(score: Float[Array, "*batch n"], log_law: Float[Array, "*batch n"], slack: Number = 0.0) -> Standing:
     """Standing of every response; neighbours in score that differ by at most ``slack`` are tied.
 
     One sort, O(N log N).
@@ -45,7 +45,7 @@ def ranks(score: Float[Array, "*batch n"], log_law: Float[Array, "*batch n"], sl
     rank = jnp.vectorize(_rank, signature="(n),(n),()->(n),(n)")
     below, tied = rank(score, log_law, jnp.asarray(slack, score.dtype))
     within = jnp.where(jnp.isneginf(log_law), -jnp.inf, log_law - jnp.log(jnp.where(tied > 0, tied, 1.0)))
-    return Ranks(below, tied, within)
+    return Standing(below, tied, within)
 
 
 def _rank(score: Array, log_law: Array, slack: Array) -> tuple[Array, Array]:
@@ -59,7 +59,7 @@ def _rank(score: Array, log_law: Array, slack: Array) -> tuple[Array, Array]:
     return before[back] / total[-1], level_mass[back] / total[-1]
 
 
-def log_best_of(standing: Ranks, k: Number) -> Float[Array, "*batch n"]:
+def log_best_of(standing: Standing, k: Number) -> Float[Array, "*batch n"]:
     """Log-law of the best of ``k`` draws, ``F(y)^k - F(y⁻)^k`` times the law within the level (S10).
 
     Written as ``F^k (1 - (1 - p/F)^k)``, which keeps its relative accuracy for rare levels; any real ``k > 0``.
@@ -73,15 +73,17 @@ def log_best_of(standing: Ranks, k: Number) -> Float[Array, "*batch n"]:
     return log_level + standing.log_within
 
 
-def log_rank_of(standing: Ranks, k: Number, rank: Number) -> Float[Array, "*batch n"]:
+def log_rank_of(standing: Standing, k: Number, rank: Number) -> Float[Array, "*batch n"]:
     """Log-law of the draw of the given rank among ``k``, 1 the best: differences of regularised incomplete beta functions."""
     k, rank = (jnp.asarray(value, standing.tied.dtype) for value in (k, rank))
     # The score of rank j from the top is at most s when at least k - j + 1 draws are: a binomial tail.
-    upper, lower = (jax.scipy.special.betainc(k - rank + 1.0, rank, jnp.clip(x, 0.0, 1.0)) for x in _ends(standing))
+    upper, lower = (
+        jax.scipy.special.betainc(k - rank + 1.0, rank, jnp.clip(x, 0.0, 1.0)) for x in (standing.upto, standing.below)
+    )
     return jnp.log(jnp.maximum(upper - lower, 0.0)) + standing.log_within
 
 
-def log_best_and_worst_of(standing: Ranks, k: Number) -> Float[Array, "*batch n n"]:
+def log_best_and_worst_of(standing: Standing, k: Number) -> Float[Array, "*batch n n"]:
     """Log joint law of the best (row) and the worst (column) of the same ``k >= 2`` draws (S10).
 
     For levels ``r_b < r_a``: ``S[b,a]^k - S(b,a]^k - S[b,a)^k + S(b,a)^k`` with S the mass of an interval of scores; both
@@ -99,7 +101,7 @@ def log_best_and_worst_of(standing: Ranks, k: Number) -> Float[Array, "*batch n 
     return jnp.log(level) + best(standing.log_within) + worst(standing.log_within)
 
 
-def log_two_ranks_of(standing: Ranks, k: int, first: int, second: int) -> Float[Array, "*batch n n"]:
+def log_two_ranks_of(standing: Standing, k: int, first: int, second: int) -> Float[Array, "*batch n n"]:
     """Log joint law of the draws of ranks ``first < second`` among the same ``k`` draws, 1 the best.
 
     Differences of ``Pr(at least `first` draws reach level a and at least `second` reach level b)``, sums of multinomial
@@ -124,7 +126,3 @@ def _both_reach(high: Array, low: Array, k: int, first: int, second: int) -> Arr
         return total + way * high**inside * jnp.maximum(low - high, 0.0) ** between * jnp.maximum(1.0 - low, 0.0) ** outside, None
 
     return jax.lax.scan(add, jnp.zeros(jnp.broadcast_shapes(high.shape, low.shape), low.dtype), table)[0]
-
-
-def _ends(standing: Ranks) -> tuple[Array, Array]:
-    return standing.upto, standing.below

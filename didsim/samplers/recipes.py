@@ -1,15 +1,15 @@
 """Which samplers have a name in the literature?
 
-Each is a combination of behaviours and samplers with its numbers as fields, so that a sweep can vary them.
+Most are a combination of behaviours and samplers with its numbers as fields, so that a sweep can vary them.
 """
 
-import abc
-from typing import final
+from typing import Any, final
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive, pytree, static, whole
+from didsim.samplers.basic import ChosenRejected, Independent, OnPolicy, Recipe, Uniform
 from didsim.samplers.behaviours import (
-    Behaviour,
+    SCORES,
     BestOf,
     FromChosen,
     FromLaw,
@@ -23,42 +23,21 @@ from didsim.samplers.behaviours import (
     Temper,
     Tilt,
     TopP,
+    positive_share,
 )
 from didsim.samplers.combinators import Mix
-from didsim.samplers.offline import ChosenRejected, Uniform
-from didsim.samplers.online import OnPolicy
-from didsim.samplers.pairs import Independent
-from didsim.samplers.rule import Number, Sampler
+from didsim.samplers.laws import JointLaw
+from didsim.samplers.ranks import log_best_and_worst_of, log_two_ranks_of, ranks
+from didsim.samplers.source import Behaviour, Number, Sampler, register
 
 
-class Recipe(Sampler):
-    """A sampler that is a combination of others."""
-
-    @property
-    @abc.abstractmethod
-    def parts(self) -> Sampler:
-        """The combination."""
-
-    @property
-    def follows_policy(self):
-        return self.parts.follows_policy
-
-    def pair_law(self, problem, log_policy):
-        return self.parts.pair_law(problem, log_policy)
-
-    def draws(self, problem, log_policy):
-        return self.parts.draws(problem, log_policy)
-
-
+@register("optimal_rejected")
 @final
 @pytree
 class OptimalRejected(Sampler):
     """Chosen ⊗ optimal rejected, ``π_l ∝ π_w (π_ref/π*)^β``: DPO's optimum is π* (D7).  Use labels `AsShown`."""
 
-    beta: Number | None = None
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("beta", self.beta)
+    beta: Number | None = positive(default=None)
 
     def pair_law(self, problem, log_policy):
         beta = problem.beta if self.beta is None else self.beta
@@ -66,85 +45,86 @@ class OptimalRejected(Sampler):
         return Independent(FromChosen(), FromLaw(rejected)).pair_law(problem, log_policy)
 
 
+@register("best_of_base")
 @final
 @pytree
 class BestOfBase(Recipe):
     """One side improved: best of ``k`` draws by reward ⊗ one draw, both from ``base`` (S9, S10)."""
 
     base: Behaviour = FromReference()
-    k: Number = 4
+    k: Number = at_least(1.0, default=4)
 
-    @property
     def parts(self):
         return Independent(BestOf(self.base, self.k), self.base)
 
 
+@register("best_of_both")
 @final
 @pytree
 class BestOfBoth(Recipe):
     """Both sides improved: best of ``k`` ⊗ best of another ``k`` draws by reward from ``base`` (S9, S10)."""
 
     base: Behaviour = FromReference()
-    k: Number = 4
+    k: Number = at_least(1.0, default=4)
 
-    @property
     def parts(self):
         return Independent(BestOf(self.base, self.k), BestOf(self.base, self.k))
 
 
+@register("implicit_best_of")
 @final
 @pytree
 class ImplicitBestOf(Recipe):
     """Best of ``k`` draws by the policy's own implicit reward ``log(π_t/π_ref)`` ⊗ one draw, both from ``base``."""
 
     base: Behaviour = FromPolicy()
-    k: Number = 4
+    k: Number = at_least(1.0, default=4)
 
-    @property
     def parts(self):
         return Independent(BestOf(self.base, self.k, "implicit"), self.base)
 
 
+@register("tempered")
 @final
 @pytree
 class Tempered(Recipe):
-    """Both responses from ``base`` at a temperature: ``p^{1/T} ⊗ p^{1/T}``."""
+    """Pairs of two responses of `Temper`, both from ``base`` at a temperature: ``p^{1/T} ⊗ p^{1/T}``."""
 
     base: Behaviour = FromReference()
-    temperature: Number = 2.0
+    temperature: Number = positive(default=2.0)
 
-    @property
     def parts(self):
         side = Temper(self.base, self.temperature)
         return Independent(side, side)
 
 
+@register("top_p")
 @final
 @pytree
 class Nucleus(Recipe):
-    """Both responses from the nucleus of ``base`` of mass ``p`` (top-p sampling); what lies outside is never shown (S1)."""
+    """Pairs of two responses of `TopP`, from the nucleus of mass ``p`` of ``base``; what lies outside is never shown (S1)."""
 
     base: Behaviour = FromReference()
-    p: Number = 0.9
+    p: Number = checked(positive_share, default=0.9)
 
-    @property
     def parts(self):
         side = TopP(self.base, self.p)
         return Independent(side, side)
 
 
+@register("greedy")
 @final
 @pytree
 class GreedyAgainst(Recipe):
-    """The likeliest response of ``base`` ⊗ one draw from it: the comparison graph is a star."""
+    """Pairs of a response of `Greedy`, the likeliest of ``base``, ⊗ one draw from it: the comparison graph is a star."""
 
     base: Behaviour = FromReference()
 
-    @property
     def parts(self):
         return Independent(Greedy(self.base), self.base)
 
 
+@register("target_against")
 @final
 @pytree
 class TargetAgainst(Recipe):
@@ -152,82 +132,127 @@ class TargetAgainst(Recipe):
 
     base: Behaviour = FromReference()
 
-    @property
     def parts(self):
         return Independent(FromTarget(), self.base)
 
 
+@register("rewrite")
 @final
 @pytree
 class Rewrite(Recipe):
     """One draw from ``base`` improved, ``p e^{t r}``, ⊗ one draw as it is: a rewrite against its original (S9)."""
 
     base: Behaviour = FromReference()
-    amount: Number = 1.0
+    amount: Number = finite(default=1.0)
 
-    @property
     def parts(self):
         return Independent(Tilt(self.base, self.amount), self.base)
 
 
+@register("xpo")
 @final
 @pytree
 class Xpo(Recipe):
     """The policy ⊗ the reference, ``π_t ⊗ π_ref``: the pairs of exploratory preference optimisation."""
 
-    @property
     def parts(self):
         return Independent(FromPolicy(), FromReference())
 
 
+@register("geometric")
 @final
 @pytree
 class GeometricMix(Recipe):
-    """The policy against a point of the path to the reference, ``π_t ⊗ π_t^{1-c} π_ref^c``."""
+    """Pairs of the policy ⊗ a response of `Geometric` on the path to the reference, ``π_t ⊗ π_t^{1-c} π_ref^c``."""
 
-    share: Number = 0.5
+    share: Number = between(0.0, 1.0, default=0.5)
 
-    @property
     def parts(self):
         return Independent(FromPolicy(), Geometric(FromPolicy(), FromReference(), self.share))
 
 
+@register("hybrid")
 @final
 @pytree
 class Hybrid(Recipe):
     """Offline pairs with on-policy ones, ``(1-λ) offline + λ π_t ⊗ π_t``; offline data chosen ⊗ rejected if not given."""
 
     offline: Sampler = ChosenRejected()
-    share: Number = 0.5
+    share: Number = between(0.0, 1.0, default=0.5)
 
-    @property
     def parts(self):
         return Mix(self.offline, OnPolicy(), self.share)
 
 
+@register("half_tilted")
 @final
 @pytree
 class HalfTilted(Recipe):
     """``½ U⊗U + ½ p⁺⊗p⁻`` with ``p^± ∝ e^{±t s}``: uniform pairs and pairs drawn apart by reward or by implicit reward."""
 
-    amount: Number = 1.0
-    by: str = static(default="reward")
+    amount: Number = finite(default=1.0)
+    by: str = one_of(SCORES, default="reward")
 
-    @property
     def parts(self):
         up, down = (Tilt(FromUniform(), sign * self.amount, self.by) for sign in (1.0, -1.0))
         return Mix(Uniform(), Independent(up, down), 0.5)
 
 
+@register("rejection")
 @final
 @pytree
 class Rejection(Recipe):
-    """Both responses by rejection sampling of the target from ``base``, with at most ``tries`` draws each."""
+    """Pairs of two responses of `RejectionSampled`, from ``base`` with at most ``tries`` draws each."""
 
     base: Behaviour = FromReference()
-    tries: Number = 16
+    tries: Number = at_least(1.0, default=16)
 
-    @property
     def parts(self):
         side = RejectionSampled(self.base, self.tries)
         return Independent(side, side)
+
+
+class SameDraws(Sampler):
+    """Two of the same ``k`` draws from ``base``, ranked by reward: a joint law, dense."""
+
+    base: Behaviour
+    k: Any
+
+    def draws(self, problem, log_policy):
+        return self.k * self.base.draws(problem, log_policy)
+
+
+@register("best_worst")
+@final
+@pytree
+class BestWorst(SameDraws):
+    """The best and the worst by reward of the same ``k >= 2`` draws from ``base``, the best first (S10).
+
+    ``μ(a,b) = S[b,a]^k - S(b,a]^k - S[b,a)^k + S(b,a)^k`` for ``r_b < r_a``, S the mass of an interval of rewards.
+    """
+
+    base: Behaviour = FromReference()
+    k: Number = at_least(2.0, default=4)
+
+    def pair_law(self, problem, log_policy):
+        return JointLaw(log_best_and_worst_of(ranks(problem.reward, self.base.log_law(problem, log_policy)), self.k))
+
+
+@register("rank_pair")
+@final
+@pytree
+class RankPair(SameDraws):
+    """The draws of ranks ``first < second`` by reward among the same ``k`` draws from ``base``; 1 is the best."""
+
+    base: Behaviour = FromReference()
+    k: int = whole(2, default=4)
+    first: int = static(default=1)
+    second: int = static(default=2)
+
+    def __post_init__(self) -> None:
+        checks.whole("first", self.first, least=1, below=self.k)
+        checks.whole("second", self.second, least=self.first + 1, below=self.k + 1)
+
+    def pair_law(self, problem, log_policy):
+        standing = ranks(problem.reward, self.base.log_law(problem, log_policy))
+        return JointLaw(log_two_ranks_of(standing, self.k, self.first, self.second))

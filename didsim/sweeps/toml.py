@@ -28,12 +28,7 @@ from didsim.sweeps.axes import Axes
 from didsim.worlds import preferences
 
 PARTS: Mapping[str, Mapping[str, Any]] = {
-    "world": {
-        "random_target": worlds.RandomTarget,
-        "random_reward": worlds.RandomReward,
-        "random_sequences": worlds.RandomSequences,
-        "given": worlds.problem,
-    },
+    "world": worlds.WORLDS,
     "objective": OBJECTIVES,
     "sampler": samplers.SAMPLERS,
     "labels": preferences.LABELS,

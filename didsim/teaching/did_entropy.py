@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from didsim import did
+from didsim.did.estimators import weight_second_moment
 from didsim.teaching.exercise import Exercise, Slip
 
 REFERENCE = (0.32, 0.32, 0.32, 0.04)
@@ -21,7 +22,7 @@ def _effective(power: float = -1.0):
 
 def _draws(wanted: float = WANTED, *, proposal: tuple[float, ...] = POLICY):
     log_p, log_ref, log_g = (jnp.log(jnp.asarray(law)) for law in (POLICY, BASE, proposal))
-    return wanted * did.weight_second_moment(did.log_did(log_p, log_ref), log_g)
+    return wanted * weight_second_moment(did.log_did(log_p, log_ref), log_g)
 
 
 EXERCISES = (

@@ -5,11 +5,12 @@ has and derives the rest; a `World` draws one from a key, so that a sweep over s
 reference and target always agree: ``π* ∝ π_ref e^{r/β}`` with the world's own ``β``.
 """
 
-from didsim.worlds.linear import LinearReward, draw_features
-from didsim.worlds.problems import Given, Problem, World, on_geodesic, problem
+from didsim.worlds.linear import LinearReward
+from didsim.worlds.problems import WORLDS, Given, Problem, World, on_geodesic, problem
 from didsim.worlds.random import RandomReward, RandomSequences, RandomTarget, normal
 
 __all__ = [
+    "WORLDS",
     "Given",
     "LinearReward",
     "Problem",
@@ -17,7 +18,6 @@ __all__ = [
     "RandomSequences",
     "RandomTarget",
     "World",
-    "draw_features",
     "normal",
     "on_geodesic",
     "problem",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import checks, linalg, simplex
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import at_least, finite, positive, pytree
 from didsim.worlds.problems import Problem, World, on_geodesic
 from didsim.worlds.random import normal
 
@@ -52,18 +52,11 @@ class LinearReward(World):
         reference_scale: standard deviation of the reference's logits.
     """
 
-    features: Float[Array, "prompts n d"]
-    beta: float | Float[Array, ""] = 1.0
-    parameter_scale: float | Float[Array, ""] = 1.0
-    misfit: float | Float[Array, ""] = 0.0
-    reference_scale: float | Float[Array, ""] = 0.5
-
-    def __post_init__(self) -> None:
-        checks.finite_leaf("features", self.features)
-        checks.positive_leaf("beta", self.beta)
-        checks.finite_leaf("parameter_scale", self.parameter_scale)
-        checks.leaf_at_least("misfit", self.misfit, 0.0)
-        checks.leaf_at_least("reference_scale", self.reference_scale, 0.0)
+    features: Float[Array, "prompts n d"] = finite()
+    beta: float | Float[Array, ""] = positive(default=1.0)
+    parameter_scale: float | Float[Array, ""] = finite(default=1.0)
+    misfit: float | Float[Array, ""] = at_least(0.0, default=0.0)
+    reference_scale: float | Float[Array, ""] = at_least(0.0, default=0.5)
 
     def draw(self, key) -> Problem:
         ref_key, theta_key, noise_key = jax.random.split(key, 3)

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree
+from didsim.numerics.pytrees import at_least, between, checked, positive, pytree
+from didsim.numerics.registry import Registry
 
 
 class Labels(abc.ABC):
@@ -56,6 +57,9 @@ class Labels(abc.ABC):
         return _coin(key, self.probability(reward, first, second))
 
 
+LABELS: Registry[type[Labels]] = Registry("labels")
+
+
 def reward_gaps(reward: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
     """All gaps ``r(a) - r(b)``, first response on the row."""
     return reward[..., :, None] - reward[..., None, :]
@@ -66,15 +70,13 @@ def gather(values: Float[Array, "*batch n"], index: Int[Array, "*batch m"]) -> F
     return jnp.take_along_axis(values, index, axis=-1)
 
 
+@LABELS.register("bradley_terry")
 @final
 @pytree
 class BradleyTerry(Labels):
     """``P_ab = σ((r_a - r_b)/T)``; ``temperature`` T other than 1 models a rater who is off-scale."""
 
-    temperature: float | Float[Array, ""] = 1.0
-
-    def __post_init__(self) -> None:
-        checks.positive_leaf("temperature", self.temperature)
+    temperature: float | Float[Array, ""] = positive(default=1.0)
 
     def matrix(self, reward):
         return jax.nn.sigmoid(reward_gaps(reward) / self.temperature)
@@ -83,6 +85,7 @@ class BradleyTerry(Labels):
         return jax.nn.sigmoid((gather(reward, first) - gather(reward, second)) / self.temperature)
 
 
+@LABELS.register("as_shown")
 @final
 @pytree
 class AsShown(Labels):
@@ -98,15 +101,13 @@ class AsShown(Labels):
         return jnp.ones(first.shape, reward.dtype)
 
 
+@LABELS.register("matrix")
 @final
 @pytree
 class PreferenceMatrix(Labels):
     """Any probabilities ``P_ab`` (cycles allowed), shape (..., n, n), entries in [0, 1], ``P + Pᵀ = 1``."""
 
-    table: Float[Array, "*batch n n"]
-
-    def __post_init__(self) -> None:
-        checks.preference_matrix("table", self.table)
+    table: Float[Array, "*batch n n"] = checked(checks.preference_matrix)
 
     def matrix(self, reward):
         return jnp.broadcast_to(self.table, (*reward.shape, reward.shape[-1])).astype(reward.dtype)
@@ -117,6 +118,7 @@ class PreferenceMatrix(Labels):
         return jnp.take_along_axis(rows, second[..., None], axis=-1)[..., 0]
 
 
+@LABELS.register("hard")
 @final
 @pytree
 class Hard(Labels):
@@ -135,6 +137,7 @@ class Hard(Labels):
         return _harden(self.base.probability(reward, first, second))
 
 
+@LABELS.register("ties")
 @final
 @pytree
 class Ties(Labels):
@@ -144,12 +147,8 @@ class Ties(Labels):
     δ = 0 there are no ties.
     """
 
-    margin: float | Float[Array, ""] = 0.5
-    temperature: float | Float[Array, ""] = 1.0
-
-    def __post_init__(self) -> None:
-        checks.leaf_at_least("margin", self.margin, 0.0)
-        checks.positive_leaf("temperature", self.temperature)
+    margin: float | Float[Array, ""] = at_least(0.0, default=0.5)
+    temperature: float | Float[Array, ""] = positive(default=1.0)
 
     def matrix(self, reward):
         win, lose = self._outcomes(reward_gaps(reward))
@@ -169,16 +168,14 @@ class Ties(Labels):
         return jax.nn.sigmoid(scaled - self.margin), jax.nn.sigmoid(-scaled - self.margin)
 
 
+@LABELS.register("threshold")
 @final
 @pytree
 class Threshold(Labels):
     """The base model where the true rewards differ by at least ``least``; closer pairs are undecided, ``P = ½``."""
 
     base: Labels
-    least: float | Float[Array, ""] = 0.5
-
-    def __post_init__(self) -> None:
-        checks.leaf_at_least("least", self.least, 0.0)
+    least: float | Float[Array, ""] = at_least(0.0, default=0.5)
 
     @property
     def is_drawn(self):
@@ -197,16 +194,14 @@ class Threshold(Labels):
         return jnp.where(jnp.abs(gap) >= self.least, label, 0.5).astype(label.dtype)
 
 
+@LABELS.register("flipped")
 @final
 @pytree
 class Flipped(Labels):
     """Labels of the base model turned over with probability ``rate`` in [0, 1], pair by pair where labels are drawn."""
 
     base: Labels
-    rate: float | Float[Array, ""] = 0.1
-
-    def __post_init__(self) -> None:
-        checks.leaf_between("rate", self.rate, 0.0, 1.0)
+    rate: float | Float[Array, ""] = between(0.0, 1.0, default=0.1)
 
     @property
     def is_drawn(self):
@@ -225,6 +220,7 @@ class Flipped(Labels):
         return _flip(label, turned)
 
 
+@LABELS.register("bernoulli")
 @final
 @pytree
 class Bernoulli(Labels):
@@ -244,18 +240,6 @@ class Bernoulli(Labels):
 
     def draw(self, key, reward, first, second):
         return self.base.draw(key, reward, first, second)
-
-
-LABELS: dict[str, type[Labels]] = {
-    "bradley_terry": BradleyTerry,
-    "as_shown": AsShown,
-    "matrix": PreferenceMatrix,
-    "hard": Hard,
-    "ties": Ties,
-    "threshold": Threshold,
-    "flipped": Flipped,
-    "bernoulli": Bernoulli,
-}
 
 
 def _coin(key: Key[Array, ""], chance: Array) -> Array:

@@ -1,6 +1,7 @@
 """What is a problem made of, and how do its missing laws follow from the parts that are given?"""
 
 import abc
+from collections.abc import Callable
 from typing import final
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from didsim.numerics import checks, simplex
 from didsim.numerics.brief import called
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.registry import Registry
 
 
 @final
@@ -44,6 +46,10 @@ class Problem:
         return called("Problem", str(self.log_ref.dtype), prompts=prompts, n=n, beta=self.beta)
 
 
+WORLDS: Registry[Callable[..., "World | Problem"]] = Registry("world")
+
+
+@WORLDS.register("given")
 def problem(
     log_ref: ArrayLike,
     *,

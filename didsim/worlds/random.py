@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics import simplex
+from didsim.numerics.pytrees import finite, positive, pytree, static, whole
 from didsim.numerics.sequences import SequenceSpace
-from didsim.worlds.problems import World, on_geodesic
+from didsim.worlds.problems import WORLDS, World, on_geodesic
 
 
+@WORLDS.register("random_target")
 @final
 @pytree
 class RandomTarget(World):
@@ -22,18 +23,12 @@ class RandomTarget(World):
     ``chosen_at`` of the geodesic from π_ref (0) to π* (1), rejected ones from ``chosen_at - beta`` (D9).
     """
 
-    n: int = static(default=32)
-    prompts: int = static(default=1)
-    reference_scale: float | Float[Array, ""] = 1.0
-    target_scale: float | Float[Array, ""] = 1.0
-    beta: float | Float[Array, ""] = 0.5
-    chosen_at: float | Float[Array, ""] = 0.0
-
-    def __post_init__(self) -> None:
-        _check_sizes(self.n, self.prompts)
-        checks.positive_leaf("beta", self.beta)
-        for name in ("reference_scale", "target_scale", "chosen_at"):
-            checks.finite_leaf(name, getattr(self, name))
+    n: int = whole(2, default=32)
+    prompts: int = whole(1, default=1)
+    reference_scale: float | Float[Array, ""] = finite(default=1.0)
+    target_scale: float | Float[Array, ""] = finite(default=1.0)
+    beta: float | Float[Array, ""] = positive(default=0.5)
+    chosen_at: float | Float[Array, ""] = finite(default=0.0)
 
     def draw(self, key):
         ref_key, target_key = jax.random.split(key)
@@ -43,6 +38,7 @@ class RandomTarget(World):
         return on_geodesic(log_ref, log_target, self.beta, self.chosen_at)
 
 
+@WORLDS.register("random_reward")
 @final
 @pytree
 class RandomReward(World):
@@ -52,18 +48,12 @@ class RandomReward(World):
     puts its mass on bad responses, positive a strong one.
     """
 
-    n: int = static(default=20)
-    prompts: int = static(default=1)
-    reference_scale: float | Float[Array, ""] = 0.0
-    reference_skill: float | Float[Array, ""] = 0.0
-    reward_scale: float | Float[Array, ""] = 1.0
-    beta: float | Float[Array, ""] = 1.0
-
-    def __post_init__(self) -> None:
-        _check_sizes(self.n, self.prompts)
-        checks.positive_leaf("beta", self.beta)
-        for name in ("reference_scale", "reference_skill", "reward_scale"):
-            checks.finite_leaf(name, getattr(self, name))
+    n: int = whole(2, default=20)
+    prompts: int = whole(1, default=1)
+    reference_scale: float | Float[Array, ""] = finite(default=0.0)
+    reference_skill: float | Float[Array, ""] = finite(default=0.0)
+    reward_scale: float | Float[Array, ""] = finite(default=1.0)
+    beta: float | Float[Array, ""] = positive(default=1.0)
 
     def draw(self, key):
         ref_key, reward_key = jax.random.split(key)
@@ -73,6 +63,7 @@ class RandomReward(World):
         return on_geodesic(log_ref, simplex.tilt(log_ref, reward, 1.0 / self.beta), self.beta, 0.0)
 
 
+@WORLDS.register("random_sequences")
 @final
 @pytree
 class RandomSequences(World):
@@ -83,18 +74,14 @@ class RandomSequences(World):
     """
 
     space: SequenceSpace = static(default=SequenceSpace(4, 3))
-    prompts: int = static(default=1)
-    reference_scale: float | Float[Array, ""] = 1.0
-    target_scale: float | Float[Array, ""] = 1.0
-    beta: float | Float[Array, ""] = 0.5
-    chosen_at: float | Float[Array, ""] = 0.0
+    prompts: int = whole(1, default=1)
+    reference_scale: float | Float[Array, ""] = finite(default=1.0)
+    target_scale: float | Float[Array, ""] = finite(default=1.0)
+    beta: float | Float[Array, ""] = positive(default=0.5)
+    chosen_at: float | Float[Array, ""] = finite(default=0.0)
 
     def __post_init__(self) -> None:
         self.space.check_enumerable()
-        _check_sizes(self.space.n, self.prompts)
-        checks.positive_leaf("beta", self.beta)
-        for name in ("reference_scale", "target_scale", "chosen_at"):
-            checks.finite_leaf(name, getattr(self, name))
 
     def draw(self, key):
         scales = zip(jax.random.split(key), (self.reference_scale, self.target_scale), strict=True)
@@ -107,8 +94,3 @@ class RandomSequences(World):
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Standard normal draws made in float32 and widened, so that a world is the same in either precision."""
     return jax.random.normal(key, shape, dtype=jnp.float32).astype(jnp.zeros(()).dtype)
-
-
-def _check_sizes(n: int, prompts: int) -> None:
-    checks.whole("n", n, least=2)
-    checks.whole("prompts", prompts, least=1)

@@ -20,7 +20,8 @@ from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, comparisons_for, loss
 from didsim.policies import LogLinear
 from didsim.samplers import Joint, OnPolicy, Uniform
-from didsim.worlds import LinearReward, draw_features, problem
+from didsim.worlds import LinearReward, problem
+from didsim.worlds.linear import draw_features
 from didsim.worlds.preferences import BradleyTerry
 
 P, N, D, BETA = 2, 5, 3, 0.7

@@ -1,6 +1,7 @@
 """Every message names the argument, shows the value and says what is allowed; what is allowed passes unchanged."""
 
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,21 @@ import pytest
 
 from didsim.numerics import checks
 from didsim.numerics.checks import ArgumentError
+from didsim.numerics.pytrees import at_least, between, finite, positive, pytree
 
 NAN, INF = float("nan"), float("inf")
+
+
+@pytree
+class Held:
+    """Fields that say what they may hold."""
+
+    beta: Any = positive(default=1.0)
+    scale: Any = finite(default=1.0)
+    k: Any = at_least(1.0, default=1.0)
+    rate: Any = between(0.0, 1.0, default=0.5)
+
+
 HALVES = np.log([[0.5, 0.5], [0.5, 0.5]])
 
 REFUSED = {
@@ -82,14 +96,14 @@ REFUSED = {
         lambda: checks.absolutely_continuous("p", np.log([0.7, 0.3]), "ref", np.array([0.0, -INF])),
         "`ref` must have mass wherever `p` has, but is zero at index 1 where `p` is 0.3.",
     ),
-    "positive leaf": (lambda: checks.positive_leaf("beta", 0), "`beta` must be positive and finite, but is 0."),
+    "positive leaf": (lambda: Held(beta=0), "`beta` must be positive and finite, but is 0."),
     "positive leaf text": (
-        lambda: checks.positive_leaf("beta", "1"),
+        lambda: Held(beta="1"),
         "`beta` must be a number or an array of numbers, but is '1'.",
     ),
-    "finite leaf": (lambda: checks.finite_leaf("scale", NAN), "`scale` must be finite, but is nan."),
-    "leaf at least": (lambda: checks.leaf_at_least("k", 0, 1.0), "`k` must be finite and at least 1, but is 0."),
-    "leaf between": (lambda: checks.leaf_between("rate", -1, 0.0, 1.0), "`rate` must be in [0, 1], but is -1."),
+    "finite leaf": (lambda: Held(scale=NAN), "`scale` must be finite, but is nan."),
+    "leaf at least": (lambda: Held(k=0), "`k` must be finite and at least 1, but is 0."),
+    "leaf between": (lambda: Held(rate=-1), "`rate` must be in [0, 1], but is -1."),
     "table shape": (
         lambda: checks.preference_matrix("table", np.ones((2, 3))),
         "`table` must be square on its last two axes, but has shape (2, 3).",
@@ -189,18 +203,17 @@ def test_allowed_values_come_back_unchanged():
 
 @pytest.mark.parametrize("leaf", [object(), None])
 def test_placeholders_pass(leaf):
-    for check in (checks.positive_leaf, checks.finite_leaf, checks.preference_matrix, checks.some_support):
+    for check in (checks.preference_matrix, checks.some_support):
         check("x", leaf)
     checks.axes_leaf("x", leaf, least=1)
-    checks.leaf_at_least("x", leaf, 1.0)
-    checks.leaf_between("x", leaf, 0.0, 1.0)
+    assert Held(leaf, leaf, leaf, leaf).beta is leaf
 
 
 def test_values_are_not_looked_at_inside_a_trace_but_shapes_are():
     @jax.jit
     def inside(bad):
         checks.positive("x", bad)
-        checks.positive_leaf("x", bad)
+        Held(bad)
         checks.log_law("x", bad, full_support=True)
         return bad
 

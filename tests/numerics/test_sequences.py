@@ -15,8 +15,9 @@ from tolerance import tolerance
 import didsim
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import Dpo
-from didsim.policies import Autoregressive, Transformer, ches, k_gram, normalised_ches, prefix_table
+from didsim.policies import Transformer, ches, k_gram, normalised_ches, prefix_table
 from didsim.policies import transformer as network
+from didsim.policies.autoregressive import Autoregressive
 from didsim.policies.tokentable import TokenTable
 from didsim.worlds import RandomSequences
 

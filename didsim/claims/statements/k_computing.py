@@ -11,6 +11,7 @@ from didsim.claims.statements.one_prompt import drawn_apart, world
 from didsim.claims.variables import between, law, real
 from didsim.landscape.solvers.newton import newton
 from didsim.numerics import pair_sums, simplex
+from didsim.samplers.data import Data
 from didsim.worlds import preferences
 
 

@@ -13,7 +13,7 @@ from didsim.claims.variables import between, law, real
 from didsim.landscape import explain
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
-from didsim.policies.ches import ches
+from didsim.policies.similarity import ches
 from didsim.worlds import preferences
 
 D = 3

@@ -32,7 +32,7 @@ class LinearModel:
     shown: Float[Array, "prompts n n"]
     wins: Float[Array, "prompts n n"]
     log_prompts: Float[Array, " prompts"]
-    beta: float | Float[Array, ""] = positive(1.0)
+    beta: float | Float[Array, ""] = positive(default=1.0)
 
     def margins(self, theta: Float[Array, " d"]) -> Float[Array, "prompts n n"]:
         """``m_ab`` of every pair."""

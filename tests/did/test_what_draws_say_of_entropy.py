@@ -1,5 +1,6 @@
 """D13: the estimator, its errors and intervals against loops, exact enumeration of all samples, and NumPy's bootstrap."""
 
+import functools
 import itertools
 import math
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from random_laws import DTYPES, Drawn
 from scipy import stats
 from tolerance import tolerance
 
@@ -15,9 +17,14 @@ from didsim import did
 from didsim.did import estimation, estimators
 from didsim.numerics.checks import ArgumentError
 
-DTYPES = (np.float32, np.float64)
 N = 4
-REF, TARGET = (oracles.log_laws(40 + i, (3, N), widest=1.0)[-1] for i in range(2))
+
+
+L = Drawn(
+    ref=lambda: oracles.log_laws(40, (3, N), widest=1.0)[-1],
+    target=lambda: oracles.log_laws(41, (3, N), widest=1.0)[-1],
+    exact=lambda: oracles.entropy(oracles.did(np.exp(L.target), np.exp(L.ref))),
+)
 
 
 def plug_in(log_u, s) -> float:
@@ -35,14 +42,12 @@ def random_draws(seed: int, k: int, scale: float = 1.0):
     return s + scale * rng.standard_normal((5, k)) - 3.0, s
 
 
-def all_samples(k: int, law=TARGET, ref=REF):
+def all_samples(k: int, law=None, ref=None):
     """Every way to draw k responses from the law up to order: its probability, log-weights and log-ratios."""
+    law, ref = (L.target if law is None else law), (L.ref if ref is None else ref)
     rows = np.array(list(itertools.combinations_with_replacement(range(N), k)))
     counts = np.stack([(rows == y).sum(-1) for y in range(N)], axis=-1)
     return stats.multinomial.pmf(counts, k, np.exp(law)), -ref[rows], (law - ref)[rows]
-
-
-EXACT = oracles.entropy(oracles.did(np.exp(TARGET), np.exp(REF)))
 
 
 # The estimate and its errors
@@ -83,13 +88,13 @@ def test_delta_error_is_the_derivative_in_the_weight_of_each_draw():
 
 def test_bias_and_variance_are_those_of_all_samples():
     """Enumerating every sample of K: K·bias and K·variance approach the coefficients, with errors that halve with 1/K."""
-    b, v = (float(x) for x in did.asymptotic_moments(*(jnp.asarray(a) for a in (TARGET, REF, TARGET))))
+    b, v = (float(x) for x in estimators.asymptotic_moments(*(jnp.asarray(a) for a in (L.target, L.ref, L.target))))
     gaps = []
     for k in (12, 24):
         chance, log_u, s = all_samples(k)
         values = np.asarray(estimators.self_normalised_entropy(jnp.asarray(log_u), jnp.asarray(s)))
         mean = chance @ values
-        gaps.append((k * (mean - EXACT) - b, k * (chance @ (values - mean) ** 2) - v))
+        gaps.append((k * (mean - L.exact) - b, k * (chance @ (values - mean) ** 2) - v))
     for coarse, fine in zip(*gaps, strict=True):
         assert 1.5 < coarse / fine < 2.6
     assert abs(gaps[1][0]) < 0.3 * abs(b)
@@ -101,24 +106,24 @@ def test_jackknife_removes_the_leading_bias():
     chance, log_u, s = all_samples(24)
     bias, _ = estimators.jackknife(jnp.asarray(log_u), jnp.asarray(s))
     values = np.asarray(estimators.self_normalised_entropy(jnp.asarray(log_u), jnp.asarray(s)))
-    assert abs(chance @ (values - np.asarray(bias)) - EXACT) < 0.15 * abs(chance @ values - EXACT)
+    assert abs(chance @ (values - np.asarray(bias)) - L.exact) < 0.15 * abs(chance @ values - L.exact)
 
 
 def test_moments_hold_for_another_proposal_and_know_the_weights():
-    even, proposal = np.full(N, -math.log(N)), oracles.normalize(0.5 * TARGET)
-    b, v = did.asymptotic_moments(jnp.asarray(TARGET), jnp.asarray(REF), jnp.asarray(proposal))
+    even, proposal = np.full(N, -math.log(N)), oracles.normalize(0.5 * L.target)
+    b, v = estimators.asymptotic_moments(jnp.asarray(L.target), jnp.asarray(L.ref), jnp.asarray(proposal))
     rng = np.random.default_rng(3)
     y = rng.choice(N, (20_000, 256), p=np.exp(proposal))
-    s = (TARGET - REF)[y]
+    s = (L.target - L.ref)[y]
     values = np.asarray(estimators.self_normalised_entropy(jnp.asarray(s - proposal[y]), jnp.asarray(s)))
     assert abs(256 * values.var() / float(v) - 1) < 0.06
-    assert abs(values.mean() - EXACT - float(b) / 256) < 4.5 * values.std() / math.sqrt(20_000) + 0.1 * abs(float(b)) / 256
-    q = oracles.did(np.exp(TARGET), np.exp(REF))
-    moment = float(did.weight_second_moment(jnp.asarray(np.log(q)), jnp.asarray(TARGET)))
-    np.testing.assert_allclose(moment, sum(q**2 / np.exp(TARGET)), rtol=1e-13)
-    drawn = rng.choice(N, (200_000,), p=np.exp(TARGET))
-    assert abs(200_000 / float(did.effective_sample_size(jnp.asarray(-REF[drawn]))) / moment - 1) < 0.02
-    zero, nothing = did.asymptotic_moments(*(jnp.asarray(even),) * 3)
+    assert abs(values.mean() - L.exact - float(b) / 256) < 4.5 * values.std() / math.sqrt(20_000) + 0.1 * abs(float(b)) / 256
+    q = oracles.did(np.exp(L.target), np.exp(L.ref))
+    moment = float(estimators.weight_second_moment(jnp.asarray(np.log(q)), jnp.asarray(L.target)))
+    np.testing.assert_allclose(moment, sum(q**2 / np.exp(L.target)), rtol=1e-13)
+    drawn = rng.choice(N, (200_000,), p=np.exp(L.target))
+    assert abs(200_000 / float(did.effective_sample_size(jnp.asarray(-L.ref[drawn]))) / moment - 1) < 0.02
+    zero, nothing = estimators.asymptotic_moments(*(jnp.asarray(even),) * 3)
     assert abs(float(zero)) + abs(float(nothing)) < tolerance()
 
 
@@ -165,8 +170,8 @@ def test_coverage_by_enumeration():
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_record_holds_what_the_parts_say(dtype):
     rng = np.random.default_rng(5)
-    y = rng.choice(N, (2, 3, 64), p=np.exp(TARGET))
-    log_p, log_ref = (jnp.asarray(a[y], dtype) for a in (TARGET, REF))
+    y = rng.choice(N, (2, 3, 64), p=np.exp(L.target))
+    log_p, log_ref = (jnp.asarray(a[y], dtype) for a in (L.target, L.ref))
     got = did.estimate_did_entropy(log_p, log_ref, level=0.9, resamples=50)
     value = np.asarray(estimators.self_normalised_entropy(-log_ref, log_p - log_ref))
     bias, error = estimators.jackknife(-log_ref, log_p - log_ref)
@@ -186,13 +191,13 @@ def test_the_record_holds_what_the_parts_say(dtype):
 
 def test_draws_from_another_proposal_estimate_the_same_entropy():
     rng = np.random.default_rng(6)
-    proposal = oracles.normalize(0.5 * TARGET)
+    proposal = oracles.normalize(0.5 * L.target)
     y = rng.choice(N, (400, 2048), p=np.exp(proposal))
-    got = did.estimate_did_entropy(TARGET[y], REF[y], proposal[y], resamples=10)
-    z = (float(got.value.mean()) - EXACT) / (float(got.value.std()) / 20)
+    got = did.estimate_did_entropy(L.target[y], L.ref[y], proposal[y], resamples=10)
+    z = (float(got.value.mean()) - L.exact) / (float(got.value.std()) / 20)
     assert abs(z) < 4.5
-    wrong = did.estimate_did_entropy(TARGET[y], REF[y], resamples=10)  # as if drawn from π
-    assert abs(float(wrong.value.mean()) - EXACT) / (float(wrong.value.std()) / 20) > 20
+    wrong = did.estimate_did_entropy(L.target[y], L.ref[y], resamples=10)  # as if drawn from π
+    assert abs(float(wrong.value.mean()) - L.exact) / (float(wrong.value.std()) / 20) > 20
 
 
 def test_trust_follows_the_tail():
@@ -206,34 +211,44 @@ def test_trust_follows_the_tail():
 def test_length_normalised_is_a_law_of_its_own():
     rng = np.random.default_rng(8)
     lengths = np.array([1.0, 2.0, 3.0, 2.0])
-    exact = oracles.entropy(np.exp(oracles.normalize((TARGET - REF) / lengths)))
-    assert abs(exact - EXACT) > 0.01
-    log_q = did.log_length_normalised_did(*(jnp.asarray(a) for a in (TARGET, REF, lengths)))
-    np.testing.assert_allclose(-np.sum(np.exp(log_q) * log_q), exact, rtol=1e-12)
-    y = rng.choice(N, (400, 1024), p=np.exp(TARGET))
-    got = did.estimate_length_normalised_did_entropy(TARGET[y], REF[y], lengths[y], resamples=10)
-    b, _ = did.asymptotic_moments(*(jnp.asarray(a) for a in (TARGET, REF, TARGET)))
+    exact = oracles.entropy(np.exp(oracles.normalize((L.target - L.ref) / lengths)))
+    assert abs(exact - L.exact) > 0.01
+    y = rng.choice(N, (400, 1024), p=np.exp(L.target))
+    got = did.estimate_length_normalised_did_entropy(L.target[y], L.ref[y], lengths[y], resamples=10)
+    b, _ = estimators.asymptotic_moments(*(jnp.asarray(a) for a in (L.target, L.ref, L.target)))
     assert abs(float(got.value.mean()) - exact) < 4.5 * float(got.value.std()) / 20 + 3 * abs(float(b)) / 1024
-    ones = did.estimate_length_normalised_did_entropy(TARGET[y], REF[y], np.ones(y.shape), resamples=10)
-    np.testing.assert_allclose(ones.value, did.estimate_did_entropy(TARGET[y], REF[y], resamples=10).value, rtol=1e-12)
+    ones = did.estimate_length_normalised_did_entropy(L.target[y], L.ref[y], np.ones(y.shape), resamples=10)
+    np.testing.assert_allclose(ones.value, did.estimate_did_entropy(L.target[y], L.ref[y], resamples=10).value, rtol=1e-12)
 
 
 # Token level
 
 V, T = 3, 2
-FIRST, SECOND = ((oracles.log_laws(50 + i, (3, V))[-1], oracles.log_laws(60 + i, (V, V))) for i in range(2))
 
 
-def next_laws(tables, y) -> np.ndarray:
+@functools.cache
+def tables(which: int):
+    """Next-token laws of one policy: of the first token, and of the second after each first."""
+    return oracles.log_laws(50 + which, (3, V))[-1], oracles.log_laws(60 + which, (V, V))
+
+
+def next_laws(policy, y) -> np.ndarray:
     """Next-token laws along the sequences y of shape (k, 2)."""
-    first, second = tables
+    first, second = policy
     return np.stack([np.broadcast_to(first, (len(y), V)), second[y[:, 0]]], axis=1)
+
+
+def exact_token_entropy(one, two) -> float:
+    """``Σ_c P_π(c) H(q(·|c)) / Σ_c P_π(c)`` over the contexts of two-token sequences (derived; theory D13)."""
+    met = np.exp(np.concatenate([[0.0], one[0]]))
+    laws = (np.concatenate([first[None], second]) for first, second in (one, two))
+    return float(met @ did.did_entropy(*(jnp.asarray(law) for law in laws)) / met.sum())
 
 
 def test_token_level_is_exact_per_context():
     grid = np.array(list(itertools.product(range(V), repeat=2)))
-    p, ref = next_laws(FIRST, grid), next_laws(SECOND, grid)
-    log_sequence = FIRST[0][grid[:, 0]] + FIRST[1][grid[:, 0], grid[:, 1]]
+    p, ref = next_laws(tables(0), grid), next_laws(tables(1), grid)
+    log_sequence = tables(0)[0][grid[:, 0]] + tables(0)[1][grid[:, 0], grid[:, 1]]
     each = np.array(
         [
             [oracles.entropy(oracles.did(np.exp(a), np.exp(b))) for a, b in zip(*rows, strict=True)]
@@ -241,9 +256,7 @@ def test_token_level_is_exact_per_context():
         ]
     )
     wanted = (np.exp(log_sequence)[:, None] * each).sum() / 2
-    contexts = np.concatenate([[0.0], FIRST[0]])
-    tables = [np.concatenate([t[0][None], t[1]]) for t in (FIRST, SECOND)]
-    np.testing.assert_allclose(did.token_did_entropy(*(jnp.asarray(a) for a in (contexts, *tables))), wanted, rtol=1e-12)
+    np.testing.assert_allclose(exact_token_entropy(tables(0), tables(1)), wanted, rtol=1e-12)
     drawn = np.random.default_rng(9).choice(len(grid), (300, 200), p=np.exp(log_sequence))
     got = did.estimate_token_did_entropy(p[drawn], ref[drawn])
     inside = (got.interval[:, 0] <= wanted) & (wanted <= got.interval[:, 1])
@@ -254,23 +267,21 @@ def test_token_level_is_exact_per_context():
 def test_token_level_times_length_is_sequence_level_only_for_independent_tokens():
     grid = np.array(list(itertools.product(range(V), repeat=2)))
 
-    def sequence(tables):
-        return tables[0][grid[:, 0]] + tables[1][grid[:, 0], grid[:, 1]]
+    def sequence(policy):
+        return policy[0][grid[:, 0]] + policy[1][grid[:, 0], grid[:, 1]]
 
     def gap(one, two):
         whole = oracles.entropy(oracles.did(np.exp(sequence(one)), np.exp(sequence(two))))
-        laws = [jnp.asarray(np.concatenate([t[0][None], t[1]])) for t in (one, two)]
-        tokens = did.token_did_entropy(jnp.asarray(np.concatenate([[0.0], one[0]])), *laws)
-        return abs(whole - 2 * float(tokens))
+        return abs(whole - 2 * exact_token_entropy(one, two))
 
-    apart = [(t[0], np.broadcast_to(t[1][-1], (V, V))) for t in (FIRST, SECOND)]
+    apart = [(t[0], np.broadcast_to(t[1][-1], (V, V))) for t in (tables(0), tables(1))]
     assert gap(*apart) < tolerance(condition=10.0)
-    assert gap(FIRST, SECOND) > 1e-3
+    assert gap(tables(0), tables(1)) > 1e-3
 
 
 def test_masked_positions_do_not_count():
     grid = np.array([[0, 1], [2, 2], [1, 0]])
-    p, ref = next_laws(FIRST, grid), next_laws(SECOND, grid)
+    p, ref = next_laws(tables(0), grid), next_laws(tables(1), grid)
     mask = np.array([[True, True], [True, False], [True, True]])
     each = np.array(
         [

@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
+from random_laws import Drawn
 from scipy import stats
 from tolerance import tolerance
 
@@ -15,13 +16,22 @@ from didsim.numerics.sequences import SequenceSpace
 from didsim.worlds import Given, LinearReward, RandomReward, RandomSequences, RandomTarget, World, problem
 
 PROMPTS, N, DRAWS = 2, 5, 2000
-REF, TARGET, CHOSEN, REJECTED = (oracles.log_laws(20 + i, (PROMPTS, N), widest=1.0) for i in range(4))
-REWARD = np.random.default_rng(24).standard_normal((PROMPTS, N))
+L = Drawn(
+    ref=lambda: oracles.log_laws(20, (PROMPTS, N), widest=1.0),
+    target=lambda: oracles.log_laws(21, (PROMPTS, N), widest=1.0),
+    chosen=lambda: oracles.log_laws(22, (PROMPTS, N), widest=1.0),
+    rejected=lambda: oracles.log_laws(23, (PROMPTS, N), widest=1.0),
+    reward=lambda: np.random.default_rng(24).standard_normal((PROMPTS, N)),
+    keys=lambda: jax.random.split(jax.random.key(9), DRAWS),
+)
+SPACE = SequenceSpace(2, 2, ends=True)
 WORLDS = {
-    "given": Given(problem(REF, reward=REWARD)),
-    "random-target": RandomTarget(n=N, prompts=PROMPTS, beta=0.3, chosen_at=0.4, target_scale=2.0),
-    "random-sequences": RandomSequences(SequenceSpace(2, 2, ends=True), PROMPTS, beta=0.3, chosen_at=0.4, target_scale=2.0),
-    "random-reward": RandomReward(n=N, prompts=PROMPTS, beta=0.7, reference_scale=1.5, reference_skill=-0.5, reward_scale=2.0),
+    "given": lambda: Given(problem(L.ref, reward=L.reward)),
+    "random-target": lambda: RandomTarget(n=N, prompts=PROMPTS, beta=0.3, chosen_at=0.4, target_scale=2.0),
+    "random-sequences": lambda: RandomSequences(SPACE, PROMPTS, beta=0.3, chosen_at=0.4, target_scale=2.0),
+    "random-reward": lambda: RandomReward(
+        n=N, prompts=PROMPTS, beta=0.7, reference_scale=1.5, reference_skill=-0.5, reward_scale=2.0
+    ),
 }
 
 
@@ -38,18 +48,18 @@ def disagreement(world) -> float:
 
 def test_every_world_is_a_case():
     drawn = {world for world in World.__subclasses__() if world.__module__.startswith("didsim.worlds.")} - {LinearReward}
-    assert {type(world) for world in WORLDS.values()} == drawn
+    assert {type(make()) for make in WORLDS.values()} == drawn
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("beta", [0.1, 3.0])
 def test_reward_and_target_decide_each_other(beta, dtype):
-    from_reward = problem(jnp.asarray(REF, dtype), reward=REWARD, beta=beta)
-    from_target = problem(jnp.asarray(REF, dtype), log_target=jnp.asarray(TARGET, dtype), beta=beta)
+    from_reward = problem(jnp.asarray(L.ref, dtype), reward=L.reward, beta=beta)
+    from_target = problem(jnp.asarray(L.ref, dtype), log_target=jnp.asarray(L.target, dtype), beta=beta)
     near = tolerance(dtype, condition=1.0 + 10.0 / beta)
-    weights = np.exp(REF + REWARD / beta)
+    weights = np.exp(L.ref + L.reward / beta)
     assert gap(jnp.exp(from_reward.log_target), weights / weights.sum(-1, keepdims=True)) < near
-    assert gap(from_target.reward, beta * (TARGET - REF - (TARGET - REF).mean(-1, keepdims=True))) < near
+    assert gap(from_target.reward, beta * (L.target - L.ref - (L.target - L.ref).mean(-1, keepdims=True))) < near
     for world in (from_reward, from_target):
         assert disagreement(world) < near
         assert all(leaf.dtype == dtype for leaf in jax.tree.leaves(world))
@@ -58,27 +68,27 @@ def test_reward_and_target_decide_each_other(beta, dtype):
 
 
 def test_missing_laws_follow_the_power_law():
-    world = problem(REF, log_target=TARGET, beta=0.5)
+    world = problem(L.ref, log_target=L.target, beta=0.5)
     near = tolerance(condition=10.0)
-    assert_close(world.log_chosen, REF)
-    assert gap(did.learned_policy(world.log_chosen, world.log_rejected, REF, 0.5), TARGET) < near
-    given = problem(REF, log_target=TARGET, beta=0.5, log_chosen=CHOSEN)
-    assert gap(did.learned_policy(CHOSEN, given.log_rejected, REF, 0.5), TARGET) < near
-    own = problem(REF, log_target=TARGET, beta=0.5, log_chosen=CHOSEN, log_rejected=REJECTED)
-    assert_close((own.log_chosen, own.log_rejected), (jnp.asarray(CHOSEN), jnp.asarray(REJECTED)))
-    assert gap(did.learned_policy(CHOSEN, own.log_rejected, REF, 0.5), TARGET) > 0.1
+    assert_close(world.log_chosen, L.ref)
+    assert gap(did.learned_policy(world.log_chosen, world.log_rejected, L.ref, 0.5), L.target) < near
+    given = problem(L.ref, log_target=L.target, beta=0.5, log_chosen=L.chosen)
+    assert gap(did.learned_policy(L.chosen, given.log_rejected, L.ref, 0.5), L.target) < near
+    own = problem(L.ref, log_target=L.target, beta=0.5, log_chosen=L.chosen, log_rejected=L.rejected)
+    assert_close((own.log_chosen, own.log_rejected), (jnp.asarray(L.chosen), jnp.asarray(L.rejected)))
+    assert gap(did.learned_policy(L.chosen, own.log_rejected, L.ref, 0.5), L.target) > 0.1
 
 
 def test_prompts_are_spread_and_weighted():
-    one = problem(REF[0], reward=REWARD[0])
+    one = problem(L.ref[0], reward=L.reward[0])
     assert one.log_ref.shape == (1, N)
     assert one.log_prompts.tolist() == [0.0]
-    shared = problem(REF, reward=REWARD[0], log_chosen=CHOSEN[:1], lengths=jnp.arange(1.0, N + 1))
-    assert_close(shared.reward, np.stack([REWARD[0]] * PROMPTS))
-    assert_close(shared.log_chosen, np.stack([CHOSEN[0]] * PROMPTS))
+    shared = problem(L.ref, reward=L.reward[0], log_chosen=L.chosen[:1], lengths=jnp.arange(1.0, N + 1))
+    assert_close(shared.reward, np.stack([L.reward[0]] * PROMPTS))
+    assert_close(shared.log_chosen, np.stack([L.chosen[0]] * PROMPTS))
     assert_close(shared.lengths, np.stack([np.arange(1.0, N + 1)] * PROMPTS))
     assert_close(shared.log_prompts, np.full(PROMPTS, -np.log(PROMPTS)))
-    weighted = problem(REF, reward=REWARD, log_prompts=np.log([0.25, 0.75]))
+    weighted = problem(L.ref, reward=L.reward, log_prompts=np.log([0.25, 0.75]))
     assert_close(weighted.log_prompts, np.log([0.25, 0.75]))
 
 
@@ -91,7 +101,7 @@ def test_chosen_laws_may_lack_support_and_two_responses_are_enough():
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_contracts(name):
-    world = WORLDS[name]
+    world = WORLDS[name]()
     assert_round_trip(world)
     assert_round_trip(world.draw(jax.random.key(0)))
     wider = jax.tree.map(lambda leaf: leaf * 1.0, world)
@@ -101,22 +111,21 @@ def test_contracts(name):
 
 @pytest.mark.parametrize("name", ["random-target", "random-reward", "random-sequences"])
 def test_a_world_is_drawn_the_same_in_either_precision(name):
-    wide = WORLDS[name].draw(jax.random.key(5))
+    wide = WORLDS[name]().draw(jax.random.key(5))
     with jax.enable_x64(False):
-        narrow = WORLDS[name].draw(jax.random.key(5))
+        narrow = WORLDS[name]().draw(jax.random.key(5))
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(narrow))
     worst = max(jax.tree.leaves(jax.tree.map(gap, narrow, wide)))
     assert worst < tolerance(np.float32, condition=10.0)
-    assert gap(narrow.log_ref, WORLDS[name].draw(jax.random.key(6)).log_ref) > 0.1
+    assert gap(narrow.log_ref, WORLDS[name]().draw(jax.random.key(6)).log_ref) > 0.1
 
 
 DRAW = jax.jit(jax.vmap(lambda world, key: world.draw(key), in_axes=(None, 0)))
-KEYS = jax.random.split(jax.random.key(9), DRAWS)
 
 
 @pytest.mark.parametrize("name", ["random-target", "random-reward", "random-sequences"])
 def test_thousands_of_draws_agree_with_themselves_and_lie_on_the_geodesic(name):
-    drawn = DRAW(WORLDS[name], KEYS)
+    drawn = DRAW(WORLDS[name](), L.keys)
     at = {"random-target": 0.4, "random-reward": 0.0, "random-sequences": 0.4}[name]
     beta = float(drawn.beta[0])
     near = tolerance(condition=300.0)
@@ -139,7 +148,7 @@ def normality(values) -> float:
 
 
 def test_random_target_has_independent_normal_logits():
-    drawn = DRAW(RandomTarget(n=N, prompts=PROMPTS, reference_scale=1.5, target_scale=0.5), KEYS)
+    drawn = DRAW(RandomTarget(n=N, prompts=PROMPTS, reference_scale=1.5, target_scale=0.5), L.keys)
     ref = np.asarray(drawn.log_ref[..., 0] - drawn.log_ref[..., 1]) / (1.5 * np.sqrt(2.0))  # differences forget constants
     target = np.asarray(drawn.log_target[..., 0] - drawn.log_target[..., 1]) / (0.5 * np.sqrt(2.0))
     assert normality(ref) > 1e-3
@@ -152,7 +161,7 @@ def test_random_target_has_independent_normal_logits():
 
 def test_random_reward_has_normal_rewards_and_a_skilled_reference():
     skill = 2.0
-    drawn = DRAW(RandomReward(n=N, prompts=PROMPTS, reference_scale=0.5, reference_skill=skill, reward_scale=3.0), KEYS)
+    drawn = DRAW(RandomReward(n=N, prompts=PROMPTS, reference_scale=0.5, reference_skill=skill, reward_scale=3.0), L.keys)
     reward = np.asarray(drawn.reward[..., 0] - drawn.reward[..., 1])
     ref = np.asarray(drawn.log_ref[..., 0] - drawn.log_ref[..., 1])
     assert normality(reward / (3.0 * np.sqrt(2.0))) > 1e-3
@@ -164,7 +173,7 @@ def test_random_reward_has_normal_rewards_and_a_skilled_reference():
 @pytest.mark.parametrize("scale", [1e-6, 100.0])
 def test_extreme_scales_stay_finite_and_consistent(scale):
     world = RandomTarget(n=N, prompts=PROMPTS, reference_scale=scale, target_scale=scale, beta=0.01)
-    drawn = DRAW(world, KEYS[:DRAWS])
+    drawn = DRAW(world, L.keys[:DRAWS])
     assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(drawn))
     assert disagreement(drawn) < tolerance(condition=1e3)
 

@@ -9,6 +9,7 @@ import oracles
 import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 from jax.flatten_util import ravel_pytree
+from random_laws import Drawn
 from tolerance import tolerance
 
 import didsim
@@ -20,29 +21,31 @@ from didsim.worlds import RandomReward
 from didsim.worlds.preferences import BradleyTerry
 
 PROMPTS, N, D = 2, 5, 3
-REF = oracles.log_laws(30, (PROMPTS, N))
-FEATURES = np.random.default_rng(31).standard_normal((PROMPTS, N, D))
-ELSEWHERE = oracles.log_laws(29, (PROMPTS, N))
-CONTEXTS = np.random.default_rng(32).standard_normal((PROMPTS, D))
-FLAT = np.full_like(REF, -np.log(N))
+L = Drawn(
+    ref=lambda: oracles.log_laws(30, (PROMPTS, N)),
+    elsewhere=lambda: oracles.log_laws(29, (PROMPTS, N)),
+    flat=lambda: np.full((PROMPTS, N), -np.log(N)),
+    features=lambda: np.random.default_rng(31).standard_normal((PROMPTS, N, D)),
+    contexts=lambda: np.random.default_rng(32).standard_normal((PROMPTS, D)),
+)
 POLICIES = {
-    "table": Table(),
-    "started_at": StartedAt(jnp.asarray(ELSEWHERE)),
-    "log_linear": LogLinear(jnp.asarray(FEATURES)),
-    "log_linear, one for all prompts": LogLinear(jnp.asarray(FEATURES[0])),
-    "context_linear": ContextLinear(jnp.asarray(CONTEXTS)),
-    "context_linear, flat": ContextLinear(jnp.asarray(CONTEXTS), "flat"),
+    "table": lambda: Table(),
+    "started_at": lambda: StartedAt(jnp.asarray(L.elsewhere)),
+    "log_linear": lambda: LogLinear(jnp.asarray(L.features)),
+    "log_linear, one for all prompts": lambda: LogLinear(jnp.asarray(L.features[0])),
+    "context_linear": lambda: ContextLinear(jnp.asarray(L.contexts)),
+    "context_linear, flat": lambda: ContextLinear(jnp.asarray(L.contexts), "flat"),
 }
 
 
 def params(policy, seed: int):
     """Parameters away from the start."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: leaf + rng.standard_normal(leaf.shape), policy.init(jnp.asarray(REF)))
+    return jax.tree.map(lambda leaf: leaf + rng.standard_normal(leaf.shape), policy.init(jnp.asarray(L.ref)))
 
 
 def test_every_policy_is_a_case():
-    mine = {type(p) for p in POLICIES.values()}
+    mine = {type(make()) for make in POLICIES.values()}
     known = {p for p in Policy.__subclasses__() if p.__module__.startswith("didsim.policies.")}
     assert mine == {p for p in known if not inspect.isabstract(p)}
     assert mine < set(BY_NAME.values())
@@ -51,14 +54,14 @@ def test_every_policy_is_a_case():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", POLICIES)
 def test_starts_where_it_says(name, dtype):
-    policy, ref = POLICIES[name], jnp.asarray(REF, dtype)
-    start = ELSEWHERE if name == "started_at" else REF if getattr(policy, "start", "reference") == "reference" else FLAT
+    policy, ref = POLICIES[name](), jnp.asarray(L.ref, dtype)
+    start = L.elsewhere if name == "started_at" else L.ref if getattr(policy, "start", "reference") == "reference" else L.flat
     assert_close(policy.log_probs(policy.init(ref), ref), start.astype(dtype))
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_contracts(name):
-    policy = POLICIES[name]
+    policy = POLICIES[name]()
     assert_round_trip(policy)
     calls = [(policy, params(policy, seed), jnp.asarray(oracles.log_laws(seed, (PROMPTS, N)))) for seed in range(3)]
     assert_jit_and_vmap(lambda policy, theta, ref: policy.log_probs(theta, ref), *calls)
@@ -66,13 +69,13 @@ def test_contracts(name):
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_gradient_is_the_finite_difference(name):
-    policy = POLICIES[name]
+    policy = POLICIES[name]()
     theta = params(policy, 4)
     weights = jnp.asarray(np.random.default_rng(5).standard_normal((PROMPTS, N)))
 
     @jax.jit
     def value(theta):
-        return jnp.sum(weights * policy.log_probs(theta, jnp.asarray(REF)))
+        return jnp.sum(weights * policy.log_probs(theta, jnp.asarray(L.ref)))
 
     flat, rebuild = ravel_pytree(theta)
     steps = 1e-6 * np.eye(flat.size)
@@ -86,19 +89,19 @@ def softmax(weights: np.ndarray) -> np.ndarray:
 
 
 def test_log_linear_is_a_tilt_of_the_reference():
-    for features in (FEATURES, FEATURES[0]):
+    for features in (L.features, L.features[0]):
         policy = LogLinear(jnp.asarray(features))
         theta = np.asarray(params(policy, 6))
-        scores = [[sum(theta * f) for f in np.broadcast_to(features, FEATURES.shape)[x]] for x in range(PROMPTS)]
-        assert_close(jnp.exp(policy.log_probs(jnp.asarray(theta), jnp.asarray(REF))), softmax(REF + np.array(scores)))
+        scores = [[sum(theta * f) for f in np.broadcast_to(features, L.features.shape)[x]] for x in range(PROMPTS)]
+        assert_close(jnp.exp(policy.log_probs(jnp.asarray(theta), jnp.asarray(L.ref))), softmax(L.ref + np.array(scores)))
 
 
 def test_context_linear_is_a_tilt_of_the_reference_or_of_the_uniform_law():
-    for start, base in (("reference", REF), ("flat", np.zeros_like(REF))):
-        policy = ContextLinear(jnp.asarray(CONTEXTS), start)
+    for start, base in (("reference", L.ref), ("flat", np.zeros_like(L.ref))):
+        policy = ContextLinear(jnp.asarray(L.contexts), start)
         weights = np.asarray(params(policy, 7))
-        scores = np.array([[sum(weights[y] * CONTEXTS[x]) for y in range(N)] for x in range(PROMPTS)])
-        assert_close(jnp.exp(policy.log_probs(jnp.asarray(weights), jnp.asarray(REF))), softmax(base + scores))
+        scores = np.array([[sum(weights[y] * L.contexts[x]) for y in range(N)] for x in range(PROMPTS)])
+        assert_close(jnp.exp(policy.log_probs(jnp.asarray(weights), jnp.asarray(L.ref))), softmax(base + scores))
 
 
 def test_one_hot_features_make_tables():
@@ -106,9 +109,9 @@ def test_one_hot_features_make_tables():
     weights = jnp.asarray(np.random.default_rng(8).standard_normal((PROMPTS, N)))
 
     def gradient(policy, theta):
-        return jax.grad(lambda t: jnp.sum(weights * policy.log_probs(t, jnp.asarray(REF))))(theta)
+        return jax.grad(lambda t: jnp.sum(weights * policy.log_probs(t, jnp.asarray(L.ref))))(theta)
 
-    table = gradient(Table(), jnp.asarray(REF))
+    table = gradient(Table(), jnp.asarray(L.ref))
     pairs = np.eye(PROMPTS * N).reshape(PROMPTS, N, -1)
     assert_close(gradient(LogLinear(jnp.asarray(pairs)), jnp.zeros(PROMPTS * N)).reshape(PROMPTS, N), table)
     assert_close(gradient(ContextLinear(jnp.eye(PROMPTS)), jnp.zeros((N, PROMPTS))).T, table)
@@ -129,9 +132,9 @@ def test_shared_features_move_responses_that_were_never_shown():
 
 
 def test_sweeps_take_features_as_an_axis():
-    run = didsim.Run(RandomReward(n=N, prompts=PROMPTS), Dpo(0.5), Uniform(), BradleyTerry(), LogLinear(jnp.asarray(FEATURES)))
+    run = didsim.Run(RandomReward(n=N, prompts=PROMPTS), Dpo(0.5), Uniform(), BradleyTerry(), LogLinear(jnp.asarray(L.features)))
     short = didsim.Run(run.world, run.objective, run.sampler, run.labels, run.policy, steps=20, records=2)
-    data = didsim.sweep(short, {"policy.features": [FEATURES, -FEATURES, 0.0 * FEATURES]}, seeds=2)
+    data = didsim.sweep(short, {"policy.features": [L.features, -L.features, 0.0 * L.features]}, seeds=2)
     law = data["log_policy"].values
     assert_close(law[0], law[1], atol=1e-10)  # the sign of a feature is a name
     assert_close(law[2, 0], np.full((PROMPTS, N), -np.log(N)), atol=1e-6)
@@ -143,14 +146,17 @@ def test_sweeps_take_features_as_an_axis():
     [
         (lambda: LogLinear(jnp.full((N, D), jnp.nan)), "`features` must be finite"),
         (lambda: LogLinear(jnp.zeros((N, 0))), "`features` must have at least 2 axes, none empty, but has shape (5, 0)"),
-        (lambda: LogLinear(jnp.zeros((N + 1, D))).log_probs(jnp.zeros(D), jnp.asarray(REF)), "`features` must have a shape that"),
+        (
+            lambda: LogLinear(jnp.zeros((N + 1, D))).log_probs(jnp.zeros(D), jnp.asarray(L.ref)),
+            "`features` must have a shape that",
+        ),
         (lambda: StartedAt(jnp.full(N, -jnp.inf)), "`log_start` must be finite"),
-        (lambda: StartedAt(jnp.zeros(N + 1)).init(jnp.asarray(REF)), "`log_start` must have a shape that broadcasts to (2, 5)"),
+        (lambda: StartedAt(jnp.zeros(N + 1)).init(jnp.asarray(L.ref)), "`log_start` must have a shape that broadcasts to (2, 5)"),
         (lambda: ContextLinear(jnp.full((PROMPTS, D), jnp.inf)), "`contexts` must be finite"),
         (lambda: ContextLinear(jnp.zeros((PROMPTS, 0))), "`contexts` must have at least 1 axes, none empty"),
-        (lambda: ContextLinear(jnp.asarray(CONTEXTS), "refrence"), "Did you mean 'reference'"),
+        (lambda: ContextLinear(jnp.asarray(L.contexts), "refrence"), "Did you mean 'reference'"),
         (
-            lambda: ContextLinear(jnp.zeros((PROMPTS + 1, D))).log_probs(jnp.zeros((N, D)), jnp.asarray(REF)),
+            lambda: ContextLinear(jnp.zeros((PROMPTS + 1, D))).log_probs(jnp.zeros((N, D)), jnp.asarray(L.ref)),
             "`contexts` must have a shape that",
         ),
     ],
@@ -164,10 +170,10 @@ def test_bad_policies_are_refused(make, message):
 def test_table_is_a_softmax_whose_gradient_is_known():
     theta = np.asarray(params(Table(), 6))
     law = np.exp(theta) / np.exp(theta).sum(-1, keepdims=True)
-    assert_close(jnp.exp(Table().log_probs(jnp.asarray(theta), jnp.asarray(REF))), law)
-    assert_close(Table().log_probs(jnp.asarray(theta + 1e3), jnp.asarray(REF)), np.log(law), atol=tolerance(condition=1e3))
+    assert_close(jnp.exp(Table().log_probs(jnp.asarray(theta), jnp.asarray(L.ref))), law)
+    assert_close(Table().log_probs(jnp.asarray(theta + 1e3), jnp.asarray(L.ref)), np.log(law), atol=tolerance(condition=1e3))
     weights = np.random.default_rng(7).standard_normal((PROMPTS, N))
-    gradient = jax.grad(lambda t: jnp.sum(weights * Table().log_probs(t, jnp.asarray(REF))))(jnp.asarray(theta))
+    gradient = jax.grad(lambda t: jnp.sum(weights * Table().log_probs(t, jnp.asarray(L.ref))))(jnp.asarray(theta))
     assert_close(gradient, weights - law * weights.sum(-1, keepdims=True))
 
 

@@ -1,75 +1,124 @@
-"""Which pairs are shown when they do not depend on the policy being trained?"""
+"""Which pairs are shown: two independent draws, a law that the user gives, or pairs within blocks of responses?
 
+What is two independent draws is a recipe for `Independent`, so that its law stays a product.
+"""
+
+import abc
 from typing import final
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import pytree, whole
+from didsim.samplers.behaviours import FromChosen, FromPolicy, FromReference, FromRejected, FromUniform
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
-from didsim.samplers.rule import Sampler
+from didsim.samplers.source import Behaviour, Sampler, register
 
 
+@register("independent")
 @final
 @pytree
-class Uniform(Sampler):
+class Independent(Sampler):
+    """Two independent draws, one from each behaviour: ``μ = p ⊗ q``."""
+
+    first: Behaviour
+    second: Behaviour
+
+    def pair_law(self, problem, log_policy):
+        return product_law(self.first.log_law(problem, log_policy), self.second.log_law(problem, log_policy))
+
+    def draws(self, problem, log_policy):
+        return self.first.draws(problem, log_policy) + self.second.draws(problem, log_policy)
+
+
+class Recipe(Sampler):
+    """A sampler that is a combination of others."""
+
+    @abc.abstractmethod
+    def parts(self) -> Sampler:
+        """The combination."""
+
+    @property
+    def follows_policy(self):
+        return self.parts().follows_policy
+
+    def pair_law(self, problem, log_policy):
+        return self.parts().pair_law(problem, log_policy)
+
+    def draws(self, problem, log_policy):
+        return self.parts().draws(problem, log_policy)
+
+
+@register("uniform")
+@final
+@pytree
+class Uniform(Recipe):
     """Both responses uniform: ``μ = U ⊗ U``."""
 
-    def pair_law(self, problem, log_policy):
-        del log_policy
-        flat = jnp.full_like(problem.log_ref, -jnp.log(float(problem.log_ref.shape[-1])))
-        return product_law(flat, flat)
+    def parts(self):
+        return Independent(FromUniform(), FromUniform())
 
 
+@register("reference")
 @final
 @pytree
-class ReferencePairs(Sampler):
+class ReferencePairs(Recipe):
     """Both responses from the reference: ``μ = π_ref ⊗ π_ref``, offline DPO on base-model samples."""
 
-    def pair_law(self, problem, log_policy):
-        del log_policy
-        return product_law(problem.log_ref, problem.log_ref)
+    def parts(self):
+        return Independent(FromReference(), FromReference())
 
 
+@register("chosen_rejected")
 @final
 @pytree
-class ChosenRejected(Sampler):
+class ChosenRejected(Recipe):
     """Independent draws ``μ = π_w ⊗ π_l`` of the problem, the chosen response first (use labels `AsShown`) (D3)."""
 
-    def pair_law(self, problem, log_policy):
-        del log_policy
-        return product_law(problem.log_chosen, problem.log_rejected)
+    def parts(self):
+        return Independent(FromChosen(), FromRejected())
 
 
+@register("on_policy")
+@final
+@pytree
+class OnPolicy(Recipe):
+    """Both responses from the policy being trained: ``μ_t = π_t ⊗ π_t`` under a stop-gradient (S11)."""
+
+    def parts(self):
+        return Independent(FromPolicy(), FromPolicy())
+
+
+@register("product")
 @final
 @pytree
 class Product(Sampler):
-    """Fixed product law ``p ⊗ q`` given by the user, shapes (n,) or (prompts, n)."""
+    """A product law ``p ⊗ q`` that the user gives, shapes (n,) or (prompts, n)."""
 
     log_first: Float[Array, "... n"]
     log_second: Float[Array, "... n"]
 
     def pair_law(self, problem, log_policy):
-        del log_policy
         return product_law(
             _spread("log_first", self.log_first, problem.log_ref), _spread("log_second", self.log_second, problem.log_ref)
         )
 
 
+@register("joint")
 @final
 @pytree
 class Joint(Sampler):
-    """Fixed dense joint law given by the user, ``log_joint`` of shape (n, n) or (prompts, n, n)."""
+    """The sampler that always shows one joint law, which the user gives: ``log_joint`` of shape (n, n) or (prompts, n, n)."""
 
     log_joint: Float[Array, "... n n"]
 
     def pair_law(self, problem, log_policy):
-        del log_policy
         prompts, n = problem.log_ref.shape
         return JointLaw(checks.spread("log_joint", self.log_joint, (prompts, n, n)).astype(problem.log_ref.dtype))
 
 
+@register("blocks")
 @final
 @pytree
 class Blocks(Sampler):
@@ -81,19 +130,15 @@ class Blocks(Sampler):
     """
 
     block: Int[Array, "... n"]
-    blocks: int | None = static(default=None)
+    blocks: int | None = whole(1, default=None, optional=True)
 
     def __post_init__(self) -> None:
-        if self.blocks is None:
-            return
-        checks.whole("blocks", self.blocks, least=1)
-        if checks.is_number(self.block) and int(jnp.max(self.block)) >= self.blocks:
+        if self.blocks is not None and checks.is_number(self.block) and int(jnp.max(self.block)) >= self.blocks:
             raise checks.ArgumentError(
                 f"Argument `block` must hold labels below `blocks`, {self.blocks}, but holds {int(jnp.max(self.block))}."
             )
 
     def pair_law(self, problem, log_policy):
-        del log_policy
         label = checks.spread("block", self.block, problem.log_ref.shape)
         return _dense_blocks(label, problem.log_ref) if self.blocks is None else _few_blocks(label, self.blocks, problem.log_ref)
 

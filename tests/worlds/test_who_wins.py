@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
+from random_laws import Drawn
 from tolerance import tolerance
 
 from didsim import preferences
@@ -13,8 +14,13 @@ from didsim.numerics.checks import ArgumentError
 from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix, Threshold, Ties
 
 PROMPTS, N = 2, 4
-FIRST, SECOND = (jnp.asarray(np.indices((N, N)).reshape(2, 1, -1)[i].repeat(PROMPTS, 0)) for i in range(2))
+PAIR = Drawn(first=lambda: pair_index(0), second=lambda: pair_index(1))
 DTYPES = (np.float32, np.float64)
+
+
+def pair_index(side: int) -> jax.Array:
+    """One side of all ordered pairs, for every prompt."""
+    return jnp.asarray(np.indices((N, N)).reshape(2, 1, -1)[side].repeat(PROMPTS, 0))
 
 
 def table(seed: int, *shape: int) -> np.ndarray:
@@ -108,8 +114,8 @@ def reward(seed: int, dtype=np.float64) -> jax.Array:
 
 
 def everything(labels, values, key):
-    chance = labels.probability(values, FIRST, SECOND)
-    return labels.matrix(values), chance, labels.win_weight(key, values, FIRST, SECOND)
+    chance = labels.probability(values, PAIR.first, PAIR.second)
+    return labels.matrix(values), chance, labels.win_weight(key, values, PAIR.first, PAIR.second)
 
 
 def calls(case, count=3):
@@ -161,7 +167,7 @@ def test_the_trace_counter_sees_a_retrace():
 def test_coins_have_the_right_chance(case):
     make, probabilities = CASES[case]
     values, draws = reward(1), 20_000
-    many = jax.jit(jax.vmap(lambda key: make(1).win_weight(key, values, FIRST, SECOND)))
+    many = jax.jit(jax.vmap(lambda key: make(1).win_weight(key, values, PAIR.first, PAIR.second)))
     wins = np.asarray(many(jax.random.split(jax.random.key(3), draws)))
     assert set(np.unique(wins)) <= ({0.0, 0.5, 1.0} if "ties" in case or "threshold" in case else {0.0, 1.0})
 
@@ -176,7 +182,7 @@ def test_coins_have_the_right_chance(case):
 
 def frequencies(model, draws: int) -> np.ndarray:
     """How often each pair's label is 1, ½ and 0."""
-    many = jax.jit(jax.vmap(lambda key: model.win_weight(key, reward(1), FIRST, SECOND)))
+    many = jax.jit(jax.vmap(lambda key: model.win_weight(key, reward(1), PAIR.first, PAIR.second)))
     drawn = np.asarray(many(jax.random.split(jax.random.key(4), draws)))
     return np.stack([(drawn == value).mean(0) for value in (1.0, 0.5, 0.0)])
 
@@ -199,9 +205,9 @@ def test_ties_come_as_often_as_they_should():
 def test_flipped_coins_stay_coins():
     """A flip of a coin is 0 or 1, never the rate itself."""
     key = jax.random.key(0)
-    drawn = Flipped(Bernoulli(BradleyTerry()), 0.25).win_weight(key, reward(0), FIRST, SECOND)
+    drawn = Flipped(Bernoulli(BradleyTerry()), 0.25).win_weight(key, reward(0), PAIR.first, PAIR.second)
     assert set(np.unique(drawn)) == {0.0, 1.0}
-    soft = Flipped(BradleyTerry(), 0.25).win_weight(key, reward(0), FIRST, SECOND)
+    soft = Flipped(BradleyTerry(), 0.25).win_weight(key, reward(0), PAIR.first, PAIR.second)
     assert float(soft.max()) < 0.76
 
 
@@ -222,8 +228,8 @@ def test_extreme_gaps(dtype):
 def test_gaps_and_gather():
     values = np.asarray(reward(0))
     assert_close(preferences.reward_gaps(jnp.asarray(values)), values[:, :, None] - values[:, None, :])
-    wanted = np.stack([values[x][np.asarray(FIRST)[x]] for x in range(PROMPTS)])
-    assert_close(preferences.gather(jnp.asarray(values), FIRST), wanted)
+    wanted = np.stack([values[x][np.asarray(PAIR.first)[x]] for x in range(PROMPTS)])
+    assert_close(preferences.gather(jnp.asarray(values), PAIR.first), wanted)
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,21 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from random_laws import DTYPES
+from random_laws import WIDER as W
 from scipy import stats
 from tolerance import tolerance
 
 from didsim import did, simplex
-
-B, N = 2000, 8
-DTYPES = (np.float32, np.float64)
-REF, TARGET = (oracles.log_laws(20 + i, (B, N)) for i in range(2))
-TARGET = np.roll(TARGET, B // 3, axis=0)
-DIRECTION = TARGET - REF
+from didsim.did import entropy
 
 
 def entropies(log_laws) -> np.ndarray:
     return oracles.rows(oracles.entropy, np.exp(log_laws))
 
 
-def tilted(amount, direction=DIRECTION, base=REF) -> np.ndarray:
+def tilted(amount, direction=None, base=None) -> np.ndarray:
+    direction, base = (W.direction if direction is None else direction), (W.ref if base is None else base)
     return oracles.normalize(base + np.reshape(amount, (-1, 1)) * direction)
 
 
@@ -41,32 +39,25 @@ def gamma_references(seed: int, count: int, n: int) -> np.ndarray:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_d11_slope_is_the_derivative_of_the_exact_entropy(dtype):
     step = 1e-5
-    slope = np.asarray(did.entropy_slope(jnp.asarray(REF, dtype), jnp.asarray(DIRECTION, dtype)))
+    slope = np.asarray(did.entropy_slope(jnp.asarray(W.ref, dtype), jnp.asarray(W.direction, dtype)))
     assert slope.dtype == dtype
     measured = (entropies(tilted(step)) - entropies(tilted(-step))) / (2 * step)
     near = 1e-7 if dtype == np.float64 else tolerance(dtype, condition=50.0)
     assert np.abs(slope - measured).max() < near
-    under_uniform = did.entropy_slope(jnp.full((B, N), -np.log(N)), jnp.asarray(DIRECTION))
+    under_uniform = did.entropy_slope(jnp.full((W.count, W.n), -np.log(W.n)), jnp.asarray(W.direction))
     assert np.abs(np.asarray(under_uniform) - measured).max() > 0.1  # the control: a covariance under another law
 
 
 def test_d11_the_sign_decides_between_reinforcing_and_smoothing():
     """A small finite update changes the entropy in the direction that its correlation with log π_ref says."""
-    mass = np.exp(REF)
-    correlated = (mass * DIRECTION * REF).sum(-1) - (mass * DIRECTION).sum(-1) * (mass * REF).sum(-1)
+    mass = np.exp(W.ref)
+    correlated = (mass * W.direction * W.ref).sum(-1) - (mass * W.direction).sum(-1) * (mass * W.ref).sum(-1)
     step = 1e-6
-    change = entropies(tilted(step)) - entropies(REF)
-    clear = np.abs(correlated) > 1e-3 * (mass * DIRECTION**2).sum(-1)
-    assert clear.sum() > 0.8 * B
+    change = entropies(tilted(step)) - entropies(W.ref)
+    clear = np.abs(correlated) > 1e-3 * (mass * W.direction**2).sum(-1)
+    assert clear.sum() > 0.8 * W.count
     assert np.all(np.sign(change[clear]) == -np.sign(correlated[clear]))
     assert min((change > 0).mean(), (change < 0).mean()) > 0.1
-
-
-def test_d11_entropy_along_the_path():
-    times = np.linspace(-0.5, 1.5, 5)
-    got = did.path_entropy(jnp.asarray(REF), jnp.asarray(TARGET), jnp.asarray(times))
-    wanted = np.stack([entropies(tilted(t)) for t in times], axis=-1)
-    assert np.abs(np.asarray(got) - wanted).max() < tolerance(condition=30.0)
 
 
 # D12
@@ -74,35 +65,35 @@ def test_d11_entropy_along_the_path():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_d12_deficit_is_what_the_entropy_lacks(dtype):
-    got = did.did_entropy_deficit(jnp.asarray(TARGET, dtype), jnp.asarray(REF, dtype))
-    wanted = np.log(N) - did_entropies(1.0, DIRECTION)
+    got = entropy.did_entropy_deficit(jnp.asarray(W.target, dtype), jnp.asarray(W.ref, dtype))
+    wanted = np.log(W.n) - did_entropies(1.0, W.direction)
     assert np.abs(np.asarray(got) - wanted).max() < tolerance(dtype, condition=30.0)
-    assert np.abs(np.asarray(did.did_entropy(jnp.asarray(TARGET), jnp.asarray(REF))) - np.log(N) + wanted).max() < tolerance(
-        condition=30.0
-    )
+    assert np.abs(
+        np.asarray(did.did_entropy(jnp.asarray(W.target), jnp.asarray(W.ref))) - np.log(W.n) + wanted
+    ).max() < tolerance(condition=30.0)
 
 
 def test_d12_deficit_of_a_tiny_update_keeps_its_relative_accuracy():
-    direction = oracles.log_laws(23, (200, N))[100:]
-    even = simplex.uniform(N, jnp.float64)
+    direction = oracles.log_laws(23, (200, W.n))[100:]
+    even = simplex.uniform(W.n, jnp.float64)
     tiny = 1e-7 * (direction - direction.mean(-1, keepdims=True))
-    got = np.asarray(did.did_entropy_deficit(simplex.normalize(even + tiny), even))
+    got = np.asarray(entropy.did_entropy_deficit(simplex.normalize(even + tiny), even))
     wanted = 0.5 * np.var(tiny, axis=-1)
     assert np.abs(got / wanted - 1).max() < 1e-5
-    by_difference = np.log(N) - np.asarray(did.did_entropy(simplex.normalize(even + tiny), even))
+    by_difference = np.log(W.n) - np.asarray(did.did_entropy(simplex.normalize(even + tiny), even))
     assert np.abs(by_difference / wanted - 1).max() > 1e-3
 
 
 def test_d12_cumulants_and_skewness():
-    got = np.asarray(did.uniform_cumulants(jnp.asarray(DIRECTION)))
-    assert np.abs(got[:, 1] - DIRECTION.var(-1)).max() < tolerance(condition=100.0)
-    assert np.abs(got[:, 2] - stats.moment(DIRECTION, 3, axis=-1)).max() < tolerance(condition=1000.0)
-    assert np.abs(np.asarray(did.skewness(jnp.asarray(DIRECTION))) - stats.skew(DIRECTION, axis=-1)).max() < 1e-9
+    got = np.asarray(did.uniform_cumulants(jnp.asarray(W.direction)))
+    assert np.abs(got[:, 1] - W.direction.var(-1)).max() < tolerance(condition=100.0)
+    assert np.abs(got[:, 2] - stats.moment(W.direction, 3, axis=-1)).max() < tolerance(condition=1000.0)
+    assert np.abs(np.asarray(did.skewness(jnp.asarray(W.direction))) - stats.skew(W.direction, axis=-1)).max() < 1e-9
 
 
 def test_d12_third_order_is_right_to_third_order():
     """Halving ε divides what is left by 16; with the cubic term's sign turned, by 8 alone."""
-    direction = gamma_references(1, 400, N)
+    direction = gamma_references(1, 400, W.n)
 
     def left(amount, sign=1.0):
         series = did.third_order_did_entropy(jnp.asarray(direction), sign * amount)
@@ -121,7 +112,7 @@ def test_d12_third_order_is_right_to_third_order():
 
 
 def test_d12_temperature_gap_exact_and_leading():
-    reference = gamma_references(2, 400, N)
+    reference = gamma_references(2, 400, W.n)
     logits = jnp.asarray(reference)
 
     def gap(amount):
