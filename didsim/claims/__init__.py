@@ -5,23 +5,20 @@ ball arithmetic, and broken on purpose, hypothesis by hypothesis.
 """
 
 from didsim.claims import statements as statements
-from didsim.claims.arithmetic import FLOATS, Arithmetic, balls, gaps
+from didsim.claims.arithmetic import Arithmetic, gaps
 from didsim.claims.counterexamples import Counterexample, load, recheck, save, smallest
 from didsim.claims.definition import Claim, Hypothesis
-from didsim.claims.ledger import LEDGER, Control, Finding, claim, register, verify
+from didsim.claims.ledger import LEDGER, Finding, claim, register, verify
 from didsim.claims.variables import Variable, between, law, real, whole
 
 __all__ = [
-    "FLOATS",
     "LEDGER",
     "Arithmetic",
     "Claim",
-    "Control",
     "Counterexample",
     "Finding",
     "Hypothesis",
     "Variable",
-    "balls",
     "between",
     "claim",
     "gaps",

@@ -5,9 +5,8 @@ reward learns from it, where that policy lies on the path from reference to targ
 laws or drawn responses obey the power law that all this rests on.
 """
 
-from didsim.did.algebra import compose, evidence_likelihood, log_did, log_ratio
+from didsim.did.algebra import compose, evidence_likelihood, log_did
 from didsim.did.changes import (
-    Displacement,
     displacement,
     displacement_from_chosen,
     displacement_from_rejected,
@@ -22,23 +21,19 @@ from didsim.did.entropy import (
     skewness,
     temperature_gap,
     temperature_gap_third_order,
-    tempered,
     third_order_did_entropy,
     uniform_cumulants,
 )
 from didsim.did.estimation import (
     estimate_did_entropy,
-    estimate_length_normalised_did_entropy,
 )
 from didsim.did.learned import learned_policy, optimal_rejected, reference_free_limit
-from didsim.did.order import angle, margin_order, power_law
+from didsim.did.order import margin_order, power_law
 from didsim.did.path import critical_beta, path_cumulant, path_law, path_slope
 from didsim.did.token_level import estimate_token_did_entropy
 from didsim.did.weights import effective_sample_size, pareto_shape, pareto_shape_limit
 
 __all__ = [
-    "Displacement",
-    "angle",
     "compose",
     "critical_beta",
     "did_entropy",
@@ -48,14 +43,12 @@ __all__ = [
     "effective_sample_size",
     "entropy_slope",
     "estimate_did_entropy",
-    "estimate_length_normalised_did_entropy",
     "estimate_power_law",
     "estimate_token_did_entropy",
     "evidence_likelihood",
     "learned_margin",
     "learned_policy",
     "log_did",
-    "log_ratio",
     "margin_order",
     "mean_change",
     "optimal_rejected",
@@ -70,7 +63,6 @@ __all__ = [
     "skewness",
     "temperature_gap",
     "temperature_gap_third_order",
-    "tempered",
     "third_order_did_entropy",
     "uniform_cumulants",
 ]

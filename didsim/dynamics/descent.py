@@ -16,7 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.dynamics.trajectory import Trajectory, ended
-from didsim.objectives import Comparisons, Objective, SampledPairs, comparisons_for, draw_pairs, laid_out
+from didsim.objectives import Objective
+from didsim.objectives.comparisons import SampledPairs, comparisons_for, draw_pairs, laid_out
+from didsim.objectives.parts import Comparisons
 from didsim.policies import Policy
 from didsim.samplers.data import Data
 from didsim.worlds import Problem

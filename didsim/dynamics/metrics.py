@@ -8,7 +8,10 @@ from jaxtyping import Array, Float
 
 from didsim import did
 from didsim.numerics import simplex
-from didsim.objectives import Comparisons, Link, Objective, ProductPopulation, Term, loss
+from didsim.objectives import Link, Objective, loss
+from didsim.objectives.comparisons import ProductPopulation
+from didsim.objectives.links import Term
+from didsim.objectives.parts import Comparisons
 from didsim.worlds import Problem
 
 UNITS = {

@@ -20,7 +20,7 @@ from didsim.dynamics.references import Anchor, FixedReference, Reference, Round
 from didsim.dynamics.trajectory import Trajectory, ended
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree, static, whole
-from didsim.objectives import Comparisons
+from didsim.objectives.parts import Comparisons
 from didsim.policies import Policy, Table
 
 

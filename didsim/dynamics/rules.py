@@ -19,7 +19,9 @@ from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.registry import Registry
 from didsim.numerics.search import slope
-from didsim.objectives import Comparisons, Objective, Population, ProductPopulation, Responses, SampledPairs, loss, view
+from didsim.objectives import Objective, Responses, loss
+from didsim.objectives.comparisons import Population, ProductPopulation, SampledPairs, view
+from didsim.objectives.parts import Comparisons
 from didsim.policies import Policy, Table
 from didsim.worlds import Problem
 from didsim.worlds.preferences import gather

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, MEANING, band, end_labels, new_figure, note, predicted_and_measured, styled
+from didsim.plotting import BLACK, MEANING, band, new_figure, styled
+from didsim.plotting.style import end_labels, note, predicted_and_measured
 
 FLOOR = 1e-17
 

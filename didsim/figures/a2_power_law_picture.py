@@ -4,7 +4,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GUIDE, MEANING, PREDICTED, band, beside, new_figure, predicted_and_measured, styled
+from didsim.plotting import MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting.style import GUIDE, beside, predicted_and_measured
 
 
 @styled

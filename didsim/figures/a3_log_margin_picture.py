@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, styled
+from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting.style import GUIDE, beside
 
 
 @styled

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, note, styled
+from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, styled
+from didsim.plotting.style import note
 
 FLOOR = 1e-17
 

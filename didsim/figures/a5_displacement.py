@@ -23,7 +23,8 @@ from didsim.numerics import simplex
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Dpo
 from didsim.sweeps import drawn_worlds, sweep
-from didsim.worlds import Problem, RandomTarget, World, normal
+from didsim.worlds import Problem, RandomTarget, World
+from didsim.worlds.random import normal
 
 KINDS = ("map", "reference chosen", "reference rejected", "off the path")
 

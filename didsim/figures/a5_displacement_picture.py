@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GUIDE, MEANING, PREDICTED, RED, beside, end_labels, note, styled
-from didsim.plotting.style import WIDTH
+from didsim.plotting import BLACK, BLUE, MEANING, PREDICTED, RED, styled
+from didsim.plotting.style import GUIDE, WIDTH, beside, end_labels, note
 
 FALLEN, RISEN = np.array(to_rgb(RED)), np.array(to_rgb(BLUE))
 

@@ -23,7 +23,8 @@ from didsim.dynamics import Adam, Plain, ProjectedGradient, Run
 from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
-from didsim.objectives import Comparisons, Dpo, Objective
+from didsim.objectives import Dpo, Objective
+from didsim.objectives.parts import Comparisons
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget
 

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, GUIDE, MEANING, PREDICTED, band, beside, new_figure, note, styled, temperature_path
+from didsim.plotting import GREY, MEANING, PREDICTED, band, new_figure, styled, temperature_path
+from didsim.plotting.style import GUIDE, beside, note
 
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 TITLES = {

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, GUIDE, MEANING, PREDICTED, beside, new_figure, note, styled
+from didsim.plotting import GREY, MEANING, PREDICTED, new_figure, styled
+from didsim.plotting.style import GUIDE, beside, note
 
 PAPER = 32
 TAILS = ("mild", "moderate", "heavy")

@@ -19,7 +19,8 @@ import xarray as xr
 from jaxtyping import Array
 from pydantic import Field
 
-from didsim.dynamics import Adam, Run, run_key
+from didsim.dynamics import Adam, Run
+from didsim.dynamics.run import run_key
 from didsim.figures.a8_pairs import pair_displacement
 from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break

@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PREDICTED, RED, SKY, beside, end_labels, new_figure, note, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PREDICTED, RED, SKY, new_figure, styled
+from didsim.plotting.style import beside, end_labels, note
 
 FLOOR = 1e-17
 TABLES = (GREY, ORANGE, GREEN, RED, SKY, BLACK)

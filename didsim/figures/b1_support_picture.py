@@ -5,8 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GUIDE, MEANING, PREDICTED, band, beside, new_figure, styled
-from didsim.plotting.style import BLOCKS
+from didsim.plotting import BLACK, MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting.style import BLOCKS, GUIDE, beside
 
 
 @styled

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting import BLACK, GREY, GUIDE, MEANING, beside, note, styled
-from didsim.plotting.style import WIDTH
+from didsim.plotting import BLACK, GREY, MEANING, styled
+from didsim.plotting.style import GUIDE, WIDTH, beside, note
 
 ROLES = ("chosen", "rejected", "best third")
 

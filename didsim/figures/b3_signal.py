@@ -18,11 +18,14 @@ from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.signal import first_gradient_signal, two_level_signal
 from didsim.numerics import simplex
-from didsim.objectives import Dpo, comparisons_for, loss, population
+from didsim.objectives import Dpo, loss, population
+from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import LogLinear
 from didsim.samplers import BestOfBase, BestOfBoth, FromLaw, Independent, Sampler
-from didsim.worlds import Problem, normal, on_geodesic
+from didsim.worlds import Problem
 from didsim.worlds.preferences import BradleyTerry
+from didsim.worlds.problems import on_geodesic
+from didsim.worlds.random import normal
 
 SIDES = ("one-sided", "both-sided")
 DENSE = 128

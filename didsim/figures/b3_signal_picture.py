@@ -5,20 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import (
-    BLACK,
-    BLUE,
-    GREY,
-    ORANGE,
-    PREDICTED,
-    RED,
-    SKY,
-    band,
-    end_labels,
-    new_figure,
-    predicted_and_measured,
-    styled,
-)
+from didsim.plotting import BLACK, BLUE, GREY, ORANGE, PREDICTED, RED, SKY, band, new_figure, styled
+from didsim.plotting.style import end_labels, predicted_and_measured
 
 SHADES = (RED, ORANGE, GREY, SKY, BLUE)
 COLOUR = {"weak": RED, "even": GREY, "strong": BLUE}

@@ -15,15 +15,17 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim import landscape
-from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
+from didsim.dynamics import Run, Sgd, record_steps
+from didsim.dynamics.run import execute, run_key, run_world
 from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg
 from didsim.objectives import Dpo
 from didsim.policies import StartedAt
 from didsim.samplers import BestOfBase, Joint, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Switch, Uniform
-from didsim.worlds import Given, Problem, RandomReward, normal
+from didsim.worlds import Given, Problem, RandomReward
 from didsim.worlds.preferences import BradleyTerry
+from didsim.worlds.random import normal
 
 SAMPLERS: dict[str, Sampler] = {
     "uniform": Uniform(),

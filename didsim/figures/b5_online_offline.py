@@ -40,8 +40,10 @@ from didsim.samplers import (
 )
 from didsim.samplers.recipes import Rewrite
 from didsim.sweeps import sweep
-from didsim.worlds import Problem, World, normal, on_geodesic
+from didsim.worlds import Problem, World
 from didsim.worlds.preferences import BradleyTerry
+from didsim.worlds.problems import on_geodesic
+from didsim.worlds.random import normal
 
 WIDTH = 64
 FEW = {  # samplers of the finite-sample panel

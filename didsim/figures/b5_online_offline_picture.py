@@ -5,8 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GREEN, GREY, PREDICTED, RED, SKY, band, end_labels, new_figure, note, styled
-from didsim.plotting.style import PINK
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, PREDICTED, RED, SKY, band, new_figure, styled
+from didsim.plotting.style import PINK, end_labels, note
 
 LINES = {
     "reference": GREY,

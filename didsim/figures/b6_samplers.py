@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim import landscape, samplers
-from didsim.dynamics import Run, Sgd, execute, record_steps, run_key, run_world
+from didsim.dynamics import Run, Sgd, record_steps
+from didsim.dynamics.run import execute, run_key, run_world
 from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex

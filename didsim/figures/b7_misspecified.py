@@ -19,23 +19,17 @@ from pydantic import Field
 
 from didsim.figures.settings import Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
-from didsim.landscape.linear import (
-    LinearModel,
-    best_in_class,
-    direct,
-    linear_model,
-    online,
-    reward_of,
-    value_expansion,
-    value_weights,
-)
+from didsim.landscape.linear import best_in_class, direct, linear_model, online
+from didsim.landscape.linear.model import LinearModel
+from didsim.landscape.linear.routes import reward_of, value_expansion, value_weights
 from didsim.landscape.solvers import Status
 from didsim.numerics import simplex
 from didsim.policies import LogLinear
 from didsim.samplers import OnPolicy, Product, ReferencePairs, Uniform
-from didsim.worlds import LinearReward, Problem, normal
+from didsim.worlds import LinearReward, Problem
 from didsim.worlds.linear import draw_features
 from didsim.worlds.preferences import BradleyTerry, Flipped
+from didsim.worlds.random import normal
 
 ALL, ONE, TWO = (1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 0.0, 0.0), (1.0, 0.0, 1.0, 0.0)
 # Features that the reward class and the policy class see, and the rate of flipped labels.

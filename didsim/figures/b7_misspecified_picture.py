@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, new_figure, note, styled
+from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, new_figure, styled
+from didsim.plotting.style import note
 
 TITLES = {
     "both hold": "a  reward ✓  policy ✓",

@@ -14,8 +14,8 @@ import xarray as xr
 from pydantic import Field
 
 from didsim.dynamics import iterated
-from didsim.dynamics.iterated import Fate, Iteration
-from didsim.dynamics.iterated.maps import OBJECTIVES
+from didsim.dynamics.iterated.endings import Fate
+from didsim.dynamics.iterated.maps import OBJECTIVES, Iteration
 from didsim.figures.settings import Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GREY, ORANGE, PREDICTED, RED, SKY, beside, new_figure, note, styled
+from didsim.plotting import BLACK, BLUE, GREY, ORANGE, PREDICTED, RED, SKY, new_figure, styled
+from didsim.plotting.style import beside, note
 
 FATES = (SKY, ORANGE, RED)
 NAMES = ("converges", "turns", "collapses")

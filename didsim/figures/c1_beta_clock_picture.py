@@ -5,8 +5,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, PREDICTED, beside, curves_by_beta, new_figure, predicted_and_measured, styled
+from didsim.plotting import BLACK, GREY, PREDICTED, curves_by_beta, new_figure, styled
 from didsim.plotting.curves import shades
+from didsim.plotting.style import beside, predicted_and_measured
 
 
 @styled

@@ -13,7 +13,8 @@ import xarray as xr
 from pydantic import Field
 
 from didsim import landscape
-from didsim.dynamics import Run, run_key, run_world
+from didsim.dynamics import Run
+from didsim.dynamics.run import run_key, run_world
 from didsim.figures.settings import Count, NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers.counts import fit_counts

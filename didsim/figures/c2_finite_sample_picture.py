@@ -5,7 +5,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, end_labels, new_figure, predicted_and_measured, styled
+from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, styled
+from didsim.plotting.style import end_labels, predicted_and_measured
 
 
 @styled

@@ -21,7 +21,8 @@ from jaxtyping import Array, Float
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.search import slope
-from didsim.objectives import Objective, Population, comparisons_for, loss, population, view
+from didsim.objectives import Objective, loss, population
+from didsim.objectives.comparisons import Population, comparisons_for, view
 from didsim.policies import Policy, Table
 from didsim.policies.policy import Params
 from didsim.samplers import Sampler

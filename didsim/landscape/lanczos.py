@@ -18,7 +18,7 @@ from didsim.landscape.hessian import ProductLaplacian
 from didsim.numerics import checks, linalg
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.search import conjugate_gradients
-from didsim.worlds import normal
+from didsim.worlds.random import normal
 
 INNER_STEPS = 300
 

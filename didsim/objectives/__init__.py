@@ -13,22 +13,12 @@ from didsim.objectives.likelihood import BestOfSft, Rlhf, Sft
 
 # isort: on
 from didsim.objectives.comparisons import (
-    Population,
-    ProductPopulation,
-    SampledPairs,
-    can_stay_product,
-    comparisons_for,
-    draw_pairs,
-    laid_out,
     loss,
     population,
     product_population,
-    prompt_losses,
-    view,
 )
-from didsim.objectives.curvature import Expansion, expand
-from didsim.objectives.links import Link, Term
-from didsim.objectives.parts import OBJECTIVES, Card, Comparisons, Limit, Objective, Responses, register, responses
+from didsim.objectives.links import Link
+from didsim.objectives.parts import OBJECTIVES, Card, Limit, Objective, Responses, register, responses
 
 __all__ = [
     "OBJECTIVES",
@@ -44,7 +34,6 @@ __all__ = [
     "BestOfSft",
     "Card",
     "ChiPo",
-    "Comparisons",
     "ConservativeDpo",
     "Cpo",
     "DiscoPop",
@@ -53,7 +42,6 @@ __all__ = [
     "Dpop",
     "ExoPair",
     "ExoPairClamped",
-    "Expansion",
     "ForwardKlDpo",
     "Hinge",
     "IpoMargin",
@@ -70,30 +58,19 @@ __all__ = [
     "OffsetDpo",
     "Orpo",
     "OrpoSum",
-    "Population",
-    "ProductPopulation",
     "Rebel",
     "Responses",
     "Rlhf",
     "RobustDpo",
-    "SampledPairs",
     "Sft",
     "SimPo",
     "SimPoRatio",
     "Slic",
     "Sppo",
     "SppoHard",
-    "Term",
-    "can_stay_product",
-    "comparisons_for",
-    "draw_pairs",
-    "expand",
-    "laid_out",
     "loss",
     "population",
     "product_population",
-    "prompt_losses",
     "register",
     "responses",
-    "view",
 ]

@@ -7,14 +7,13 @@ a linear model and a sequence model are interchangeable.
 
 from didsim.policies.contextlinear import ContextLinear
 from didsim.policies.loglinear import LogLinear
-from didsim.policies.policy import POLICIES, Policy, register
+from didsim.policies.policy import Policy, register
 from didsim.policies.similarity import ches, normalised_ches
 from didsim.policies.table import StartedAt, Table
 from didsim.policies.tokentable import k_gram, prefix_table
 from didsim.policies.transformer import Transformer
 
 __all__ = [
-    "POLICIES",
     "ContextLinear",
     "LogLinear",
     "Policy",

@@ -5,7 +5,6 @@ gradient: an on-policy sampler sees the policy through a stop-gradient.  Most sa
 response, drawn independently; behaviours and samplers nest.
 """
 
-from didsim.samplers import recipes
 from didsim.samplers.basic import Blocks, ChosenRejected, Independent, Joint, OnPolicy, Product, ReferencePairs, Uniform
 from didsim.samplers.behaviours import (
     BestOf,
@@ -27,12 +26,11 @@ from didsim.samplers.behaviours import (
 from didsim.samplers.combinators import Mix, Restrict, Switch
 from didsim.samplers.curvature import MixP, MixPStar, MixR, Pilaf
 from didsim.samplers.data import Data
-from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture, product_law
+from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
 from didsim.samplers.recipes import BestOfBase, BestOfBoth, OptimalRejected
-from didsim.samplers.source import BEHAVIOURS, SAMPLERS, Behaviour, Sampler, register
+from didsim.samplers.source import SAMPLERS, Behaviour, Sampler, register
 
 __all__ = [
-    "BEHAVIOURS",
     "SAMPLERS",
     "Behaviour",
     "BestOf",
@@ -73,7 +71,5 @@ __all__ = [
     "Tilt",
     "TopP",
     "Uniform",
-    "product_law",
-    "recipes",
     "register",
 ]

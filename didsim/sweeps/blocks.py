@@ -16,7 +16,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jax.sharding import PartitionSpec as P
 
-from didsim.dynamics import Run, execute, run_key
+from didsim.dynamics import Run
+from didsim.dynamics.run import execute, run_key
 from didsim.numerics import checks
 from didsim.sweeps.axes import Grid, replace_path
 

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 import xarray as xr
 
-from didsim.dynamics import Run, run_key, run_world
+from didsim.dynamics import Run
 from didsim.dynamics.labels import inner_dims, provenance, variable_attrs
+from didsim.dynamics.run import run_key, run_world
 from didsim.numerics import checks
 from didsim.sweeps.axes import Axes, Grid, grid
 from didsim.sweeps.blocks import Results, compute

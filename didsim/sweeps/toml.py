@@ -16,19 +16,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim import samplers, worlds
-from didsim.dynamics import OPTIMISERS, REFERENCES, RULES, Reference, Rounds, Run
+from didsim.dynamics import Rounds, Run
+from didsim.dynamics.optimisers import OPTIMISERS
+from didsim.dynamics.references import REFERENCES, Reference
+from didsim.dynamics.rules import RULES
 from didsim.numerics import checks
 from didsim.numerics.registry import plain
 from didsim.numerics.sequences import SequenceSpace
 from didsim.numerics.texts import read_value
 from didsim.objectives import OBJECTIVES
-from didsim.policies import POLICIES
+from didsim.policies.policy import POLICIES
 from didsim.samplers.data import Data
+from didsim.samplers.source import BEHAVIOURS
 from didsim.sweeps.axes import Axes
 from didsim.worlds import preferences
+from didsim.worlds.problems import WORLDS
 
 PARTS: Mapping[str, Mapping[str, Any]] = {
-    "world": worlds.WORLDS,
+    "world": WORLDS,
     "objective": OBJECTIVES,
     "sampler": samplers.SAMPLERS,
     "labels": preferences.LABELS,
@@ -39,7 +44,7 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
 TEXTS = ("decay", "start", "by")
-INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": samplers.BEHAVIOURS, "reference": REFERENCES}
+INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": BEHAVIOURS, "reference": REFERENCES}
 MAKERS: Mapping[str, Mapping[str, Any]] = {**PARTS, **INSIDE}
 KINDS = {
     "sampler": samplers.Sampler,

@@ -11,7 +11,8 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from didsim.dynamics import Run, execute, run_key
+from didsim.dynamics import Run
+from didsim.dynamics.run import execute, run_key
 from didsim.sweeps.axes import Grid
 
 CACHE_BYTES = 4 * 2**20

@@ -6,11 +6,10 @@ reference and target always agree: ``π* ∝ π_ref e^{r/β}`` with the world's 
 """
 
 from didsim.worlds.linear import LinearReward
-from didsim.worlds.problems import WORLDS, Given, Problem, World, on_geodesic, problem
-from didsim.worlds.random import RandomReward, RandomSequences, RandomTarget, normal
+from didsim.worlds.problems import Given, Problem, World, problem
+from didsim.worlds.random import RandomReward, RandomSequences, RandomTarget
 
 __all__ = [
-    "WORLDS",
     "Given",
     "LinearReward",
     "Problem",
@@ -18,7 +17,5 @@ __all__ = [
     "RandomSequences",
     "RandomTarget",
     "World",
-    "normal",
-    "on_geodesic",
     "problem",
 ]

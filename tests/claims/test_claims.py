@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from didsim import ArgumentError, claims, cli, did, simplex
-from didsim.claims import FLOATS, LEDGER, Claim, Counterexample, Hypothesis, arithmetic, attack, certificates, trials
+from didsim.claims import LEDGER, Claim, Counterexample, Hypothesis, arithmetic, attack, certificates, trials
+from didsim.claims.arithmetic import FLOATS, balls
 from didsim.claims.definition import judge
 from didsim.claims.trials import mask
 from didsim.claims.variables import complexity, draw, from_round, limit, round_values
@@ -243,7 +244,7 @@ def test_precision_rises_until_an_enclosure_settles():
     assert certificates.certify(claim, {"x": np.array([1e-3])}).verdict == "positive"
     assert certificates.certify(claim, {"x": np.array([2.0**-60])}).verdict == "zero"
     before = flint.ctx.prec
-    with claims.balls(64) as m:
+    with balls(64) as m:
         assert isinstance(m.exp(m.number(np.array([1.0])))[0], flint.arb)
         assert m.number(Fraction(1, 3)).contains(flint.arb(1) / 3)
     assert flint.ctx.prec == before
@@ -283,7 +284,7 @@ def test_round_values_are_what_they_stand_for():
     np.testing.assert_allclose(np.exp(logits), np.array(weights, dtype=float))
     inside = round_values(claims.between(0.05, 5.0, "n"), rng, 40, 3)
     assert all(Fraction(1, 20) <= entry <= 5 for entry in inside)
-    with claims.balls(128) as m:
+    with balls(128) as m:
         (ball,) = from_round(m, claims.between(0.0, 1.0, 1), np.array([Fraction(1, 3)], dtype=object))
         assert ball.contains(flint.arb(1) / 3)
 

@@ -14,10 +14,12 @@ from didsim.claims import LEDGER
 from didsim.claims.ledger import _judged
 from didsim.claims.trials import judge_many
 from didsim.did import path as did_path
+from didsim.did.changes import Displacement
 from didsim.dynamics import ProjectedGradient
 from didsim.numerics import pair_sums
 from didsim.objectives import Link, comparisons
 from didsim.samplers import behaviours, curvature
+from didsim.samplers.laws import product_law
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def _swapped(function, one=0, other=1):
 
 def _leaky(self, problem, log_policy):
     """On-policy pairs with the reference on one side."""
-    return samplers.product_law(log_policy, problem.log_ref)
+    return product_law(log_policy, problem.log_ref)
 
 
 def _plain_rule(self, problem, objective, policy, params, compare):
@@ -126,7 +128,7 @@ MUTANTS = [
         "displacement formula drops a term",
         did,
         "displacement_from_chosen",
-        lambda w, lost, b: did.Displacement(simplex.kl(w, lost) / b, -simplex.kl(lost, w) / b),
+        lambda w, lost, b: Displacement(simplex.kl(w, lost) / b, -simplex.kl(lost, w) / b),
         ("D10.renyi-chosen",),
     ),
     Mutant("Rényi order off by one", did, "displacement_from_rejected", did.displacement_from_chosen, ("D10.renyi-rejected",)),
@@ -134,7 +136,7 @@ MUTANTS = [
         "rejected law β too early on the path",
         did,
         "path_displacement",
-        lambda r, t, a, b: did.Displacement(did_path.path_slope(r, t, a), did_path.path_slope(r, t, a - 2 * b)),
+        lambda r, t, a, b: Displacement(did_path.path_slope(r, t, a), did_path.path_slope(r, t, a - 2 * b)),
         ("D10.path",),
     ),
     Mutant("critical β without its root", did, "critical_beta", lambda r, t: jnp.full(r.shape[:-1], 0.5), ("D10.critical",)),
@@ -255,7 +257,7 @@ MUTANTS = [
         "stop-gradient missing",
         samplers.Product,
         "pair_law",
-        lambda self, p, x: samplers.product_law(x, x),
+        lambda self, p, x: product_law(x, x),
         ("S12.ipo", "S9.one-sided"),
     ),
     Mutant(

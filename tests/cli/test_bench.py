@@ -14,7 +14,7 @@ from didsim.cli.bench import QUICK, Measured, Plan, Row, available, fastest, mea
 from didsim.cli.bench.rivals import torch_loop
 from didsim.cli.bench.rivals.c_kernel import FORMS, compile_kernel
 from didsim.cli.bench.rivals.numpy_form import numpy_sums
-from didsim.dynamics import execute, run_key
+from didsim.dynamics.run import execute, run_key
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.worlds import RandomReward
 

@@ -11,6 +11,7 @@ from tolerance import tolerance
 
 from didsim import did, simplex
 from didsim.did import entropy
+from didsim.did.entropy import tempered
 
 
 def entropies(log_laws) -> np.ndarray:
@@ -119,7 +120,7 @@ def test_d12_temperature_gap_exact_and_leading():
         return did_entropies(amount, reference) - did_entropies(-amount, reference)
 
     assert np.abs(np.asarray(did.temperature_gap(logits, 0.5)) - gap(0.5)).max() < tolerance(condition=30.0)
-    sharp, flat = (did.did_entropy(did.tempered(logits, sign * 0.5), logits) for sign in (1.0, -1.0))
+    sharp, flat = (did.did_entropy(tempered(logits, sign * 0.5), logits) for sign in (1.0, -1.0))
     assert np.abs(np.asarray(sharp - flat) - gap(0.5)).max() < tolerance(condition=30.0)
     left = [np.abs(np.asarray(did.temperature_gap(logits, e) - did.temperature_gap_third_order(logits, e))) for e in (0.1, 0.05)]
     assert 28.0 < np.median(left[0] / left[1]) < 36.0

@@ -15,6 +15,7 @@ from tolerance import tolerance
 
 from didsim import did
 from didsim.did import estimation, estimators
+from didsim.did.estimation import estimate_length_normalised_did_entropy
 from didsim.numerics.checks import ArgumentError
 
 N = 4
@@ -214,10 +215,10 @@ def test_length_normalised_is_a_law_of_its_own():
     exact = oracles.entropy(np.exp(oracles.normalize((L.target - L.ref) / lengths)))
     assert abs(exact - L.exact) > 0.01
     y = rng.choice(N, (400, 1024), p=np.exp(L.target))
-    got = did.estimate_length_normalised_did_entropy(L.target[y], L.ref[y], lengths[y], resamples=10)
+    got = estimate_length_normalised_did_entropy(L.target[y], L.ref[y], lengths[y], resamples=10)
     b, _ = estimators.asymptotic_moments(*(jnp.asarray(a) for a in (L.target, L.ref, L.target)))
     assert abs(float(got.value.mean()) - exact) < 4.5 * float(got.value.std()) / 20 + 3 * abs(float(b)) / 1024
-    ones = did.estimate_length_normalised_did_entropy(L.target[y], L.ref[y], np.ones(y.shape), resamples=10)
+    ones = estimate_length_normalised_did_entropy(L.target[y], L.ref[y], np.ones(y.shape), resamples=10)
     np.testing.assert_allclose(ones.value, did.estimate_did_entropy(L.target[y], L.ref[y], resamples=10).value, rtol=1e-12)
 
 
@@ -330,10 +331,10 @@ LAWS = np.log(np.full((2, 2, 2), 0.5))
         (lambda: did.estimate_did_entropy(OK, OK, resamples=5), "`resamples` must be an integer of at least 10, but is 5"),
         (lambda: did.estimate_did_entropy(OK, OK, seed=-1), "`seed` must be an integer"),
         (
-            lambda: did.estimate_length_normalised_did_entropy(OK, OK, np.zeros(3)),
+            lambda: estimate_length_normalised_did_entropy(OK, OK, np.zeros(3)),
             "`lengths` must be finite and at least 1",
         ),
-        (lambda: did.estimate_length_normalised_did_entropy(OK, OK, np.ones(2)), "`lengths` must have the shape of `log_p`"),
+        (lambda: estimate_length_normalised_did_entropy(OK, OK, np.ones(2)), "`lengths` must have the shape of `log_p`"),
         (lambda: did.estimate_token_did_entropy(LAWS[0], LAWS[0]), r"`log_p_next` must have shape \(..., k, t, v\) with k >= 2"),
         (lambda: did.estimate_token_did_entropy(LAWS, LAWS[:1]), "`log_ref_next` must have the shape of `log_p_next`"),
         (lambda: did.estimate_token_did_entropy(LAWS, np.exp(LAWS)), "`log_ref_next` must be normalised"),

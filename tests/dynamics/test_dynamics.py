@@ -13,8 +13,9 @@ from contracts import assert_close, assert_round_trip, stack
 from tolerance import tolerance
 
 from didsim import simplex
-from didsim.dynamics import Adam, Run, Sgd, execute, record_steps, run_key, train
+from didsim.dynamics import Adam, Run, Sgd, record_steps, train
 from didsim.dynamics.metrics import UNITS, measure
+from didsim.dynamics.run import execute, run_key
 from didsim.landscape.solvers import Status
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, IpoSum, SimPo, population

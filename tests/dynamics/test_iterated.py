@@ -8,7 +8,9 @@ import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 
 from didsim import iterated
-from didsim.dynamics.iterated import Fate, Iteration, maps, stability
+from didsim.dynamics.iterated import maps, stability
+from didsim.dynamics.iterated.endings import Fate
+from didsim.dynamics.iterated.maps import Iteration
 from didsim.landscape.solvers import solve
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum

@@ -9,7 +9,6 @@ import pytest
 from contracts import assert_close, assert_round_trip
 
 from didsim.dynamics import (
-    REFERENCES,
     Adam,
     FixedReference,
     GeometricAverage,
@@ -20,13 +19,14 @@ from didsim.dynamics import (
     Rounds,
     Run,
     Sgd,
-    execute,
-    run_key,
     train,
 )
+from didsim.dynamics.references import REFERENCES
+from didsim.dynamics.run import execute, run_key
 from didsim.landscape.solvers import Status
 from didsim.numerics.checks import ArgumentError
-from didsim.objectives import Dpo, IpoSum, draw_pairs
+from didsim.objectives import Dpo, IpoSum
+from didsim.objectives.comparisons import draw_pairs
 from didsim.policies import LogLinear
 from didsim.samplers import OnPolicy, Uniform
 from didsim.sweeps import sweep

@@ -8,11 +8,13 @@ import pytest
 from contracts import assert_close, assert_round_trip
 
 import didsim
-from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, execute, rules, run_key, train
+from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, rules, train
+from didsim.dynamics.run import execute, run_key
 from didsim.numerics.checks import ArgumentError
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.simplex import normalize
-from didsim.objectives import Cpo, Dpo, IpoSum, Sft, draw_pairs, loss, population
+from didsim.objectives import Cpo, Dpo, IpoSum, Sft, loss, population
+from didsim.objectives.comparisons import draw_pairs
 from didsim.policies import Policy, Table
 from didsim.samplers import ChosenRejected, Joint, Uniform
 from didsim.sweeps.toml import run_from

@@ -9,8 +9,9 @@ import xarray as xr
 
 import didsim
 from didsim import objectives, policies, preferences, samplers, worlds
-from didsim.dynamics import Adam, Plain, ProjectedGradient, Rounds, Run, Sgd, execute, run_key, train
+from didsim.dynamics import Adam, Plain, ProjectedGradient, Rounds, Run, Sgd, train
 from didsim.dynamics.descent import evaluates_at_every_step
+from didsim.dynamics.run import execute, run_key
 from didsim.numerics.checks import ArgumentError
 from didsim.sweeps import sweep
 

@@ -14,7 +14,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 import didsim
 from didsim import landscape
 from didsim.objectives import Dpo, loss, population
-from didsim.samplers import ProductMixture, Uniform, product_law
+from didsim.samplers import ProductMixture, Uniform
+from didsim.samplers.laws import product_law
 from didsim.worlds import problem
 from didsim.worlds.preferences import BradleyTerry, Flipped, PreferenceMatrix
 

@@ -14,10 +14,12 @@ from tolerance import tolerance
 
 from didsim import alignment, simplex
 from didsim.dynamics import Sgd, train
-from didsim.landscape.linear import LinearModel
+from didsim.landscape.linear.model import LinearModel, curvature_bounds, open_parts
+from didsim.landscape.linear.routes import value_expansion, value_weights
 from didsim.landscape.solvers import Status, solve
 from didsim.numerics.checks import ArgumentError
-from didsim.objectives import Dpo, comparisons_for, loss
+from didsim.objectives import Dpo, loss
+from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import LogLinear
 from didsim.samplers import Joint, OnPolicy, Uniform
 from didsim.worlds import LinearReward, problem
@@ -112,7 +114,7 @@ def test_what_sampled_features_leave_open():
     model = sparse_model()
     projector = alignment.open_directions(alignment.feature_covariance(model))
     assert_close(np.asarray(projector), np.diag([0.0, 0.0, 1.0, 1.0]), atol=1e-12)
-    parts = np.asarray(alignment.open_parts(model))[0]
+    parts = np.asarray(open_parts(model))[0]
     assert_close(parts[:4, :4], np.zeros((4, 4)), atol=1e-12)
     assert_close(parts[4, :4], np.ones(4), atol=1e-12)
     best = alignment.direct(model, jnp.asarray([0.1, 0.2, 0.7, -0.4]))
@@ -132,7 +134,7 @@ def test_feature_covariance_by_pairs():
 
 def test_curvature_bounds_hold_and_gradient_descent_keeps_the_rate():
     radius = 5.0
-    bounds = alignment.curvature_bounds(given().model, radius)
+    bounds = curvature_bounds(given().model, radius)
     rng = np.random.default_rng(92)
     for scale in np.linspace(0.0, 1.0, 9):
         direction = rng.standard_normal(D)
@@ -159,7 +161,7 @@ def test_value_expansion_is_autodiff():
         return alignment.value(given().world, given().policy.log_probs(theta, given().world.log_ref))
 
     theta = jnp.asarray(given().theta)
-    value, slope, bend = alignment.value_expansion(given().world, jnp.asarray(given().phi), theta)
+    value, slope, bend = value_expansion(given().world, jnp.asarray(given().phi), theta)
     assert_close(value, worth(theta), atol=1e-12)
     assert_close(slope, jax.grad(worth)(theta))
     assert_close(bend, jax.hessian(worth)(theta))
@@ -202,13 +204,13 @@ def test_online_rests_where_training_on_its_own_pairs_ends():
 
 def test_value_weights_climb_the_value():
     log_policy = given().policy.log_probs(jnp.asarray(given().theta), given().world.log_ref)
-    weights = alignment.value_weights(given().world, log_policy, BETA)
+    weights = value_weights(given().world, log_policy, BETA)
     wins = BradleyTerry().matrix(given().world.reward)
     phi, theta = jnp.asarray(given().phi), jnp.asarray(given().theta)
     pull = LinearModel(phi, weights, wins, given().world.log_prompts, BETA).gradient(theta)
-    _, climb, _ = alignment.value_expansion(given().world, phi, theta)
+    _, climb, _ = value_expansion(given().world, phi, theta)
     assert_close(np.asarray(-pull), 2 * BETA * np.asarray(climb), atol=1e-12)
-    at_target = alignment.value_weights(given().world, given().world.log_target, BETA)  # Δr = m: the ratio is 1/σ'
+    at_target = value_weights(given().world, given().world.log_target, BETA)  # Δr = m: the ratio is 1/σ'
     gap = np.asarray(given().world.reward)[:, :, None] - np.asarray(given().world.reward)[:, None]
     mass = np.exp(np.asarray(given().world.log_target))
     assert_close(np.asarray(at_target), mass[:, :, None] * mass[:, None] * (2 + 2 * np.cosh(gap)), atol=1e-9)

@@ -34,20 +34,17 @@ from didsim.objectives import (
     OffsetDpo,
     Orpo,
     OrpoSum,
-    Population,
     Rebel,
     RobustDpo,
     SimPo,
     SimPoRatio,
     Slic,
     Sppo,
-    draw_pairs,
-    expand,
     population,
-    prompt_losses,
     responses,
-    view,
 )
+from didsim.objectives.comparisons import Population, draw_pairs, prompt_losses, view
+from didsim.objectives.curvature import expand
 from didsim.samplers import Blocks, ChosenRejected, Joint, OnPolicy, Product, Uniform
 from didsim.worlds import problem
 from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, PreferenceMatrix

@@ -9,7 +9,8 @@ from tolerance import tolerance
 import didsim
 from didsim import objectives, preferences, samplers, worlds
 from didsim.landscape.solvers import entry
-from didsim.objectives import can_stay_product, comparisons, loss, population, product_population
+from didsim.objectives import comparisons, loss, population, product_population
+from didsim.objectives.comparisons import can_stay_product
 
 PROBLEM = worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(3))
 POLICY = worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(4)).log_target

@@ -13,7 +13,8 @@ from tolerance import tolerance
 import didsim
 from didsim import simplex
 from didsim.numerics.checks import ArgumentError
-from didsim.objectives import Aot, AotUnpaired, Population, SampledPairs, draw_pairs, loss, product_population
+from didsim.objectives import Aot, AotUnpaired, loss, product_population
+from didsim.objectives.comparisons import Population, SampledPairs, draw_pairs
 from didsim.samplers import ChosenRejected
 from didsim.worlds import problem
 from didsim.worlds.preferences import AsShown

@@ -14,8 +14,8 @@ from tolerance import tolerance
 
 import didsim
 from didsim.objectives import Dpo
-from didsim.policies import POLICIES as BY_NAME
 from didsim.policies import ContextLinear, LogLinear, Policy, StartedAt, Table
+from didsim.policies.policy import POLICIES as BY_NAME
 from didsim.samplers import Uniform
 from didsim.worlds import RandomReward
 from didsim.worlds.preferences import BradleyTerry

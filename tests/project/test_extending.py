@@ -16,11 +16,14 @@ from jax.test_util import check_grads
 import didsim
 from didsim import claims, objectives, policies, samplers, simplex
 from didsim.figures import catalogue
+from didsim.objectives.comparisons import comparisons_for
+from didsim.policies.policy import POLICIES
+from didsim.samplers.source import BEHAVIOURS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "extending.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.pages
 REGISTRIES = (
-    *(objectives.OBJECTIVES, samplers.SAMPLERS, samplers.BEHAVIOURS, policies.POLICIES),
+    *(objectives.OBJECTIVES, samplers.SAMPLERS, BEHAVIOURS, POLICIES),
     *(claims.LEDGER, catalogue.FIGURES),
 )
 
@@ -50,7 +53,7 @@ def test_the_objective_keeps_the_contract(page):
     assert_round_trip(objective)
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(1, 6)))
     parts = samplers.ChosenRejected(), didsim.worlds.preferences.AsShown(), problem.log_ref
-    shown = objectives.comparisons_for(objective, problem, *parts)
+    shown = comparisons_for(objective, problem, *parts)
 
     def value(logits):
         return objectives.loss(objective, problem, simplex.normalize(jnp.asarray(logits)), shown)

@@ -13,7 +13,7 @@ from tolerance import tolerance
 
 from didsim import samplers, simplex
 from didsim.numerics.checks import ArgumentError
-from didsim.samplers import laws
+from didsim.samplers import laws, recipes
 from didsim.sweeps import toml
 from didsim.worlds import problem
 from didsim.worlds.preferences import BradleyTerry
@@ -104,7 +104,7 @@ def inverse_slope(score, cap=np.inf) -> np.ndarray:
 EVEN = np.zeros((PROMPTS, N)) - np.log(N)
 SPAN = np.ptp(REWARD, axis=-1)[:, None, None]
 BLOCK = np.array([[0, 1, 1, -1], [1, 0, 1, 1]])
-S, R = samplers, samplers.recipes
+S, R = samplers, recipes
 
 
 def within(block) -> np.ndarray:

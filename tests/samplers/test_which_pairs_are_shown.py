@@ -26,7 +26,7 @@ from didsim.samplers import (
     Sampler,
     Uniform,
 )
-from didsim.samplers.laws import draw_index
+from didsim.samplers.laws import draw_index, product_law
 from didsim.worlds import problem
 
 PROMPTS, N, PAIRS = 2, 4, 50_000
@@ -216,7 +216,7 @@ class Leaky(Sampler):
     """An on-policy sampler that forgot its stop-gradient."""
 
     def pair_law(self, problem, log_policy):
-        return samplers.product_law(log_policy, log_policy)
+        return product_law(log_policy, log_policy)
 
 
 @pytest.mark.parametrize("case", CASES)

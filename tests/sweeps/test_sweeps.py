@@ -7,7 +7,8 @@ import pytest
 
 import didsim
 from didsim import metrics, objectives, preferences, samplers, worlds
-from didsim.dynamics import Adam, Run, Sgd, execute, run_key
+from didsim.dynamics import Adam, Run, Sgd
+from didsim.dynamics.run import execute, run_key
 from didsim.sweeps import drawn_worlds, grid, sweep
 from didsim.sweeps.axes import replace_path
 

@@ -8,7 +8,8 @@ import pytest
 
 import didsim
 from didsim import objectives, policies, preferences, samplers, worlds
-from didsim.dynamics import ParameterAverage, Rounds, Sgd, execute, run_key
+from didsim.dynamics import ParameterAverage, Rounds, Sgd
+from didsim.dynamics.run import execute, run_key
 from didsim.numerics.sequences import SequenceSpace
 from didsim.sweeps import sweep
 from didsim.sweeps.toml import axes_from, read_toml, run_from

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from didsim.claims import Control, Counterexample, Finding
+from didsim.claims import Counterexample, Finding
+from didsim.claims.ledger import Control
 from didsim.cli import tables
 from didsim.numerics.provenance import origin
 

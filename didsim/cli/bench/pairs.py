@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 from didsim.cli.bench import available
 from didsim.cli.bench.timing import Row, fastest
 from didsim.numerics.pair_sums import kernel_sum
-from didsim.objectives import Dpo, comparisons_for, loss
+from didsim.objectives import Dpo, loss
+from didsim.objectives.comparisons import comparisons_for
 from didsim.samplers import ChosenRejected
 from didsim.worlds import Problem, RandomTarget
 from didsim.worlds.preferences import AsShown

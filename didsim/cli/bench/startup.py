@@ -15,7 +15,8 @@ COMPILE = """
 import time, jax
 jax.config.update("jax_enable_x64", True)
 from didsim.cli.bench.training import lane, tight_run, worlds
-from didsim.dynamics import execute, run_key
+from didsim.dynamics.run import run_key
+from didsim.dynamics.run import execute
 run, key = tight_run(lane(worlds(1), 0)), run_key(0)
 jax.block_until_ready(run)
 began = time.perf_counter()

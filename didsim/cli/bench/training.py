@@ -12,7 +12,8 @@ import numpy as np
 from didsim.cli.bench import available
 from didsim.cli.bench.pairs import blocking, rival_seconds
 from didsim.cli.bench.timing import Row, fastest
-from didsim.dynamics import Adam, Run, Sgd, execute, run_key
+from didsim.dynamics import Adam, Run, Sgd
+from didsim.dynamics.run import execute, run_key
 from didsim.objectives import Dpo, loss
 from didsim.samplers import Uniform
 from didsim.sweeps import sweep

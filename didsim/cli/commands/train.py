@@ -25,7 +25,7 @@ class Train(Command):
         """Trains, prints the last metrics and the status; 1 if the run ended with NaN."""
         import jax
 
-        from didsim.dynamics import execute, run_key
+        from didsim.dynamics.run import execute, run_key
         from didsim.landscape.solvers import Status
         from didsim.numerics import checks
         from didsim.sweeps.toml import read_toml, run_from

@@ -6,13 +6,11 @@ The map of one round to the next converges, turns in cycles or runs into a corne
 Jacobian says, and for the three-cycle the boundary is known in closed form.
 """
 
-from didsim.dynamics.iterated.endings import Fate, ending
-from didsim.dynamics.iterated.maps import Iteration, iterate, three_cycle
+from didsim.dynamics.iterated.endings import ending
+from didsim.dynamics.iterated.maps import iterate, three_cycle
 from didsim.dynamics.iterated.stability import contraction_factor, cycle_boundary, cycle_multiplier, multipliers
 
 __all__ = [
-    "Fate",
-    "Iteration",
     "contraction_factor",
     "cycle_boundary",
     "cycle_multiplier",

@@ -7,10 +7,9 @@ moves a policy from anywhere, along which path a run goes, and at which policies
 from didsim.figures.triangle.dataset import gallery, laws, portrait, three_responses
 from didsim.figures.triangle.field import motion
 from didsim.figures.triangle.runs import follow
-from didsim.figures.triangle.solutions import SolutionSet, distance, solution_set
+from didsim.figures.triangle.solutions import distance, solution_set
 
 __all__ = [
-    "SolutionSet",
     "distance",
     "follow",
     "gallery",

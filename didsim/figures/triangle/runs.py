@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim.dynamics import Run, Sgd, Trajectory, execute, run_key
+from didsim.dynamics import Run, Sgd, Trajectory
+from didsim.dynamics.run import execute, run_key
 from didsim.figures.triangle.field import check_three
 from didsim.numerics import checks, simplex
-from didsim.objectives import Objective, comparisons_for, loss
+from didsim.objectives import Objective, loss
+from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import StartedAt
 from didsim.samplers import Sampler
 from didsim.worlds import Given, Problem

@@ -6,39 +6,25 @@ parameters, and the three routes to a policy: DPO, RLHF in two stages, and onlin
 """
 
 from didsim.landscape.linear.model import (
-    LinearModel,
-    curvature_bounds,
     feature_covariance,
     linear_model,
     open_directions,
-    open_parts,
 )
 from didsim.landscape.linear.routes import (
     best_in_class,
     direct,
-    fit_reward,
     online,
-    reward_of,
     two_stage,
     value,
-    value_expansion,
-    value_weights,
 )
 
 __all__ = [
-    "LinearModel",
     "best_in_class",
-    "curvature_bounds",
     "direct",
     "feature_covariance",
-    "fit_reward",
     "linear_model",
     "online",
     "open_directions",
-    "open_parts",
-    "reward_of",
     "two_stage",
     "value",
-    "value_expansion",
-    "value_weights",
 ]

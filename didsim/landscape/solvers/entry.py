@@ -14,7 +14,8 @@ from didsim.landscape.solvers.krylov import newton_krylov
 from didsim.landscape.solvers.newton import newton
 from didsim.landscape.solvers.result import Solution, in_double
 from didsim.numerics import checks
-from didsim.objectives import Objective, can_stay_product
+from didsim.objectives import Objective
+from didsim.objectives.comparisons import can_stay_product
 from didsim.samplers import ProductMixture, Sampler
 from didsim.samplers.data import Data
 from didsim.worlds import Problem

@@ -17,7 +17,8 @@ from didsim.landscape.solvers.newton import iterate
 from didsim.landscape.solvers.result import Solution, Status
 from didsim.numerics import linalg, simplex
 from didsim.numerics.search import conjugate_gradients, longest_step, slope
-from didsim.objectives import Objective, Responses, comparisons_for, prompt_losses, responses
+from didsim.objectives import Objective, Responses, responses
+from didsim.objectives.comparisons import comparisons_for, prompt_losses
 from didsim.samplers.data import Data
 from didsim.worlds import Problem
 

@@ -17,9 +17,12 @@ from jaxtyping import Array, Bool, Float, Int
 from didsim.landscape.solvers.result import Solution, Status
 from didsim.numerics import linalg, simplex
 from didsim.numerics.search import longest_step
-from didsim.objectives import Expansion, Objective, expand, population, prompt_losses, view
+from didsim.objectives import Objective, population
+from didsim.objectives.comparisons import prompt_losses, view
+from didsim.objectives.curvature import Expansion, expand
 from didsim.samplers.data import Data
-from didsim.worlds import Problem, normal
+from didsim.worlds import Problem
+from didsim.worlds.random import normal
 
 NARROWING = 0.25
 DECOMPOSED = 256

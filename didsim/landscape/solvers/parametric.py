@@ -18,12 +18,14 @@ from didsim.landscape.solvers.result import Status, evidence, in_double
 from didsim.numerics import checks
 from didsim.numerics.brief import called
 from didsim.numerics.pytrees import pytree
-from didsim.objectives import Objective, comparisons_for, loss
+from didsim.objectives import Objective, loss
+from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import Policy
 from didsim.samplers import Sampler
 from didsim.samplers.data import Data
-from didsim.worlds import Problem, normal
+from didsim.worlds import Problem
 from didsim.worlds.preferences import Labels
+from didsim.worlds.random import normal
 
 SMALL = 1e-12
 
