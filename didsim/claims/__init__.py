@@ -12,23 +12,6 @@ from didsim.claims.ledger import LEDGER, Finding, claim, register, verify
 from didsim.claims.variables import Variable, between, law, real, whole
 
 __all__ = [
-    "LEDGER",
-    "Arithmetic",
-    "Claim",
-    "Counterexample",
-    "Finding",
-    "Hypothesis",
-    "Variable",
-    "between",
-    "claim",
-    "gaps",
-    "law",
-    "load",
-    "real",
-    "recheck",
-    "register",
-    "save",
-    "smallest",
-    "verify",
-    "whole",
-]
+    "LEDGER", "Arithmetic", "Claim", "Counterexample", "Finding", "Hypothesis", "Variable", "between", "claim", "gaps", "law",
+    "load", "real", "recheck", "register", "save", "smallest", "verify", "whole",
+]  # fmt: skip

@@ -15,19 +15,6 @@ from didsim.dynamics.run import Run, train
 from didsim.dynamics.trajectory import Trajectory
 
 __all__ = [
-    "Adam",
-    "Custom",
-    "FixedReference",
-    "GeometricAverage",
-    "IteratedReference",
-    "NoReference",
-    "ParameterAverage",
-    "Plain",
-    "ProjectedGradient",
-    "Rounds",
-    "Run",
-    "Sgd",
-    "Trajectory",
-    "record_steps",
-    "train",
-]
+    "Adam", "Custom", "FixedReference", "GeometricAverage", "IteratedReference", "NoReference", "ParameterAverage", "Plain",
+    "ProjectedGradient", "Rounds", "Run", "Sgd", "Trajectory", "record_steps", "train",
+]  # fmt: skip

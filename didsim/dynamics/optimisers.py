@@ -30,7 +30,6 @@ OPTIMISERS: Registry[type[Optimiser]] = Registry("optimiser")
 
 @OPTIMISERS.register("sgd")
 @final
-@pytree
 class Sgd(Optimiser):
     """Plain gradient descent ``θ ← θ - η ∇L``: the method of S2 and S4."""
 
@@ -43,7 +42,6 @@ class Sgd(Optimiser):
 
 @OPTIMISERS.register("adam")
 @final
-@pytree
 class Adam(Optimiser):
     """Adam with optax's constants; it does not conserve the sums that S2 rests on."""
 

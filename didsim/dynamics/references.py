@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
-from didsim.numerics.pytrees import between, pytree
+from didsim.numerics.pytrees import between
 from didsim.numerics.registry import Registry
 from didsim.policies import Policy
 
@@ -50,7 +50,6 @@ REFERENCES: Registry[type[Reference]] = Registry("reference")
 
 @REFERENCES.register("fixed")
 @final
-@pytree
 class FixedReference(Reference):
     """``π_ref`` for ever: plain DPO."""
 
@@ -61,7 +60,6 @@ class FixedReference(Reference):
 
 @REFERENCES.register("iterated")
 @final
-@pytree
 class IteratedReference(Reference):
     """``π_ref ← π_t`` after every round: iterated DPO, the hard update of TR-DPO (Gorbatovski et al. 2404.09656)."""
 
@@ -72,7 +70,6 @@ class IteratedReference(Reference):
 
 @REFERENCES.register("parameter_average")
 @final
-@pytree
 class ParameterAverage(Reference):
     """``θ_ref ← α θ_t + (1-α) θ_ref`` after every round: the soft update of TR-DPO (Gorbatovski et al. 2404.09656).
 
@@ -88,7 +85,6 @@ class ParameterAverage(Reference):
 
 @REFERENCES.register("geometric_average")
 @final
-@pytree
 class GeometricAverage(Reference):
     """``π_ref^{(t)} ∝ π_t^a π_ref^{1-a}`` with ``power`` a, always from the world's π_ref (Chen et al. 2602.12180; S12)."""
 
@@ -100,7 +96,6 @@ class GeometricAverage(Reference):
 
 @REFERENCES.register("none")
 @final
-@pytree
 class NoReference(Reference):
     """The uniform law in place of π_ref: log-ratios become log-probabilities up to a constant."""
 

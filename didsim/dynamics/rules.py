@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree
 from didsim.numerics.registry import Registry
 from didsim.numerics.search import slope
 from didsim.objectives import Objective, Responses, loss
@@ -44,7 +43,6 @@ RULES: Registry[type[GradientRule]] = Registry("rule")
 
 @RULES.register("plain")
 @final
-@pytree
 class Plain(GradientRule):
     """The gradient of the loss."""
 
@@ -58,7 +56,6 @@ class Plain(GradientRule):
 
 @RULES.register("projected")
 @final
-@pytree
 class ProjectedGradient(GradientRule):
     """Projected-gradient DPO: ``g_l`` of a pair loses its part along ``g_w`` where ``⟨g_w, g_l⟩ > 0`` (D14).
 

@@ -88,7 +88,7 @@ def product_laplacian(law: ProductMixture, margin: Float[Array, "prompts n"], be
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from didsim.samplers import product_law
+        >>> from didsim.samplers.laws import product_law
         >>> law = product_law(jnp.log(jnp.full((1, 4), 0.25)), jnp.log(jnp.full((1, 4), 0.25)))
         >>> hessian = product_laplacian(law, jnp.zeros((1, 4)), 1.0)
         >>> print(hessian.product(jnp.array([[1.0, -1.0, 0.0, 0.0]])))

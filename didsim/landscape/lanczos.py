@@ -64,7 +64,7 @@ def extreme_eigenvalues(hessian: ProductLaplacian, *, steps: int = 40, tolerance
     Example:
         >>> import jax.numpy as jnp
         >>> from didsim.landscape import product_laplacian
-        >>> from didsim.samplers import product_law
+        >>> from didsim.samplers.laws import product_law
         >>> even = jnp.log(jnp.full((1, 40), 0.025))
         >>> found = extreme_eigenvalues(product_laplacian(product_law(even, even), jnp.linspace(0.0, 1.0, 40)[None], 1.0))
         >>> bool(found.converged.all()), bool(found.smallest[0] < found.largest[0])

@@ -30,7 +30,7 @@ def first_gradient_signal(law: PairLaw, reward: Float[Array, "prompts n"]) -> Fl
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from didsim.samplers import product_law
+        >>> from didsim.samplers.laws import product_law
         >>> even = jnp.log(jnp.full((1, 2), 0.5))
         >>> signal = first_gradient_signal(product_law(even, even), jnp.array([[0.0, 2.0]]))
         >>> round(float(signal[0]), 6)  # one pair in two has a gap: ½ · ½ · 2 tanh(1)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import at_least, between, positive, pytree
+from didsim.numerics.pytrees import at_least, between, positive
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import clip, logistic
 from didsim.objectives.parts import Card, Limit, Logistic, Objective, register
@@ -45,7 +45,6 @@ class _Divergence(Logistic):
 
 @register("f-dpo[forward_kl]")
 @final
-@pytree
 class ForwardKlDpo(_Divergence):
     """``-log σ(β(e^{-b} - e^{-a}))``: DPO with the forward KL as regulariser (2309.16240)."""
 
@@ -61,7 +60,6 @@ class ForwardKlDpo(_Divergence):
 
 @register("f-dpo[js]")
 @final
-@pytree
 class JensenShannonDpo(_Divergence):
     """``-log σ(β(log σ(a) - log σ(b)))``: DPO with the Jensen-Shannon divergence as regulariser (2309.16240)."""
 
@@ -79,7 +77,6 @@ class JensenShannonDpo(_Divergence):
 
 @register("f-dpo[alpha]")
 @final
-@pytree
 class AlphaDpo(_Divergence):
     """``-log σ(β(g(a) - g(b)))`` with ``g(x) = (e^{(α-1)x} - 1)/(α-1)``: DPO with an α-divergence (2309.16240).
 
@@ -108,7 +105,6 @@ class AlphaDpo(_Divergence):
 
 @register("chi-po")
 @final
-@pytree
 class ChiPo(Objective):
     """``-log σ(clip_{2R}(β[φ(e^a) - φ(e^b)]))`` with ``φ(u) = u + log u``: χ² and reverse KL together (2407.13399)."""
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
-from didsim.numerics.pytrees import positive, pytree, whole
+from didsim.numerics.pytrees import positive, whole
 from didsim.objectives.parts import Card, Limit, Objective, register
 
 Scalar = float | Float[Array, "..."]
@@ -14,7 +14,6 @@ Scalar = float | Float[Array, "..."]
 
 @register("sft")
 @final
-@pytree
 class Sft(Objective):
     """``-log π(y_w)``: maximum likelihood on chosen responses; minimiser π_w."""
 
@@ -31,7 +30,6 @@ class Sft(Objective):
 
 @register("sft[best_of_k]")
 @final
-@pytree
 class BestOfSft(Objective):
     """``-E log π(y)`` over the best of K draws from π_ref by the true reward; minimiser that law (S10).  Uses no pairs.
 
@@ -52,7 +50,6 @@ class BestOfSft(Objective):
 
 @register("rlhf")
 @final
-@pytree
 class Rlhf(Objective):
     """``-E_π r + β KL(π‖π_ref)`` exactly, with the true reward; minimiser ``π_ref e^{r/β}``.  Uses no pairs."""
 

@@ -12,9 +12,8 @@ true reward), which is what lets one Newton solver and one O(N) pair sum serve t
 
 import abc
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar, final, overload
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -239,31 +238,4 @@ class LogRatio(Objective):
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")
-Kind = TypeVar("Kind", bound=type[Objective])
-
-
-@overload
-def register(kind: str) -> Callable[[Kind], Kind]: ...
-
-
-@overload
-def register(kind: Kind) -> Kind: ...
-
-
-def register(kind):
-    """Class decorator: makes an objective known by name to configs, sweeps and the table of objectives.
-
-    Args:
-        kind: the name; or the class itself, if it has a ``name``.
-
-    Raises:
-        ArgumentError: another objective has that name.
-    """
-    if not isinstance(kind, str):
-        return OBJECTIVES.register(kind.name)(kind)
-
-    def add(made):
-        made.name = kind
-        return OBJECTIVES.register(kind)(made)
-
-    return add
+register = OBJECTIVES.register

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
-from didsim.numerics.pytrees import at_least, between, positive, pytree
+from didsim.numerics.pytrees import at_least, between, positive
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import Link, Term, logistic
 from didsim.objectives.parts import Card, Limit, Logistic, LogRatio, register
@@ -20,7 +20,6 @@ Scalar = float | Float[Array, "..."]
 
 @register("dpo")
 @final
-@pytree
 class Dpo(LogRatio, Logistic):
     """``-log σ(z)`` (Rafailov et al. 2305.18290); minimiser ``π_ref (π_w/π_l)^{1/β}`` on product data (D5)."""
 
@@ -32,7 +31,6 @@ class Dpo(LogRatio, Logistic):
 
 @register("cdpo")
 @final
-@pytree
 class ConservativeDpo(LogRatio):
     """``-(1-ε) log σ(z) - ε log σ(-z)``: DPO that believes a share ε of labels is flipped."""
 
@@ -52,7 +50,6 @@ class ConservativeDpo(LogRatio):
 
 @register("robust")
 @final
-@pytree
 class RobustDpo(LogRatio):
     """``[-(1-ε) log σ(z) + ε log σ(-z)]/(1-2ε)``: unbiased for labels flipped with chance ε (2403.00409).
 
@@ -73,7 +70,6 @@ class RobustDpo(LogRatio):
 
 @register("dpo_norm")
 @final
-@pytree
 class DpoNorm(Logistic):
     """``-log σ(β(ā - b̄))``: DPO with log-ratios per token."""
 
@@ -91,7 +87,6 @@ class DpoNorm(Logistic):
 
 @register("r-dpo")
 @final
-@pytree
 class LengthDpo(Logistic):
     """``-log σ(z + α(n_w - n_l))``: DPO whose reward has a price per token taken out (2403.19159)."""
 
@@ -111,7 +106,6 @@ class LengthDpo(Logistic):
 
 @register("odpo[gap]")
 @final
-@pytree
 class OffsetDpo(Logistic):
     """``-log σ(z - α(r_w - r_l))``: DPO that asks for a margin in proportion to the reward gap (2402.10571).
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import at_least, positive, pytree
+from didsim.numerics.pytrees import at_least, positive
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
 from didsim.objectives.links import Link, Term, hinge_link, logistic, logistic_link
 from didsim.objectives.parts import Card, Limit, Logistic, Objective, log_odds, register
@@ -18,7 +18,6 @@ Scalar = float | Float[Array, "..."]
 
 @register("slic")
 @final
-@pytree
 class Slic(Objective):
     """``max(0, δ - ℓ_w + ℓ_l) + λ NLL`` on log-probabilities, no reference (Zhao et al. 2305.10425)."""
 
@@ -44,7 +43,6 @@ class Slic(Objective):
 
 @register("simpo")
 @final
-@pytree
 class SimPo(Objective):
     """``-log σ(β(ℓ_w/n_w - ℓ_l/n_l) - γ)``, no reference, γ absolute (Meng et al. 2405.14734).
 
@@ -73,7 +71,6 @@ class SimPo(Objective):
 
 @register("simpo[gamma_ratio]")
 @final
-@pytree
 class SimPoRatio(Objective):
     """``-log σ(β(ℓ̄_w - ℓ̄_l - g))`` with ``g`` the ratio γ/β: how public code takes SimPO's margin (2405.14734)."""
 
@@ -98,7 +95,6 @@ class SimPoRatio(Objective):
 
 @register("alphapo")
 @final
-@pytree
 class AlphaPo(Objective):
     """``-log σ(β(ρ(ℓ̄_w) - ρ(ℓ̄_l)) - γ)`` with ``ρ(ℓ) = (1 - e^{-αℓ})/α``; SimPO as α → 0 (2501.03884)."""
 
@@ -128,7 +124,6 @@ class AlphaPo(Objective):
 
 @register("cpo")
 @final
-@pytree
 class Cpo(Logistic):
     """``-log σ(β(ℓ_w - ℓ_l)) + α NLL``, no reference (Xu et al. 2401.08417)."""
 
@@ -159,7 +154,6 @@ class _Orpo(Objective):
 
 @register("orpo")
 @final
-@pytree
 class Orpo(_Orpo):
     """``NLL/n_w - λ log σ(log-odds_w - log-odds_l)`` with odds of the per-token mean (Hong et al. 2403.07691)."""
 
@@ -177,7 +171,6 @@ class Orpo(_Orpo):
 
 @register("orpo[sum]")
 @final
-@pytree
 class OrpoSum(_Orpo):
     """``NLL - λ log σ(log-odds_w - log-odds_l)`` with odds of the whole response: ORPO without dividing by lengths."""
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics.pytrees import at_least, between, positive, pytree
+from didsim.numerics.pytrees import at_least, between, positive
 from didsim.objectives.links import hinge_link, logistic, ramp
 from didsim.objectives.parts import Card, Limit, Logistic, LogRatio, register
 
@@ -17,7 +17,6 @@ CLAMP = 1e-3
 
 @register("hinge")
 @final
-@pytree
 class Hinge(LogRatio):
     """``max(0, 1 - z)``: the hinge on log-ratios that TRL calls hinge.  Piecewise linear; faces of minimisers can occur."""
 
@@ -34,7 +33,6 @@ class Hinge(LogRatio):
 
 @register("dpop")
 @final
-@pytree
 class Dpop(Logistic):
     """``-log σ(β[Δ - λ max(0, -a)])``: DPO that punishes a falling chosen response (Pal et al. 2402.13228).
 
@@ -61,7 +59,6 @@ class Dpop(Logistic):
 
 @register("exo_pair")
 @final
-@pytree
 class ExoPair(LogRatio):
     """``σ(z)[log σ(z) - log(1-ε)] + σ(-z)[log σ(-z) - log ε]``: reverse KL to smoothed labels (2402.00856)."""
 
@@ -77,7 +74,6 @@ class ExoPair(LogRatio):
 
 @register("exo_pair[clamped]")
 @final
-@pytree
 class ExoPairClamped(LogRatio):
     """``exo_pair`` that takes ε = 0 for 10⁻³, as TRL does, where the other dialect refuses it (2402.00856)."""
 
@@ -93,7 +89,6 @@ class ExoPairClamped(LogRatio):
 
 @register("discopop")
 @final
-@pytree
 class DiscoPop(LogRatio):
     """``(1-s)(-log σ(z)) + s e^{-z}`` with ``s = σ(z/τ)``: a loss found by a language model (2406.08414)."""
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
-from didsim.numerics.pytrees import positive, pytree
+from didsim.numerics.pytrees import positive
 from didsim.objectives.inversion import policy_with_reward, squared_fit
 from didsim.objectives.links import squared_link
 from didsim.objectives.parts import Card, Limit, Objective, register
@@ -27,7 +27,6 @@ class _Ipo(Objective):
 
 @register("ipo[sum]")
 @final
-@pytree
 class IpoSum(_Ipo):
     """``(Δ - 1/(2β))²`` with log-probabilities summed over tokens: the form of Azar et al. 2310.12036."""
 
@@ -43,7 +42,6 @@ class IpoSum(_Ipo):
 
 @register("ipo[token_mean]")
 @final
-@pytree
 class IpoTokenMean(_Ipo):
     """``(ā - b̄ - 1/(2β))²``: IPO with log-ratios per token, as TRL, HALOs and oat have it."""
 
@@ -61,7 +59,6 @@ class IpoTokenMean(_Ipo):
 
 @register("ipo[reference_free]")
 @final
-@pytree
 class IpoReferenceFree(_Ipo):
     """``(ℓ̄_w - ℓ̄_l - 1/(2β))²``: IPO per token with the reference left out."""
 
@@ -79,7 +76,6 @@ class IpoReferenceFree(_Ipo):
 
 @register("ipo[margin]")
 @final
-@pytree
 class IpoMargin(Objective):
     """``(Δ - β)²``: IPO whose β is the margin itself, not half its inverse."""
 
@@ -98,7 +94,6 @@ class IpoMargin(Objective):
 
 @register("rebel")
 @final
-@pytree
 class Rebel(Objective):
     """``(Δ/η - (r_w - r_l))²``: regression of the log-ratio gap on the reward gap (2404.16767); labels do not matter."""
 
@@ -117,7 +112,6 @@ class Rebel(Objective):
 
 @register("sppo_hard")
 @final
-@pytree
 class SppoHard(Objective):
     """``(a - 1/(2β))² + (b + 1/(2β))²``: self-play with win rates rounded to 1 and 0 (2405.00675)."""
 
@@ -135,7 +129,6 @@ class SppoHard(Objective):
 
 @register("sppo")
 @final
-@pytree
 class Sppo(Objective):
     """``(a - η(P(y_w ≻ π_ref) - ½))²`` and the same for the rejected response: self-play preferences (2405.00675).
 

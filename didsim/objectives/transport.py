@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics.pytrees import positive, pytree
+from didsim.numerics.pytrees import positive
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, Objective, register
 
@@ -29,7 +29,6 @@ class _Aot(Objective):
 
 @register("aot")
 @final
-@pytree
 class Aot(_Aot):
     """``-log σ(β(sorted ℓ_w - ℓ_l  −  sorted reference margins))``: policy margins dominate the reference's (2406.05882)."""
 
@@ -45,7 +44,6 @@ class Aot(_Aot):
 
 @register("aot_unpaired")
 @final
-@pytree
 class AotUnpaired(_Aot):
     """``-log σ(β(sorted a - sorted b))``: chosen log-ratios dominate the rejected ones (2406.05882).
 

@@ -5,7 +5,7 @@ from typing import ClassVar, final
 import jax
 from jaxtyping import Array, Float
 
-from didsim.numerics.pytrees import finite, positive, pytree
+from didsim.numerics.pytrees import finite, positive
 from didsim.objectives.links import logistic
 from didsim.objectives.parts import Card, Limit, LogRatio, Objective, register
 
@@ -15,7 +15,6 @@ LOSERS = "all responses with π_w < π_l lose their mass"
 
 @register("kto")
 @final
-@pytree
 class Kto(Objective):
     """``λ_D (1 - σ(β(a - z₀)))`` on chosen and ``λ_U (1 - σ(β(z₀ - b)))`` on rejected responses (2402.01306).
 
@@ -41,7 +40,6 @@ class Kto(Objective):
 
 @register("nca_pair")
 @final
-@pytree
 class NcaPair(Objective):
     """``-log σ(βa) - ½ log σ(-βa) - ½ log σ(-βb)``: noise-contrastive alignment of a pair (2402.05369)."""
 
@@ -83,7 +81,6 @@ class _Bco(Objective):
 
 @register("bco[none]")
 @final
-@pytree
 class BcoNone(_Bco):
     """``-log σ(βa) - log σ(-βb)``: binary classifier optimisation without a shift (2404.04656)."""
 
@@ -96,7 +93,6 @@ class BcoNone(_Bco):
 
 @register("bco[batch]")
 @final
-@pytree
 class BcoBatch(_Bco):
     """``-log σ(βa - δ) - log σ(-(βb - δ))``, ``δ`` the mean of ``βa`` and ``βb`` over the data at hand, no gradient (2404.04656).
 
@@ -116,7 +112,6 @@ class BcoBatch(_Bco):
 
 @register("bco[running]")
 @final
-@pytree
 class BcoRunning(_Bco):
     """``-log σ(βa - δ) - log σ(-(βb - δ))`` with a given ``δ`` (2404.04656).
 
@@ -136,7 +131,6 @@ class BcoRunning(_Bco):
 
 @register("apo_zero")
 @final
-@pytree
 class ApoZero(Objective):
     """``1 - σ(βa) + σ(βb)``: chosen up, rejected down, each on its own (2408.06266)."""
 
@@ -154,7 +148,6 @@ class ApoZero(Objective):
 
 @register("apo_down")
 @final
-@pytree
 class ApoDown(LogRatio):
     """``σ(βa) + 1 - σ(z)``: chosen down, rejected down further (2408.06266)."""
 

@@ -29,24 +29,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "BLACK",
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "MEANING",
-    "ORANGE",
-    "PREDICTED",
-    "RED",
-    "SKY",
-    "STYLE",
-    "band",
-    "curves_by_beta",
-    "intervals",
-    "new_figure",
-    "styled",
-    "temperature_path",
-    "triangles",
-]
+    "BLACK", "BLUE", "GREEN", "GREY", "MEANING", "ORANGE", "PREDICTED", "RED", "SKY", "STYLE", "band", "curves_by_beta",
+    "intervals", "new_figure", "styled", "temperature_path", "triangles",
+]  # fmt: skip
 _HOME = {name: f"style:{name}" for name in __all__} | {"triangles": "triangles"}
 _HOME |= {name: f"curves:{name}" for name in ("curves_by_beta", "intervals", "temperature_path")}
 

@@ -14,15 +14,6 @@ from didsim.policies.tokentable import k_gram, prefix_table
 from didsim.policies.transformer import Transformer
 
 __all__ = [
-    "ContextLinear",
-    "LogLinear",
-    "Policy",
-    "StartedAt",
-    "Table",
-    "Transformer",
-    "ches",
-    "k_gram",
-    "normalised_ches",
-    "prefix_table",
-    "register",
-]
+    "ContextLinear", "LogLinear", "Policy", "StartedAt", "Table", "Transformer", "ches", "k_gram", "normalised_ches",
+    "prefix_table", "register",
+]  # fmt: skip

@@ -10,13 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import checked, one_of, pytree
+from didsim.numerics.pytrees import checked, one_of
 from didsim.policies.policy import STARTS, Policy, finite_axes, register
 
 
 @register("context_linear")
 @final
-@pytree
 class ContextLinear(Policy):
     """``π_W(y|x) ∝ π_ref(y|x) e^{(W h(x))_y}`` with free weights W, shape (n, d), started at W = 0 (L4).
 

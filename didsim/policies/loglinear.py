@@ -10,13 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import checked, pytree
+from didsim.numerics.pytrees import checked
 from didsim.policies.policy import Policy, finite_axes, register
 
 
 @register("log_linear")
 @final
-@pytree
 class LogLinear(Policy):
     """``π_θ(y|x) ∝ π_ref(y|x) e^{⟨θ, φ(x,y)⟩}`` with one θ for all prompts, started at θ = 0, which is π_ref (L1).
 

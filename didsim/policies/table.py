@@ -5,13 +5,12 @@ from typing import final
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import checked, pytree
+from didsim.numerics.pytrees import checked
 from didsim.policies.policy import Policy, finite_axes, register
 
 
 @register("table")
 @final
-@pytree
 class Table(Policy):
     """Free logits, one per prompt and response: ``π_θ(y|x) = softmax(θ_x)_y``, started at ``θ = log π_ref``."""
 
@@ -24,7 +23,6 @@ class Table(Policy):
 
 @register("started_at")
 @final
-@pytree
 class StartedAt(Policy):
     """A `Table` that starts at logits of one's own instead of at the reference.
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import one_of, pytree, static, whole
+from didsim.numerics.pytrees import one_of, static, whole
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
 from didsim.policies.policy import STARTS, Params, register
@@ -21,7 +21,6 @@ EPSILON = 1e-6
 
 @register("transformer")
 @final
-@pytree
 class Transformer(Autoregressive):
     """Pre-norm causal transformer with root-mean-square norms, learned positions, GELU and a free unembedding.
 

@@ -10,15 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import pytree, whole
+from didsim.numerics.pytrees import whole
 from didsim.samplers.behaviours import FromChosen, FromPolicy, FromReference, FromRejected, FromUniform
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
-from didsim.samplers.source import Behaviour, Sampler, register
+from didsim.samplers.source import SAMPLERS, Behaviour, Sampler
 
 
-@register("independent")
+@SAMPLERS.register("independent")
 @final
-@pytree
 class Independent(Sampler):
     """Two independent draws, one from each behaviour: ``μ = p ⊗ q``."""
 
@@ -50,9 +49,8 @@ class Recipe(Sampler):
         return self.parts().draws(problem, log_policy)
 
 
-@register("uniform")
+@SAMPLERS.register("uniform")
 @final
-@pytree
 class Uniform(Recipe):
     """Both responses uniform: ``μ = U ⊗ U``."""
 
@@ -60,9 +58,8 @@ class Uniform(Recipe):
         return Independent(FromUniform(), FromUniform())
 
 
-@register("reference")
+@SAMPLERS.register("reference")
 @final
-@pytree
 class ReferencePairs(Recipe):
     """Both responses from the reference: ``μ = π_ref ⊗ π_ref``, offline DPO on base-model samples."""
 
@@ -70,9 +67,8 @@ class ReferencePairs(Recipe):
         return Independent(FromReference(), FromReference())
 
 
-@register("chosen_rejected")
+@SAMPLERS.register("chosen_rejected")
 @final
-@pytree
 class ChosenRejected(Recipe):
     """Independent draws ``μ = π_w ⊗ π_l`` of the problem, the chosen response first (use labels `AsShown`) (D3)."""
 
@@ -80,9 +76,8 @@ class ChosenRejected(Recipe):
         return Independent(FromChosen(), FromRejected())
 
 
-@register("on_policy")
+@SAMPLERS.register("on_policy")
 @final
-@pytree
 class OnPolicy(Recipe):
     """Both responses from the policy being trained: ``μ_t = π_t ⊗ π_t`` under a stop-gradient (S11)."""
 
@@ -90,9 +85,8 @@ class OnPolicy(Recipe):
         return Independent(FromPolicy(), FromPolicy())
 
 
-@register("product")
+@SAMPLERS.register("product")
 @final
-@pytree
 class Product(Sampler):
     """A product law ``p ⊗ q`` that the user gives, shapes (n,) or (prompts, n)."""
 
@@ -105,9 +99,8 @@ class Product(Sampler):
         )
 
 
-@register("joint")
+@SAMPLERS.register("joint")
 @final
-@pytree
 class Joint(Sampler):
     """The sampler that always shows one joint law, which the user gives: ``log_joint`` of shape (n, n) or (prompts, n, n)."""
 
@@ -118,9 +111,8 @@ class Joint(Sampler):
         return JointLaw(checks.spread("log_joint", self.log_joint, (prompts, n, n)).astype(problem.log_ref.dtype))
 
 
-@register("blocks")
+@SAMPLERS.register("blocks")
 @final
-@pytree
 class Blocks(Sampler):
     """Uniform pairs within blocks of responses, never across: the comparison graph has the blocks as components.
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive, pytree
+from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive
 from didsim.samplers.ranks import log_best_of, log_rank_of, ranks
-from didsim.samplers.source import Behaviour, Number, register
+from didsim.samplers.source import BEHAVIOURS, Behaviour, Number
 from didsim.worlds import Problem
 
 SCORES = ("reward", "implicit")
@@ -55,9 +55,8 @@ class Scored(Altered):
         return current - problem.log_ref, 8.0 * jnp.finfo(current.dtype).eps * size
 
 
-@register("uniform")
+@BEHAVIOURS.register("uniform")
 @final
-@pytree
 class FromUniform(Behaviour):
     """The uniform law."""
 
@@ -65,9 +64,8 @@ class FromUniform(Behaviour):
         return jnp.full_like(problem.log_ref, -jnp.log(float(problem.log_ref.shape[-1])))
 
 
-@register("reference")
+@BEHAVIOURS.register("reference")
 @final
-@pytree
 class FromReference(Behaviour):
     """The reference π_ref."""
 
@@ -75,9 +73,8 @@ class FromReference(Behaviour):
         return problem.log_ref
 
 
-@register("target")
+@BEHAVIOURS.register("target")
 @final
-@pytree
 class FromTarget(Behaviour):
     """The target π*."""
 
@@ -85,9 +82,8 @@ class FromTarget(Behaviour):
         return problem.log_target
 
 
-@register("chosen")
+@BEHAVIOURS.register("chosen")
 @final
-@pytree
 class FromChosen(Behaviour):
     """The problem's law of chosen responses π_w."""
 
@@ -95,9 +91,8 @@ class FromChosen(Behaviour):
         return problem.log_chosen
 
 
-@register("rejected")
+@BEHAVIOURS.register("rejected")
 @final
-@pytree
 class FromRejected(Behaviour):
     """The problem's law of rejected responses π_l."""
 
@@ -105,9 +100,8 @@ class FromRejected(Behaviour):
         return problem.log_rejected
 
 
-@register("policy")
+@BEHAVIOURS.register("policy")
 @final
-@pytree
 class FromPolicy(Behaviour):
     """The policy being trained, under a stop-gradient."""
 
@@ -119,9 +113,8 @@ class FromPolicy(Behaviour):
         return jax.lax.stop_gradient(log_policy)
 
 
-@register("law")
+@BEHAVIOURS.register("law")
 @final
-@pytree
 class FromLaw(Behaviour):
     """A fixed log-law given by the user, shape (n,) or (prompts, n)."""
 
@@ -131,9 +124,8 @@ class FromLaw(Behaviour):
         return checks.spread("given", self.given, problem.log_ref.shape).astype(problem.log_ref.dtype)
 
 
-@register("temper")
+@BEHAVIOURS.register("temper")
 @final
-@pytree
 class Temper(Altered):
     """One response at a temperature, ``p^{1/T}`` normalised: above 1 flatter, below 1 sharper (`Tempered` is the pair of two).
 
@@ -147,9 +139,8 @@ class Temper(Altered):
         return simplex.normalize(self.base.log_law(problem, log_policy) / self.temperature)
 
 
-@register("tilt")
+@BEHAVIOURS.register("tilt")
 @final
-@pytree
 class Tilt(Scored):
     """One response tilted by a score, ``p e^{t s}`` normalised: the true reward or the implicit reward ``log(π_t/π_ref)``."""
 
@@ -162,9 +153,8 @@ class Tilt(Scored):
         return simplex.tilt(self.base.log_law(problem, log_policy), score, self.amount)
 
 
-@register("geometric")
+@BEHAVIOURS.register("geometric")
 @final
-@pytree
 class Geometric(Behaviour):
     """One response from the point ``c`` in [0, 1] of the path between two behaviours, ``first^{1-c} second^c`` normalised.
 
@@ -180,9 +170,8 @@ class Geometric(Behaviour):
         return simplex.normalize(_times(1.0 - self.share, one) + _times(self.share, two))
 
 
-@register("top_p")
+@BEHAVIOURS.register("top_p")
 @final
-@pytree
 class TopP(Altered):
     """One response by nucleus sampling: the likeliest up to mass ``p`` in (0, 1], renormalised (`Nucleus` is the pair of two).
 
@@ -198,9 +187,8 @@ class TopP(Altered):
         return simplex.normalize(jnp.where(likelier < self.p, log_law, -jnp.inf))
 
 
-@register("greedy")
+@BEHAVIOURS.register("greedy")
 @final
-@pytree
 class Greedy(Altered):
     """One response, always the likeliest of the base; ties are drawn evenly (`GreedyAgainst` is a pair with it)."""
 
@@ -212,9 +200,8 @@ class Greedy(Altered):
         return simplex.normalize(jnp.where(best, jnp.zeros_like(log_law), -jnp.inf))
 
 
-@register("best_of")
+@BEHAVIOURS.register("best_of")
 @final
-@pytree
 class BestOf(Scored):
     """One response, the best of ``k`` draws: ``F(y)^k - F(y⁻)^k`` with F the base's mass in order of score (S10).
 
@@ -235,9 +222,8 @@ class BestOf(Scored):
         return self.k * self.base.draws(problem, log_policy)
 
 
-@register("ranked")
+@BEHAVIOURS.register("ranked")
 @final
-@pytree
 class Ranked(Altered):
     """One response, the draw of a given rank by reward among ``k``: 1 the best; ties as in `BestOf` (`RankPair` has two)."""
 
@@ -256,9 +242,8 @@ class Ranked(Altered):
         return self.k * self.base.draws(problem, log_policy)
 
 
-@register("rejection_sampled")
+@BEHAVIOURS.register("rejection_sampled")
 @final
-@pytree
 class RejectionSampled(Altered):
     """One response by rejection sampling of π* from the base, at most ``tries`` draws, the last kept when all are refused.
 

@@ -12,12 +12,11 @@ from jaxtyping import Array, Bool, Float
 from didsim.numerics import checks, simplex
 from didsim.numerics.pytrees import between, checked, pytree
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
-from didsim.samplers.source import Number, Sampler, register
+from didsim.samplers.source import SAMPLERS, Number, Sampler
 
 
-@register("restrict")
+@SAMPLERS.register("restrict")
 @final
-@pytree
 class Restrict(Sampler):
     """Another sampler conditioned on both responses lying in ``support``, booleans of shape (n,) or (prompts, n)."""
 
@@ -40,9 +39,8 @@ class Restrict(Sampler):
         return self.base.draws(problem, log_policy) / kept
 
 
-@register("mix")
+@SAMPLERS.register("mix")
 @final
-@pytree
 class Mix(Sampler):
     """Pairs from ``second`` with probability ``share``, else from ``first``: hybrid offline and online data."""
 

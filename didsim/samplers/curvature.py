@@ -11,18 +11,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics.pytrees import positive, pytree
+from didsim.numerics.pytrees import positive
 from didsim.samplers.basic import Independent, OnPolicy
 from didsim.samplers.behaviours import FromPolicy, Tilt
 from didsim.samplers.combinators import Mix
 from didsim.samplers.laws import JointLaw, ProductMixture
-from didsim.samplers.source import Number, Sampler, register
+from didsim.samplers.source import SAMPLERS, Number, Sampler
 from didsim.worlds import Problem
 
 
-@register("mix_r")
+@SAMPLERS.register("mix_r")
 @final
-@pytree
 class MixR(Sampler):
     """``μ_ab ∝ 1/σ'(r_a - r_b)`` with the true reward (Shi et al.'s (2409.19605) Mix-R; S5), a sum of three products."""
 
@@ -48,9 +47,8 @@ class FollowsMargin(Sampler):
         return problem.beta if self.beta is None else self.beta
 
 
-@register("mix_p")
+@SAMPLERS.register("mix_p")
 @final
-@pytree
 class MixP(FollowsMargin):
     """``μ_ab ∝ 1/σ'(m_ab)`` with the current policy's margins (Shi et al.'s (2409.19605) Mix-P; S5), a sum of three products."""
 
@@ -60,9 +58,8 @@ class MixP(FollowsMargin):
         return inverse_slope_law(self.implicit_reward(problem, log_policy))
 
 
-@register("mix_p_star")
+@SAMPLERS.register("mix_p_star")
 @final
-@pytree
 class MixPStar(FollowsMargin):
     """Mix-P with entries capped at ``2 + e^R + e^{-R}``, ``R = max r - min r`` (Shi et al.'s (2409.19605) Mix-P*; S5); dense."""
 
@@ -76,9 +73,8 @@ class MixPStar(FollowsMargin):
         return JointLaw(log_joint - jax.nn.logsumexp(log_joint, axis=(-2, -1), keepdims=True))
 
 
-@register("pilaf")
+@SAMPLERS.register("pilaf")
 @final
-@pytree
 class Pilaf(FollowsMargin):
     """PILAF: ``½ π⊗π + ½ π⁺⊗π⁻`` with ``π^± ∝ π^{1±β} π_ref^{∓β}``, the policy tilted by its own margins."""
 

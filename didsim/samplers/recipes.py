@@ -6,7 +6,7 @@ Most are a combination of behaviours and samplers with its numbers as fields, so
 from typing import Any, final
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive, pytree, static, whole
+from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive, static, whole
 from didsim.samplers.basic import ChosenRejected, Independent, OnPolicy, Recipe, Uniform
 from didsim.samplers.behaviours import (
     SCORES,
@@ -28,12 +28,11 @@ from didsim.samplers.behaviours import (
 from didsim.samplers.combinators import Mix
 from didsim.samplers.laws import JointLaw
 from didsim.samplers.ranks import log_best_and_worst_of, log_two_ranks_of, ranks
-from didsim.samplers.source import Behaviour, Number, Sampler, register
+from didsim.samplers.source import SAMPLERS, Behaviour, Number, Sampler
 
 
-@register("optimal_rejected")
+@SAMPLERS.register("optimal_rejected")
 @final
-@pytree
 class OptimalRejected(Sampler):
     """Chosen ⊗ optimal rejected, ``π_l ∝ π_w (π_ref/π*)^β``: DPO's optimum is π* (D7).  Use labels `AsShown`."""
 
@@ -45,9 +44,8 @@ class OptimalRejected(Sampler):
         return Independent(FromChosen(), FromLaw(rejected)).pair_law(problem, log_policy)
 
 
-@register("best_of_base")
+@SAMPLERS.register("best_of_base")
 @final
-@pytree
 class BestOfBase(Recipe):
     """One side improved: best of ``k`` draws by reward ⊗ one draw, both from ``base`` (S9, S10)."""
 
@@ -58,9 +56,8 @@ class BestOfBase(Recipe):
         return Independent(BestOf(self.base, self.k), self.base)
 
 
-@register("best_of_both")
+@SAMPLERS.register("best_of_both")
 @final
-@pytree
 class BestOfBoth(Recipe):
     """Both sides improved: best of ``k`` ⊗ best of another ``k`` draws by reward from ``base`` (S9, S10)."""
 
@@ -71,9 +68,8 @@ class BestOfBoth(Recipe):
         return Independent(BestOf(self.base, self.k), BestOf(self.base, self.k))
 
 
-@register("implicit_best_of")
+@SAMPLERS.register("implicit_best_of")
 @final
-@pytree
 class ImplicitBestOf(Recipe):
     """Best of ``k`` draws by the policy's own implicit reward ``log(π_t/π_ref)`` ⊗ one draw, both from ``base``."""
 
@@ -84,9 +80,8 @@ class ImplicitBestOf(Recipe):
         return Independent(BestOf(self.base, self.k, "implicit"), self.base)
 
 
-@register("tempered")
+@SAMPLERS.register("tempered")
 @final
-@pytree
 class Tempered(Recipe):
     """Pairs of two responses of `Temper`, both from ``base`` at a temperature: ``p^{1/T} ⊗ p^{1/T}``."""
 
@@ -98,9 +93,8 @@ class Tempered(Recipe):
         return Independent(side, side)
 
 
-@register("top_p")
+@SAMPLERS.register("top_p")
 @final
-@pytree
 class Nucleus(Recipe):
     """Pairs of two responses of `TopP`, from the nucleus of mass ``p`` of ``base``; what lies outside is never shown (S1)."""
 
@@ -112,9 +106,8 @@ class Nucleus(Recipe):
         return Independent(side, side)
 
 
-@register("greedy")
+@SAMPLERS.register("greedy")
 @final
-@pytree
 class GreedyAgainst(Recipe):
     """Pairs of a response of `Greedy`, the likeliest of ``base``, ⊗ one draw from it: the comparison graph is a star."""
 
@@ -124,9 +117,8 @@ class GreedyAgainst(Recipe):
         return Independent(Greedy(self.base), self.base)
 
 
-@register("target_against")
+@SAMPLERS.register("target_against")
 @final
-@pytree
 class TargetAgainst(Recipe):
     """The target ⊗ ``base``: chosen-looking data of the best quality against what one has."""
 
@@ -136,9 +128,8 @@ class TargetAgainst(Recipe):
         return Independent(FromTarget(), self.base)
 
 
-@register("rewrite")
+@SAMPLERS.register("rewrite")
 @final
-@pytree
 class Rewrite(Recipe):
     """One draw from ``base`` improved, ``p e^{t r}``, ⊗ one draw as it is: a rewrite against its original (S9)."""
 
@@ -149,9 +140,8 @@ class Rewrite(Recipe):
         return Independent(Tilt(self.base, self.amount), self.base)
 
 
-@register("xpo")
+@SAMPLERS.register("xpo")
 @final
-@pytree
 class Xpo(Recipe):
     """The policy ⊗ the reference, ``π_t ⊗ π_ref``: the pairs of exploratory preference optimisation."""
 
@@ -159,9 +149,8 @@ class Xpo(Recipe):
         return Independent(FromPolicy(), FromReference())
 
 
-@register("geometric")
+@SAMPLERS.register("geometric")
 @final
-@pytree
 class GeometricMix(Recipe):
     """Pairs of the policy ⊗ a response of `Geometric` on the path to the reference, ``π_t ⊗ π_t^{1-c} π_ref^c``."""
 
@@ -171,9 +160,8 @@ class GeometricMix(Recipe):
         return Independent(FromPolicy(), Geometric(FromPolicy(), FromReference(), self.share))
 
 
-@register("hybrid")
+@SAMPLERS.register("hybrid")
 @final
-@pytree
 class Hybrid(Recipe):
     """Offline pairs with on-policy ones, ``(1-λ) offline + λ π_t ⊗ π_t``; offline data chosen ⊗ rejected if not given."""
 
@@ -184,9 +172,8 @@ class Hybrid(Recipe):
         return Mix(self.offline, OnPolicy(), self.share)
 
 
-@register("half_tilted")
+@SAMPLERS.register("half_tilted")
 @final
-@pytree
 class HalfTilted(Recipe):
     """``½ U⊗U + ½ p⁺⊗p⁻`` with ``p^± ∝ e^{±t s}``: uniform pairs and pairs drawn apart by reward or by implicit reward."""
 
@@ -198,9 +185,8 @@ class HalfTilted(Recipe):
         return Mix(Uniform(), Independent(up, down), 0.5)
 
 
-@register("rejection")
+@SAMPLERS.register("rejection")
 @final
-@pytree
 class Rejection(Recipe):
     """Pairs of two responses of `RejectionSampled`, from ``base`` with at most ``tries`` draws each."""
 
@@ -222,9 +208,8 @@ class SameDraws(Sampler):
         return self.k * self.base.draws(problem, log_policy)
 
 
-@register("best_worst")
+@SAMPLERS.register("best_worst")
 @final
-@pytree
 class BestWorst(SameDraws):
     """The best and the worst by reward of the same ``k >= 2`` draws from ``base``, the best first (S10).
 
@@ -238,9 +223,8 @@ class BestWorst(SameDraws):
         return JointLaw(log_best_and_worst_of(ranks(problem.reward, self.base.log_law(problem, log_policy)), self.k))
 
 
-@register("rank_pair")
+@SAMPLERS.register("rank_pair")
 @final
-@pytree
 class RankPair(SameDraws):
     """The draws of ranks ``first < second`` by reward among the same ``k`` draws from ``base``; 1 is the best."""
 

@@ -60,7 +60,7 @@ Named = TypeVar("Named", bound=type[Source])
 
 
 def register(name: str) -> Callable[[Named], Named]:
-    """Class decorator: makes a sampler or behaviour known by name to configs, sweeps and the command line.
+    """Class decorator: makes a sampler or behaviour, whichever the class is, known by name: see `Registry.register`.
 
     Raises:
         ArgumentError: another sampler, or another behaviour, has that name.

@@ -10,12 +10,5 @@ from didsim.worlds.problems import Given, Problem, World, problem
 from didsim.worlds.random import RandomReward, RandomSequences, RandomTarget
 
 __all__ = [
-    "Given",
-    "LinearReward",
-    "Problem",
-    "RandomReward",
-    "RandomSequences",
-    "RandomTarget",
-    "World",
-    "problem",
-]
+    "Given", "LinearReward", "Problem", "RandomReward", "RandomSequences", "RandomTarget", "World", "problem",
+]  # fmt: skip

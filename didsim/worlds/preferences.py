@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import at_least, between, checked, positive, pytree
+from didsim.numerics.pytrees import at_least, between, checked, positive
 from didsim.numerics.registry import Registry
 
 
@@ -72,7 +72,6 @@ def gather(values: Float[Array, "*batch n"], index: Int[Array, "*batch m"]) -> F
 
 @LABELS.register("bradley_terry")
 @final
-@pytree
 class BradleyTerry(Labels):
     """``P_ab = σ((r_a - r_b)/T)``; ``temperature`` T other than 1 models a rater who is off-scale."""
 
@@ -87,7 +86,6 @@ class BradleyTerry(Labels):
 
 @LABELS.register("as_shown")
 @final
-@pytree
 class AsShown(Labels):
     """The first response of the pair is the chosen one: ``P = 1``.  The label of independent chosen and rejected draws.
 
@@ -103,7 +101,6 @@ class AsShown(Labels):
 
 @LABELS.register("matrix")
 @final
-@pytree
 class PreferenceMatrix(Labels):
     """Any probabilities ``P_ab`` (cycles allowed), shape (..., n, n), entries in [0, 1], ``P + Pᵀ = 1``."""
 
@@ -120,7 +117,6 @@ class PreferenceMatrix(Labels):
 
 @LABELS.register("hard")
 @final
-@pytree
 class Hard(Labels):
     """The likelier winner of the base model always wins; an exact tie stays ``½``, and is a coin flip where labels are drawn."""
 
@@ -139,7 +135,6 @@ class Hard(Labels):
 
 @LABELS.register("ties")
 @final
-@pytree
 class Ties(Labels):
     """Rao and Kupper's ties: ``Pr(a wins) = σ(d - δ)``, ``Pr(tie) = 1 - σ(d-δ) - σ(-d-δ)``, ``d = (r_a - r_b)/T``.
 
@@ -170,7 +165,6 @@ class Ties(Labels):
 
 @LABELS.register("threshold")
 @final
-@pytree
 class Threshold(Labels):
     """The base model where the true rewards differ by at least ``least``; closer pairs are undecided, ``P = ½``."""
 
@@ -196,7 +190,6 @@ class Threshold(Labels):
 
 @LABELS.register("flipped")
 @final
-@pytree
 class Flipped(Labels):
     """Labels of the base model turned over with probability ``rate`` in [0, 1], pair by pair where labels are drawn."""
 
@@ -222,7 +215,6 @@ class Flipped(Labels):
 
 @LABELS.register("bernoulli")
 @final
-@pytree
 class Bernoulli(Labels):
     """The base model's probability is only seen through one draw a pair; the population loss is unchanged."""
 

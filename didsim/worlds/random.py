@@ -8,14 +8,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import simplex
-from didsim.numerics.pytrees import finite, positive, pytree, static, whole
+from didsim.numerics.pytrees import finite, positive, static, whole
 from didsim.numerics.sequences import SequenceSpace
 from didsim.worlds.problems import WORLDS, World, on_geodesic
 
 
 @WORLDS.register("random_target")
 @final
-@pytree
 class RandomTarget(World):
     """Reference and target with independent normal logits; chosen and rejected laws by the power law.
 
@@ -40,7 +39,6 @@ class RandomTarget(World):
 
 @WORLDS.register("random_reward")
 @final
-@pytree
 class RandomReward(World):
     """Reference with normal logits and an independent normal reward; the target follows from ``beta``.
 
@@ -65,7 +63,6 @@ class RandomReward(World):
 
 @WORLDS.register("random_sequences")
 @final
-@pytree
 class RandomSequences(World):
     """Responses made of tokens: reference and target with independent normal next-token logits after every prefix (L6).
 

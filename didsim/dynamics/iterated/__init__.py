@@ -11,11 +11,5 @@ from didsim.dynamics.iterated.maps import iterate, three_cycle
 from didsim.dynamics.iterated.stability import contraction_factor, cycle_boundary, cycle_multiplier, multipliers
 
 __all__ = [
-    "contraction_factor",
-    "cycle_boundary",
-    "cycle_multiplier",
-    "ending",
-    "iterate",
-    "multipliers",
-    "three_cycle",
-]
+    "contraction_factor", "cycle_boundary", "cycle_multiplier", "ending", "iterate", "multipliers", "three_cycle",
+]  # fmt: skip

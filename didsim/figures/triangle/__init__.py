@@ -10,12 +10,5 @@ from didsim.figures.triangle.runs import follow
 from didsim.figures.triangle.solutions import distance, solution_set
 
 __all__ = [
-    "distance",
-    "follow",
-    "gallery",
-    "laws",
-    "motion",
-    "portrait",
-    "solution_set",
-    "three_responses",
-]
+    "distance", "follow", "gallery", "laws", "motion", "portrait", "solution_set", "three_responses",
+]  # fmt: skip

@@ -19,12 +19,5 @@ from didsim.landscape.linear.routes import (
 )
 
 __all__ = [
-    "best_in_class",
-    "direct",
-    "feature_covariance",
-    "linear_model",
-    "online",
-    "open_directions",
-    "two_stage",
-    "value",
-]
+    "best_in_class", "direct", "feature_covariance", "linear_model", "online", "open_directions", "two_stage", "value",
+]  # fmt: skip
