@@ -23,12 +23,13 @@ from didsim.claims.definition import Claim
 from didsim.claims.trials import Trial, instance, run_trial
 from didsim.claims.variables import Instance, Variable
 from didsim.numerics import checks
+from didsim.numerics.registry import Registry
 
 INSTANCES = 10_000
 CONTROL_INSTANCES = 2_500
 OTHER_SIZE_INSTANCES = 500
 DTYPES = ("float64", "float32")
-LEDGER: dict[str, Claim] = {}
+LEDGER: Registry[Claim] = Registry("claim")
 Residual = Callable[[Instance], Float[Array, ""]]
 
 
@@ -125,8 +126,7 @@ def register(claim: Claim) -> Claim:
     Raises:
         ArgumentError: the id is taken.
     """
-    LEDGER[checks.own_name("id", claim.id, LEDGER)] = claim
-    return claim
+    return LEDGER.register(claim.id)(claim)
 
 
 def claim(id: str, statement: str, formula: str, *, given: Mapping[str, Variable], **rest: Any) -> Callable[[Residual], Residual]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from didsim.numerics import checks
+from didsim.numerics.texts import read_value
 
 T = TypeVar("T")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -44,7 +45,7 @@ def configure(config_class: type, changes: dict[str, str], *, fast: bool, seed: 
         values["seed"] = checks.seed(seed)
     for name, text in changes.items():
         checks.did_you_mean("--set", name, field_names(config_class))
-        values[name] = _parse(text)
+        values[name] = read_value(text)
     try:
         return config_class(**values)
     except pydantic.ValidationError as error:
@@ -87,14 +88,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_toml(v) for v in value) + "]"
     return f'"{value}"' if isinstance(value, str) else repr(value)
-
-
-def _parse(text: str) -> Any:
-    if "," in text:
-        return [_parse(part) for part in text.split(",") if part]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

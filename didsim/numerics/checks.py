@@ -2,7 +2,8 @@
 
 Every check is eager: it looks at concrete values at the boundary of the library and raises `ArgumentError` with one
 line that names the argument, shows the value and says what is allowed.  Inside a traced function values do not exist
-yet, so the value checks step aside there and only shapes are looked at.
+yet, so the value checks step aside there and only shapes are looked at.  What a check is for, its first line says; all
+raise `ArgumentError` where that does not hold.
 """
 
 import difflib
@@ -30,11 +31,7 @@ def is_traced(*values: object) -> bool:
 
 
 def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
-    """The allowed word itself, or an `ArgumentError` that suggests the nearest one.
-
-    Raises:
-        ArgumentError: ``word`` is not among ``allowed``.
-    """
+    """The allowed word itself, or an `ArgumentError` that suggests the nearest one."""
     choices = sorted(allowed)
     if word in choices:
         return word
@@ -45,34 +42,15 @@ def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
 
 
 def part(name: str, value: T, kind: type, example: str) -> T:
-    """The value, if it is an object of a kind: not its name, nor its class.
-
-    Raises:
-        ArgumentError: it is something else; the line gives an example of what is wanted.
-    """
+    """The value, if it is an object of a kind: not its name, nor its class."""
     if not isinstance(value, kind):
         shown = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
         raise ArgumentError(f"Argument `{name}` must be an object such as {example}, but is {shown}.")
     return value
 
 
-def own_name(name: str, word: str, taken: Iterable[str]) -> str:
-    """The word itself, if nothing else is called so.
-
-    Raises:
-        ArgumentError: ``word`` is among ``taken``.
-    """
-    if word in taken:
-        raise ArgumentError(f"Argument `{name}` must be a name of its own, but {word!r} is taken.")
-    return word
-
-
 def finite(name: str, value: T) -> T:
-    """The value, if every entry is a finite number.
-
-    Raises:
-        ArgumentError: some entry is NaN or infinite.
-    """
+    """The value, if every entry is a finite number."""
     if not is_traced(value):
         array = _numbers(name, value)
         if not np.all(np.isfinite(array)):
@@ -81,20 +59,12 @@ def finite(name: str, value: T) -> T:
 
 
 def positive(name: str, value: T) -> T:
-    """The value, if every entry is finite and above zero.
-
-    Raises:
-        ArgumentError: some entry is zero, negative, NaN or infinite.
-    """
+    """The value, if every entry is finite and above zero."""
     return _within(name, value, lambda a: np.isfinite(a) & (a > 0), "positive and finite")
 
 
 def between(name: str, value: T, low: float, high: float, *, open_high: bool = False) -> T:
-    """The value, if every entry lies in ``[low, high]`` (``[low, high)`` with ``open_high``).
-
-    Raises:
-        ArgumentError: some entry lies outside.
-    """
+    """The value, if every entry lies in ``[low, high]`` (``[low, high)`` with ``open_high``)."""
     edge = ")" if open_high else "]"
 
     def inside(array: np.ndarray) -> np.ndarray | np.bool:
@@ -104,20 +74,12 @@ def between(name: str, value: T, low: float, high: float, *, open_high: bool = F
 
 
 def at_least(name: str, value: T, low: float) -> T:
-    """The value, if every entry is finite and not below ``low``.
-
-    Raises:
-        ArgumentError: some entry is below, NaN or infinite.
-    """
+    """The value, if every entry is finite and not below ``low``."""
     return _within(name, value, lambda a: np.isfinite(a) & (a >= low), f"finite and at least {low:g}")
 
 
 def whole(name: str, value: object, *, least: int = 0, below: int | None = None) -> int:
-    """The value, if it is an integer with ``least <= value < below``.
-
-    Raises:
-        ArgumentError: it is not an integer, or outside the range.
-    """
+    """The value, if it is an integer with ``least <= value < below``."""
     allowed = f"an integer of at least {least}" + ("" if below is None else f" and below {below}")
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value < (below or math.inf):
         raise ArgumentError(f"Argument `{name}` must be {allowed}, but is {value!r}.")
@@ -125,11 +87,7 @@ def whole(name: str, value: object, *, least: int = 0, below: int | None = None)
 
 
 def seed(value: object, name: str = "seed") -> int:
-    """The seed, if ``0 <= seed < 2**32``: beyond that, 32-bit mode would wrap it silently.
-
-    Raises:
-        ArgumentError: it is not an integer in that range.
-    """
+    """The seed, if ``0 <= seed < 2**32``: beyond that, 32-bit mode would wrap it silently."""
     return whole(name, value, least=0, below=SEED_LIMIT)
 
 
@@ -137,10 +95,6 @@ def log_law(name: str, value: ArrayLike, *, full_support: bool = False, least: i
     """The value as an array, if its last axis is a normalised log-law over at least ``least`` responses.
 
     The log of the total mass may differ from zero by the square root of the dtype's rounding unit.
-
-    Raises:
-        ArgumentError: too few responses, NaN, ``+inf``, no mass at all, not normalised, or (with
-            ``full_support``) a response without mass.
     """
     array = _as_float(name, value)
     if array.ndim < 1 or array.shape[-1] < least or array.size == 0:
@@ -162,11 +116,7 @@ def log_law(name: str, value: ArrayLike, *, full_support: bool = False, least: i
 
 
 def absolutely_continuous(name: str, log_p: ArrayLike, ref_name: str, log_ref: ArrayLike) -> None:
-    """Nothing, if ``p`` has no mass where the reference has none.
-
-    Raises:
-        ArgumentError: some response has mass under ``p`` and none under the reference.
-    """
+    """Nothing, if ``p`` has no mass where the reference has none."""
     if is_traced(log_p, log_ref):
         return
     numerator, denominator = np.broadcast_arrays(np.asarray(log_p), np.asarray(log_ref))
@@ -185,21 +135,13 @@ def is_number(value: object) -> bool:
 
 
 def axes_leaf(name: str, value: object, *, least: int) -> None:
-    """Nothing, if the array has at least ``least`` axes and none of them is empty (placeholders pass).
-
-    Raises:
-        ArgumentError: fewer axes, or an empty one.
-    """
+    """Nothing, if the array has at least ``least`` axes and none of them is empty (placeholders pass)."""
     if is_number(value) and (np.ndim(value) < least or np.size(value) == 0):  # type: ignore[arg-type]
         raise ArgumentError(f"Argument `{name}` must have at least {least} axes, none empty, but has shape {np.shape(value)}.")  # type: ignore[arg-type]
 
 
 def preference_matrix(name: str, value: object) -> None:
-    """Nothing, if the value is a square table of probabilities with ``P + Pᵀ = 1`` (placeholders pass).
-
-    Raises:
-        ArgumentError: not square, entries outside [0, 1], or not complementary.
-    """
+    """Nothing, if the value is a square table of probabilities with ``P + Pᵀ = 1`` (placeholders pass)."""
     if not is_number(value):
         return
     table = _numbers(name, value)
@@ -214,11 +156,7 @@ def preference_matrix(name: str, value: object) -> None:
 
 
 def some_support(name: str, value: object) -> None:
-    """Nothing, if every prompt keeps at least one response (placeholders pass).
-
-    Raises:
-        ArgumentError: not boolean, or a row is empty.
-    """
+    """Nothing, if every prompt keeps at least one response (placeholders pass)."""
     if not isinstance(value, (np.ndarray, jax.Array, list, tuple)) or is_traced(value):
         return
     array = np.asarray(value)
@@ -229,11 +167,7 @@ def some_support(name: str, value: object) -> None:
 
 
 def same_shape(first_name: str, first: Array, second_name: str, second: Array) -> None:
-    """Nothing, if the two arrays agree in shape.
-
-    Raises:
-        ArgumentError: they do not.
-    """
+    """Nothing, if the two arrays agree in shape."""
     if first.shape != second.shape:
         raise ArgumentError(
             f"Argument `{second_name}` must have the shape of `{first_name}`, {first.shape}, but has {second.shape}."
@@ -241,11 +175,7 @@ def same_shape(first_name: str, first: Array, second_name: str, second: Array) -
 
 
 def spread(name: str, value: Array, shape: tuple[int, ...]) -> Array:
-    """The value, repeated over the leading axes it lacks.
-
-    Raises:
-        ArgumentError: its shape does not broadcast to ``shape``.
-    """
+    """The value, repeated over the leading axes it lacks."""
     try:
         return jnp.broadcast_to(value, shape)
     except ValueError:
@@ -255,11 +185,7 @@ def spread(name: str, value: Array, shape: tuple[int, ...]) -> Array:
 
 
 def same_responses(**arrays: Array) -> None:
-    """Nothing, if the arrays broadcast together and agree in the number of responses (last axis).
-
-    Raises:
-        ArgumentError: the last axes differ or the leading axes do not broadcast.
-    """
+    """Nothing, if the arrays broadcast together and agree in the number of responses (last axis)."""
     (first_name, first), *rest = arrays.items()
     for name, array in rest:
         if array.shape[-1] != first.shape[-1]:

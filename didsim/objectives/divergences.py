@@ -4,7 +4,6 @@ Regularising with an f-divergence makes ``β f'(π/π_ref)`` the implicit reward
 which is DPO, and the rewards of this module for the others.
 """
 
-from dataclasses import replace
 from typing import ClassVar, final
 
 import jax
@@ -123,9 +122,6 @@ class ChiPo(Objective):
 
     def link(self, margin):
         return logistic(clip(margin, 2.0 * self.reward_bound, self.width))
-
-    def smoothed(self, width):
-        return replace(self, width=width)
 
     def minimiser(self, problem):
         fit = logistic_fit(problem)

@@ -12,7 +12,7 @@ true reward), which is what lets one Newton solver and one O(N) pair sum serve t
 
 import abc
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import jax
@@ -215,9 +215,8 @@ class Objective(abc.ABC):
         return None
 
     def smoothed(self, width: float | Float[Array, ""]) -> "Objective":
-        """The same objective with its kinks rounded at the scale ``width``; itself if it has none."""
-        del width
-        return self
+        """The same objective with its kinks rounded at the scale ``width``, its field of that name; itself if it has none."""
+        return replace(self, width=width) if self.kinked else self  # type: ignore[type-var]
 
 
 class Logistic(Objective):

@@ -1,6 +1,5 @@
 """Objectives whose reward does not look at the reference: log-probabilities, per token or not, and odds."""
 
-from dataclasses import replace
 from typing import ClassVar, final
 
 import jax.numpy as jnp
@@ -36,9 +35,6 @@ class Slic(Objective):
 
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
-
-    def smoothed(self, width):
-        return replace(self, width=width)
 
 
 @register("simpo")

@@ -1,6 +1,5 @@
 """Objectives on the log-ratio with another link or a bent margin: hinge, exact optimisation, discovered and penalised losses."""
 
-from dataclasses import replace
 from typing import ClassVar, final
 
 import jax
@@ -27,9 +26,6 @@ class Hinge(LogRatio):
     def pair_link(self):
         return hinge_link(1.0, self.width)
 
-    def smoothed(self, width):
-        return replace(self, width=width)
-
 
 @register("dpop")
 @final
@@ -52,9 +48,6 @@ class Dpop(Logistic):
 
     def rejected_reward(self, seen):
         return self.beta * seen.log_ratio
-
-    def smoothed(self, width):
-        return replace(self, width=width)
 
 
 @register("exo_pair")

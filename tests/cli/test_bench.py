@@ -10,10 +10,12 @@ import pytest
 from tolerance import tolerance
 
 from didsim import cli
-from didsim.cli.bench import QUICK, Measured, Plan, Row, available, fastest, measure, pairs, picture, suite, training
+from didsim.cli.bench import available, pairs, picture, suite, training
 from didsim.cli.bench.rivals import torch_loop
 from didsim.cli.bench.rivals.c_kernel import FORMS, compile_kernel
 from didsim.cli.bench.rivals.numpy_form import numpy_sums
+from didsim.cli.bench.suite import QUICK, Measured, Plan, measure
+from didsim.cli.bench.timing import Row, fastest
 from didsim.dynamics.run import execute, run_key
 from didsim.numerics.pair_sums import kernel_sum
 from didsim.worlds import RandomReward

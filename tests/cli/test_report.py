@@ -13,13 +13,14 @@ import pytest
 
 from didsim import cli
 from didsim.claims.counterexamples import Counterexample
-from didsim.cli.report import gather, render
+from didsim.cli.report import gather
 from didsim.cli.report.benchmarks import benchmarks
 from didsim.cli.report.data import BUDGET, affordable, plotted
 from didsim.cli.report.environment import facts
 from didsim.cli.report.figures import ENDINGS
 from didsim.cli.report.files import CLAIMS, ORIGIN, Damaged, ExampleRow, Origin, read
 from didsim.cli.report.ledger import tabulated
+from didsim.cli.report.page import render
 from didsim.cli.report.picture import HEAVIEST, picture
 
 FIGURES = Path(__file__).parent.parent.parent / "figures"

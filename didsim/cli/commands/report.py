@@ -22,7 +22,8 @@ class Report(Command):
 
     def run(self) -> int:
         """Writes the page; 1 if the page tells of something that is not whole or not ok."""
-        from didsim.cli.report import check, gather, render, summary
+        from didsim.cli.report import check, gather, summary
+        from didsim.cli.report.page import render
 
         check(self.figures, self.ledger)
         files.writable("--out", self.out, overwrite=self.overwrite)

@@ -8,14 +8,12 @@ from pathlib import Path
 from didsim.cli.report.benchmarks import benchmarks
 from didsim.cli.report.figures import attempt, drawn
 from didsim.cli.report.ledger import ledger
-from didsim.cli.report.page import Contents, render
+from didsim.cli.report.page import Contents
 from didsim.cli.wording import size
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.provenance import finished
 
 LEDGER = "ledger.json"
-
-__all__ = ["Contents", "check", "gather", "render", "summary"]
 
 
 def gather(figures: Path, ledger_file: Path | None = None) -> Contents:
