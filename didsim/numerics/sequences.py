@@ -36,7 +36,7 @@ class SequenceSpace:
         ArgumentError: a size out of range.
 
     Example:
-        >>> from didsim.sequences import SequenceSpace
+        >>> from didsim.numerics.sequences import SequenceSpace
         >>> space = SequenceSpace(vocabulary=3, length=2, ends=True)
         >>> space.n, space.prefixes
         (7, 3)

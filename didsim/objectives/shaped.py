@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics.pytrees import at_least, between, positive
+from didsim.numerics import checks
+from didsim.numerics.pytrees import at_least, between, checked, positive
 from didsim.objectives.links import hinge_link, logistic, ramp
 from didsim.objectives.parts import Card, Limit, Logistic, LogRatio, register
 
@@ -50,6 +51,11 @@ class Dpop(Logistic):
         return self.beta * seen.log_ratio
 
 
+def _some_share(name: str, value: object) -> None:
+    checks.positive(name, value)
+    checks.between(name, value, 0.0, 0.5)
+
+
 @register("exo_pair")
 @final
 class ExoPair(LogRatio):
@@ -59,7 +65,7 @@ class ExoPair(LogRatio):
         "β log(π/π_ref)", "KL of σ(m) from smoothed labels, ε > 0", Limit.OWN, "depends on ε", "2402.00856"
     )
     convex: ClassVar[bool] = False
-    smoothing: Scalar = between(0.0, 0.5, default=CLAMP)
+    smoothing: Scalar = checked(_some_share, default=CLAMP)
 
     def link(self, margin):
         return _reverse_kl(margin, self.smoothing)

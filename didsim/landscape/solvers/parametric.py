@@ -101,7 +101,7 @@ def solve_policy(
     Example:
         >>> import jax
         >>> import didsim
-        >>> from didsim.sequences import SequenceSpace
+        >>> from didsim.numerics.sequences import SequenceSpace
         >>> space = SequenceSpace(vocabulary=2, length=2)
         >>> world = didsim.worlds.RandomSequences(space).draw(jax.random.key(0))
         >>> end = didsim.solve_policy(world, didsim.objectives.Dpo(0.5), didsim.policies.prefix_table(space))
