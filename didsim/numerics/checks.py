@@ -134,12 +134,6 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float, np.ndarray, np.generic, jax.Array)) and not is_traced(value)
 
 
-def axes_leaf(name: str, value: object, *, least: int) -> None:
-    """Nothing, if the array has at least ``least`` axes and none of them is empty (placeholders pass)."""
-    if is_number(value) and (np.ndim(value) < least or np.size(value) == 0):  # type: ignore[arg-type]
-        raise ArgumentError(f"Argument `{name}` must have at least {least} axes, none empty, but has shape {np.shape(value)}.")  # type: ignore[arg-type]
-
-
 def preference_matrix(name: str, value: object) -> None:
     """Nothing, if the value is a square table of probabilities with ``P + Pᵀ = 1`` (placeholders pass)."""
     if not is_number(value):

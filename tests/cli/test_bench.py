@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from rivals import torch_loop
+from rivals.c_kernel import FORMS, compile_kernel
+from rivals.numpy_form import numpy_sums
 from tolerance import tolerance
 
 from didsim import cli
 from didsim.cli.bench import available, pairs, picture, suite, training
-from didsim.cli.bench.rivals import torch_loop
-from didsim.cli.bench.rivals.c_kernel import FORMS, compile_kernel
-from didsim.cli.bench.rivals.numpy_form import numpy_sums
 from didsim.cli.bench.suite import QUICK, Measured, Plan, measure
 from didsim.cli.bench.timing import Row, fastest
 from didsim.dynamics.run import execute, run_key

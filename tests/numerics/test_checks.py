@@ -128,10 +128,6 @@ REFUSED = {
         lambda: checks.same_shape("p", jnp.zeros(2), "q", jnp.zeros(3)),
         "`q` must have the shape of `p`, (2,), but has (3,).",
     ),
-    "axes leaf": (
-        lambda: checks.axes_leaf("features", jnp.zeros(3), least=2),
-        "`features` must have at least 2 axes, none empty, but has shape (3,).",
-    ),
     "spread": (
         lambda: checks.spread("p", jnp.zeros(3), (2, 4)),
         "`p` must have a shape that broadcasts to (2, 4), but has shape (3,).",
@@ -205,7 +201,6 @@ def test_allowed_values_come_back_unchanged():
 def test_placeholders_pass(leaf):
     for check in (checks.preference_matrix, checks.some_support):
         check("x", leaf)
-    checks.axes_leaf("x", leaf, least=1)
     assert Held(leaf, leaf, leaf, leaf).beta is leaf
 
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +18,12 @@ from didsim.samplers import ChosenRejected
 from didsim.worlds import Problem, RandomTarget
 from didsim.worlds.preferences import AsShown
 
-if TYPE_CHECKING:
-    from didsim.cli.bench.rivals.c_kernel import CKernel
-
 MOST_C = 20_000  # from here on the C kernel's time is scaled by N²
 MOST_NUMPY = 2_000
 MISSING = {"C": available.NO_C, "NumPy": available.NO_NUMPY, "PyTorch": available.NO_TORCH}
 
 
-def small_n_rows(kernel: "CKernel | None", sizes: Sequence[tuple[int, int]], seconds: float) -> list[Row]:
+def small_n_rows(kernel: Any | None, sizes: Sequence[tuple[int, int]], seconds: float) -> list[Row]:
     """Sums for many runs of few responses, float32, against C, plain XLA and NumPy; ``*_vs_*`` alone is the worst size."""
     ours = jax.jit(lambda u, w: kernel_sum("sigmoid", u, u, w))
     names = {"C": "c", "dense": "dense", "NumPy": "numpy"}
@@ -46,9 +43,7 @@ def small_n_rows(kernel: "CKernel | None", sizes: Sequence[tuple[int, int]], sec
     return worst + [row for rival in names for row in rows[rival]]
 
 
-def gradient_rows(
-    kernel: "CKernel | None", sizes: Sequence[int], seconds: float
-) -> tuple[list[Row], dict[str, dict[int, float]]]:
+def gradient_rows(kernel: Any | None, sizes: Sequence[int], seconds: float) -> tuple[list[Row], dict[str, dict[int, float]]]:
     """Exact population gradients of DPO on a product law, float64, against C and NumPy, and all times by label and N."""
     rows, curves = [], {"didsim": {}, "C": {}, "C scaled": {}, "NumPy": {}, "NumPy scaled": {}}
     for n in sizes:
@@ -118,7 +113,7 @@ def blocking(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]
     return lambda: jax.block_until_ready(function(*arguments))
 
 
-def c_calls(kernel: "CKernel | None", u: np.ndarray, w: np.ndarray) -> dict[str, Callable[[], None]]:
+def c_calls(kernel: Any | None, u: np.ndarray, w: np.ndarray) -> dict[str, Callable[[], None]]:
     """The C kernel's forms, none without a compiler."""
     return {} if kernel is None else kernel.timed(u, w)
 
