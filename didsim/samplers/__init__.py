@@ -25,13 +25,12 @@ from didsim.samplers.behaviours import (
 )
 from didsim.samplers.combinators import Mix, Restrict, Switch
 from didsim.samplers.curvature import MixP, MixPStar, MixR, Pilaf
-from didsim.samplers.data import Data
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
 from didsim.samplers.recipes import BestOfBase, BestOfBoth, OptimalRejected
 from didsim.samplers.source import SAMPLERS, Behaviour, Sampler, register
 
 __all__ = [
-    "SAMPLERS", "Behaviour", "BestOf", "BestOfBase", "BestOfBoth", "Blocks", "ChosenRejected", "Data", "FromChosen",
+    "SAMPLERS", "Behaviour", "BestOf", "BestOfBase", "BestOfBoth", "Blocks", "ChosenRejected", "FromChosen",
     "FromLaw", "FromPolicy", "FromReference", "FromRejected", "FromTarget", "FromUniform", "Geometric", "Greedy",
     "Independent", "Joint", "JointLaw", "Mix", "MixP", "MixPStar", "MixR", "OnPolicy", "OptimalRejected", "PairLaw", "Pilaf",
     "Product", "ProductMixture", "Ranked", "ReferencePairs", "RejectionSampled", "Restrict", "Sampler", "Switch", "Temper",
