@@ -84,7 +84,7 @@ class Switch(Sampler):
         ...     labels=didsim.preferences.BradleyTerry(),
         ... )
         >>> data = didsim.sweep(run, {"sampler.index": {"uniform": 0, "on-policy": 1}})
-        >>> list(data["index"].values)
+        >>> data["index"].values.tolist()
         ['uniform', 'on-policy']
     """
 

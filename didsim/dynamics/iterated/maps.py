@@ -108,7 +108,7 @@ def iterate(iteration: Iteration, log_first: Float[Array, " n"], rounds: int) ->
         >>> flat = jnp.log(jnp.full(3, 1 / 3))
         >>> turning = Iteration(iterated.three_cycle(0.4), flat, power=0.9, mixing=1.0, temperature=0.25)
         >>> path = iterated.iterate(turning, jnp.log(jnp.array([0.4, 0.3, 0.3])), rounds=500)
-        >>> Fate(int(iterated.ending(path).fate)).name
+        >>> iterated.endings.Fate(int(iterated.ending(path).fate)).name
         'CYCLE'
     """
     checks.whole("rounds", rounds, least=1)
