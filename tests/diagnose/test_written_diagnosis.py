@@ -11,6 +11,7 @@ import preference_logs as logs
 import preference_runs
 
 from didsim import cli, diagnose
+from didsim.cli.commands import Diagnose
 from didsim.diagnose import page
 
 ROOT = Path(__file__).parent.parent.parent
@@ -83,7 +84,7 @@ def test_the_page_of_the_documentation_is_right(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert [cli.main(words.split()) for words in commands] == [1, 1]
     assert (tmp_path / "diagnosis.html").exists()
-    assert {flag[2:].replace("-", "_") for flag in re.findall(r"`(--[a-z-]+)`", text)} <= set(cli.Diagnose.__dataclass_fields__)
+    assert {flag[2:].replace("-", "_") for flag in re.findall(r"`(--[a-z-]+)`", text)} <= set(Diagnose.__dataclass_fields__)  # type: ignore[attr-defined]
     found = diagnose.diagnose(preference_runs.SAMPLE, beta=1.0)
     order = text[text.index("in this order") :]
     places = [order.index(one.name) for one in found.signatures if one.fault]

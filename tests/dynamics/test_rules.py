@@ -14,7 +14,7 @@ from didsim.numerics.checks import ArgumentError
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.simplex import normalize
 from didsim.objectives import Cpo, Dpo, IpoSum, Sft, loss, population
-from didsim.objectives.comparisons import draw_pairs
+from didsim.objectives.comparisons import comparisons_for, draw_pairs
 from didsim.policies import Policy, Table
 from didsim.samplers import ChosenRejected, Joint, Uniform
 from didsim.sweeps.toml import run_from
@@ -229,7 +229,7 @@ def test_what_cannot_be_projected_says_so(monkeypatch):
 def test_product_laws_are_written_out(sampler):
     big = didsim.worlds.RandomTarget(n=30, beta=0.5).draw(jax.random.key(1))
     labels = BradleyTerry() if isinstance(sampler, Uniform) else AsShown()
-    kept = didsim.objectives.comparisons_for(Dpo(BETA), big, sampler, labels, big.log_ref)
+    kept = comparisons_for(Dpo(BETA), big, sampler, labels, big.log_ref)
     written = population(big, sampler, labels, big.log_ref)
     assert type(kept) is not type(written)
     both = [
