@@ -82,7 +82,7 @@ FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 
 
 def register(id: str, slug: str, claim: str, source: str, theory: str, module: str) -> Entry:
-    """Adds a figure of one's own, which `didsim reproduce` then draws like the others.
+    """Adds a figure of one's own, which ``didsim reproduce`` then draws like the others.
 
     Args:
         id: short name in capitals, "X1".
