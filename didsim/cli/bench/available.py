@@ -16,12 +16,14 @@ NO_TORCH = "PyTorch is not installed" if HERE else IN_WHEEL
 
 def rival(name: str) -> Any | None:
     """One of the rivals as a module, if it is here."""
+    if not HERE:
+        return None
     known = f"rivals.{name}"
-    spec = importlib.util.spec_from_file_location(known, FOLDER / f"{name}.py") if HERE else None
+    spec = importlib.util.spec_from_file_location(known, FOLDER / f"{name}.py")
     if spec is not None and spec.loader is not None and known not in sys.modules:
         sys.modules[known] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[known])
-    return sys.modules.get(known)
+    return sys.modules[known]
 
 
 def torch_module() -> Any | None:
