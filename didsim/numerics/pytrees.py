@@ -87,12 +87,14 @@ def _checked_fields(kind: type) -> tuple[tuple[str, Check, bool, bool], ...]:
 def _with_checks(cls: type[T]) -> type[T]:
     """The class with its fields checked before its own ``__post_init__``, if it has one."""
     own = getattr(cls, "__post_init__", None)
+    own = getattr(own, "own", own)  # what a base's looks at beyond its fields, which are among those of the class
 
     def __post_init__(self: Any) -> None:
         _check_fields(self)
         if own is not None:
             own(self)
 
+    __post_init__.own = own  # type: ignore[attr-defined]
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
     return cls
 

@@ -21,7 +21,7 @@ from didsim.dynamics.optimisers import OPTIMISERS
 from didsim.dynamics.references import REFERENCES, Reference
 from didsim.dynamics.rules import RULES
 from didsim.numerics import checks
-from didsim.numerics.registry import plain
+from didsim.numerics.registry import Registry
 from didsim.numerics.sequences import SequenceSpace
 from didsim.numerics.texts import read_value
 from didsim.objectives import OBJECTIVES
@@ -32,7 +32,9 @@ from didsim.sweeps.axes import Axes
 from didsim.worlds import preferences
 from didsim.worlds.problems import WORLDS
 
-PARTS: Mapping[str, Mapping[str, Any]] = {
+ROUNDS: Registry[type[Rounds]] = Registry("rounds")
+ROUNDS["rounds"] = Rounds
+PARTS: Mapping[str, Registry[Any]] = {
     "world": WORLDS,
     "objective": OBJECTIVES,
     "sampler": samplers.SAMPLERS,
@@ -40,12 +42,12 @@ PARTS: Mapping[str, Mapping[str, Any]] = {
     "policy": POLICIES,
     "optimiser": OPTIMISERS,
     "rule": RULES,
-    "rounds": {"rounds": Rounds},
+    "rounds": ROUNDS,
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
 TEXTS = ("decay", "start", "by")
-INSIDE: Mapping[str, Mapping[str, Any]] = {"behaviour": BEHAVIOURS, "reference": REFERENCES}
-MAKERS: Mapping[str, Mapping[str, Any]] = {**PARTS, **INSIDE}
+INSIDE: Mapping[str, Registry[Any]] = {"behaviour": BEHAVIOURS, "reference": REFERENCES}
+MAKERS: Mapping[str, Registry[Any]] = {**PARTS, **INSIDE}
 KINDS = {
     "sampler": samplers.Sampler,
     "behaviour": samplers.Behaviour,
@@ -199,8 +201,7 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
 
 def _maker(part: str, word: str) -> Any:
     """The class or function that a name means, in either case and with ``-`` or ``_``."""
-    meant = {plain(name): maker for name, maker in MAKERS[part].items()}
-    return meant[plain(word)] if plain(word) in meant else MAKERS[part][checks.did_you_mean(part, word, MAKERS[part])]
+    return MAKERS[part][MAKERS[part].spelled(word, part)]
 
 
 def _part_label(value: Any, place: int, values: list) -> str:
