@@ -13,7 +13,7 @@ ARGS ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint report bench docs lock clean
+.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint report bench docs lock known clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: $(VENV)/.run-ready  ## measure the speed
 docs: $(VENV)/.docs-ready  ## build the pages into build/docs, warnings are errors
 	@$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs . build/docs $(ARGS)
 
+known: $(VENV)/.run-ready  ## renew didsim/cli/known.json after a change of what is registered
+	@$(BIN)/python -m didsim.cli.known
+
 lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@$(INSTALL) --group lock
 	@echo "# Pins for every supported Python, without the accelerator extras. Renewed by: make lock" > constraints.tmp
@@ -67,6 +70,7 @@ clean:  ## remove .venv, caches and build results
 # The stamps below are newer than both files exactly when .venv agrees with them.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("didsim needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV), once: about a minute" >&2
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run-ready: pyproject.toml constraints.txt | $(BIN)/pip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from didsim.landscape import linear as alignment
     from didsim.landscape.solvers import PolicySolution, Solution, Status, solve, solve_policy
     from didsim.numerics import sequences, simplex
+    from didsim.numerics.compilation import use_compilation_cache
     from didsim.numerics.errors import ArgumentError
     from didsim.sweeps import sweep
     from didsim.worlds import Problem, preferences, problem
@@ -65,6 +66,7 @@ _HOME = {  # public name: the module it is, or the module and the name in it
     "teaching": "teaching",
     "train": "dynamics:train",
     "triangle": "figures.triangle",
+    "use_compilation_cache": "numerics.compilation:use_compilation_cache",
     "worlds": "worlds",
 }
 __all__ = [
@@ -72,7 +74,7 @@ __all__ = [
     "claims", "cli", "diagnose", "did", "dynamics", "exercises", "explain", "figures", "iterated", "landscape",
     "learned_policy", "log_did", "metrics", "numerics", "objectives", "optimal_rejected", "plotting", "policies",
     "preferences", "problem", "samplers", "sequences", "signal", "simplex", "solve", "solve_policy", "survey", "sweep",
-    "sweeps", "teaching", "train", "triangle", "worlds",
+    "sweeps", "teaching", "train", "triangle", "use_compilation_cache", "worlds",
 ]  # fmt: skip
 
 

@@ -9,6 +9,9 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 import jax
 import pytest
 
+from didsim.numerics.compilation import use_compilation_cache
+
+use_compilation_cache(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 jax.config.update("jax_enable_x64", True)
 
 

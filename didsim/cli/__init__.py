@@ -11,6 +11,7 @@ import tyro
 
 from didsim.cli.command import Command
 from didsim.cli.commands import COMMANDS
+from didsim.numerics.compilation import use_compilation_cache
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.version import __version__
 
@@ -38,11 +39,13 @@ def main(words: list[str] | None = None) -> int:
     if words and words[0] in ("--version", "-V"):
         return _version()
     _refuse_unknown(words)
-    command: Command = tyro.cli(Program, args=words, prog="didsim", config=CONFIG).command
-    if command.needs_jax:
-        _tell_the_compiler(quick=getattr(command, "fast", False))
-        _set_precision(single=getattr(command, "single", False))
+    command = _parsed(words)
     try:
+        command.check()
+        if command.needs_jax:
+            use_compilation_cache()
+            _tell_the_compiler(quick=getattr(command, "fast", False))
+            _set_precision(single=getattr(command, "single", False))
         return command.run()
     except ArgumentError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -53,6 +56,14 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python must not say so again as it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _parsed(words: list[str]) -> Command:
+    """The command with its options.  Where the first word names it, its parser alone is built: that is half the time."""
+    for kind in COMMANDS:
+        if words[0] == kind.__name__.lower():
+            return tyro.cli(kind, args=words[1:], prog=f"didsim {words[0]}", config=CONFIG)
+    return tyro.cli(Program, args=words, prog="didsim", config=CONFIG).command
 
 
 def _refuse_unknown(words: list[str]) -> None:
@@ -89,9 +100,10 @@ def _tell_the_compiler(*, quick: bool) -> None:
 
 
 def _set_precision(*, single: bool) -> None:
-    import jax
-
-    jax.config.update("jax_enable_x64", not single)
+    """For this process, whether it has imported JAX or not, and for those that it starts."""
+    os.environ["JAX_ENABLE_X64"] = "0" if single else "1"
+    if "jax" in sys.modules:
+        sys.modules["jax"].config.update("jax_enable_x64", not single)
 
 
 def _version() -> int:

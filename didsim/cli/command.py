@@ -27,6 +27,13 @@ class Command:
     needs_jax = True
     kept = ""
 
+    def check(self) -> None:
+        """Refuses what can be refused before JAX is imported: nobody waits for a mistyped name.
+
+        Raises:
+            ArgumentError: a name or a path is not allowed.
+        """
+
     def run(self) -> int:
         """Does it: 0 all is well, 1 a check failed or a fault was seen, 2 bad usage."""
         raise NotImplementedError

@@ -1,6 +1,9 @@
 """Which figures are there?  A table that costs nothing to read: no JAX, no numpy."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from didsim.numerics.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,15 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction."),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
+
+
+def chosen(ids: Iterable[str]) -> list[Entry]:
+    """Figures by id, in either case; all if none is named.
+
+    Raises:
+        ArgumentError: no figure has that id.
+    """
+    return list(dict.fromkeys(FIGURES[did_you_mean("ID", one.upper(), FIGURES)] for one in ids)) or list(FIGURES.values())
 
 
 def register(id: str, slug: str, claim: str, source: str, theory: str, module: str) -> Entry:

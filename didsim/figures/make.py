@@ -15,11 +15,12 @@ from pathlib import Path
 import jax
 import xarray as xr
 
-from didsim.figures.catalogue import FIGURES, Entry
+from didsim.figures.catalogue import FIGURES, Entry, chosen
 from didsim.figures.manifest import manifest, repeats
 from didsim.figures.settings import configure, field_names, split_settings, to_toml
 from didsim.figures.verdicts import Verdict
-from didsim.numerics import checks
+from didsim.numerics import checks, files
+from didsim.numerics.compilation import inherit_compilation_cache
 from didsim.plotting.style import save
 
 ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")
@@ -54,8 +55,8 @@ def plan(ids: Sequence[str], *, fast: bool, settings: Sequence[str], seed: int |
         ArgumentError: an unknown figure or setting, or a value that a config does not allow.
     """
     # Which figures, and which settings each of them has.
-    chosen = [FIGURES[checks.did_you_mean("ID", one.upper(), FIGURES)] for one in ids] or list(FIGURES.values())
-    modules = {entry.id: importlib.import_module(entry.numbers) for entry in chosen}
+    wanted_figures = chosen(ids)
+    modules = {entry.id: importlib.import_module(entry.numbers) for entry in wanted_figures}
     known = {id: field_names(module.Config) for id, module in modules.items()}
 
     # Every setting must be one of the figure it names, or of some figure.
@@ -68,27 +69,18 @@ def plan(ids: Sequence[str], *, fast: bool, settings: Sequence[str], seed: int |
 
     # A setting without a figure goes to all that have it.
     jobs = []
-    for entry in dict.fromkeys(chosen):
+    for entry in wanted_figures:
         wanted = {name: text for figure, name, text in parts if figure in (None, entry.id) and name in known[entry.id]}
         jobs.append(Job(entry, configure(modules[entry.id].Config, wanted, fast=fast, seed=seed)))
     return jobs
 
 
-def prepare_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Makes the folder and refuses to run over files that are there, unless they hold the same figure: then nothing is lost.
+def check_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
+    """Refuses to run over files that are there, unless they hold the same figure: then nothing is lost.
 
     Raises:
-        ArgumentError: the folder cannot be written, or a figure's files exist, with another config or precision, and
-            ``overwrite`` is off.
+        ArgumentError: a figure's files exist, with another config or precision, and ``overwrite`` is off.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise checks.ArgumentError(
-            f"Argument `--out` must be a folder that can be written, but {out} is not: {error.strerror}."
-        ) from None
     if overwrite:
         return
     new = [job for job in jobs if not repeats(out / f"{job.entry.stem}.manifest.json", to_toml(job.config))]
@@ -149,6 +141,7 @@ def make_all(jobs: Sequence[Job], out: Path, side_by_side: int | None) -> Iterat
 
 def _settle(double: bool, words: list[str]) -> None:
     """Gives a new process the precision and the command line of the one that started it; the latter is for the manifests."""
+    inherit_compilation_cache()
     jax.config.update("jax_enable_x64", double)
     sys.argv = words
 
@@ -162,12 +155,7 @@ def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:
     path = out / "summary.json"
     rows = {row["id"]: row for row in _old_rows(path)}
     rows.update({outcome.entry.id: outcome.to_json() for outcome in outcomes})
-    handle, scratch = tempfile.mkstemp(dir=out, prefix=".summary-")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump([rows[id] for id in [*FIGURES, *sorted(rows.keys() - FIGURES)] if id in rows], file, indent=1)
-        file.write("\n")
-    os.chmod(scratch, 0o644)
-    os.replace(scratch, path)
+    files.write_json("--out", path, [rows[id] for id in [*FIGURES, *sorted(rows.keys() - FIGURES)] if id in rows])
 
 
 def _old_rows(path: Path) -> list[dict]:

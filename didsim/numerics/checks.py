@@ -6,9 +6,7 @@ yet, so the value checks step aside there and only shapes are looked at.  What a
 raise `ArgumentError` where that does not hold.
 """
 
-import difflib
 import math
-from collections.abc import Iterable
 from typing import TypeVar
 
 import jax
@@ -18,27 +16,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim.numerics.errors import ArgumentError
+from didsim.numerics.errors import ArgumentError, did_you_mean
 
 SEED_LIMIT = 2**32
-LISTED = 60  # more names than this would hide the hint
 T = TypeVar("T")
 
 
 def is_traced(*values: object) -> bool:
     """Whether any leaf of the values is a JAX tracer, so that its numbers cannot be looked at."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
-
-
-def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
-    """The allowed word itself, or an `ArgumentError` that suggests the nearest one."""
-    choices = sorted(allowed)
-    if word in choices:
-        return word
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(choices) if len(choices) <= LISTED else f"{len(choices)} names ({', '.join(choices[:4])}, …)"
-    raise ArgumentError(f"Argument `{name}` must be one of {listed}, but is {word!r}.{hint}")
 
 
 def part(name: str, value: T, kind: type, example: str) -> T:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform, overload
 
-from didsim.numerics import checks
+from didsim.numerics.errors import ArgumentError, plain, spelled
 from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive, pytree, static, whole
 
 Part = TypeVar("Part")
@@ -46,7 +46,7 @@ class Registry(dict[str, Part]):
         if not isinstance(name, str):
             return self.register(name.name)(name)
         if plain(name) in map(plain, self):
-            raise checks.ArgumentError(f"Argument `name` must be a name of its own, but {name!r} is taken.")
+            raise ArgumentError(f"Argument `name` must be a name of its own, but {name!r} is taken.")
 
         def add(part: Any) -> Any:
             if isinstance(part, type):
@@ -63,10 +63,4 @@ class Registry(dict[str, Part]):
         Raises:
             ArgumentError: there is none; the message suggests the nearest one.
         """
-        meant = {plain(name): name for name in self}
-        return meant[plain(word)] if plain(word) in meant else checks.did_you_mean(argument or self.kind, word, self)
-
-
-def plain(name: str) -> str:
-    """A name without its spelling: lower case, with ``-`` for ``_``."""
-    return name.lower().replace("_", "-")
+        return spelled(argument or self.kind, word, self)

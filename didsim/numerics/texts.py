@@ -1,4 +1,10 @@
-"""What does a text mean that a person typed for a value?"""
+"""What does a text mean that a person typed, for a value or as a TOML file?"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from didsim.numerics.errors import ArgumentError
 
 
 def read_value(text: str, between: str = ",") -> int | float | str | list:
@@ -16,3 +22,19 @@ def read_value(text: str, between: str = ",") -> int | float | str | list:
         except ValueError:
             continue
     return text
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Contents of a TOML file.
+
+    Raises:
+        ArgumentError: the file is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ArgumentError(f"Argument `config` must be valid TOML, but {path} is not: {error}.") from None
+    except UnicodeDecodeError:
+        raise ArgumentError(f"Argument `config` must be a UTF-8 text file, but {path} is not.") from None
+    except OSError as error:
+        raise ArgumentError(f"Argument `config` must be a readable file, but {path} is not: {error.strerror}.") from None

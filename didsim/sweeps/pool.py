@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from didsim.numerics import checks
+from didsim.numerics.compilation import inherit_compilation_cache
 from didsim.sweeps.axes import Axis, Grid
 from didsim.sweeps.blocks import compute
 from didsim.sweeps.store import Store, open_store
@@ -26,7 +27,8 @@ IN_FLIGHT = 256
 
 def process_pool(workers: int) -> ProcessPoolExecutor:
     """A pool of fresh processes; forked ones would inherit JAX's threads half alive."""
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    fresh = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=fresh, initializer=inherit_compilation_cache)
 
 
 def compute_in(executor: Any, cells: Grid, store: Store, blocks: list[int]) -> Iterator[int]:

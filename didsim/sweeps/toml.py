@@ -7,7 +7,6 @@ fields are refused with the nearest allowed one; nothing is silently ignored.
 
 import dataclasses
 import inspect
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from didsim.dynamics.rules import RULES
 from didsim.numerics import checks
 from didsim.numerics.registry import Registry
 from didsim.numerics.sequences import SequenceSpace
-from didsim.numerics.texts import read_value
+from didsim.numerics.texts import read_toml, read_value
 from didsim.objectives import OBJECTIVES
 from didsim.policies.policy import POLICIES
 from didsim.samplers.data import Data
@@ -54,22 +53,6 @@ KINDS = {
     "labels": preferences.Labels,
     "reference": Reference,
 }
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Contents of a TOML file.
-
-    Raises:
-        ArgumentError: the file is missing, unreadable or not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise checks.ArgumentError(f"Argument `config` must be valid TOML, but {path} is not: {error}.") from None
-    except UnicodeDecodeError:
-        raise checks.ArgumentError(f"Argument `config` must be a UTF-8 text file, but {path} is not.") from None
-    except OSError as error:
-        raise checks.ArgumentError(f"Argument `config` must be a readable file, but {path} is not: {error.strerror}.") from None
 
 
 def run_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Run:

@@ -146,12 +146,12 @@ def test_reproduce_writes_everything_and_keeps_other_rows(tmp_path, capsys):
     assert cli.main([*words, "--set", "seeds=3"]) == 2
     assert "must not hold another A4-best-rejected.svg already" in capsys.readouterr().err
     again = make.plan(["A4"], fast=True, settings=["seeds=2", "n=6"], seed=None)
-    make.prepare_folder(tmp_path, again, overwrite=False)  # the same figure: nothing is lost
+    make.check_folder(tmp_path, again, overwrite=False)  # the same figure: nothing is lost
     with jax.enable_x64(False), pytest.raises(ArgumentError, match="must not hold another"):
-        make.prepare_folder(tmp_path, again, overwrite=False)
+        make.check_folder(tmp_path, again, overwrite=False)
     (tmp_path / "A4-best-rejected.manifest.json").write_text("{}")
     with pytest.raises(ArgumentError, match="use --overwrite or another folder"):
-        make.prepare_folder(tmp_path, again, overwrite=False)
+        make.check_folder(tmp_path, again, overwrite=False)
 
 
 def test_a_failed_verdict_exits_1(tmp_path, monkeypatch, capsys):

@@ -95,7 +95,11 @@ def gibibytes(count: int) -> str:
 
 
 def _output(code: str) -> list[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([path for path in sys.path if path])}
+    environment = {
+        **os.environ,
+        "JAX_ENABLE_COMPILATION_CACHE": "0",
+        "PYTHONPATH": os.pathsep.join([path for path in sys.path if path]),
+    }
     done = subprocess.run([sys.executable, "-c", code + PEAK], capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise RuntimeError(f"a measured process failed: {done.stderr.strip()[-2000:] or json.dumps(done.stdout[-500:])}")

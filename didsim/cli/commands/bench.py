@@ -6,10 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from didsim.cli import files
+from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
 from didsim.cli.wording import duration
-from didsim.numerics.provenance import origin
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,6 +36,7 @@ class Bench(Command):
         from rich.console import Console
 
         from didsim.cli.bench.suite import FULL, QUICK, machine, measure
+        from didsim.numerics.provenance import origin
 
         files.writable("--json", self.json, overwrite=self.overwrite)
         files.writable_folder("--out", self.out)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tyro
 
-from didsim.cli import files
+from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
 from didsim.numerics.errors import ArgumentError
 
@@ -47,6 +47,14 @@ class Diagnose(Command):
     """File for a page with pictures."""
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses names and files before JAX is imported."""
+        files.readable("LOGS", self.logs)
+        for option, path in (("--json", self.json), ("--html", self.html)):
+            files.writable(option, path, overwrite=self.overwrite, but_not=self.logs)
+        if self.json is not None and self.json == self.html:
+            raise ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
+
     def run(self) -> int:
         """Diagnoses one log: 0 if it looks healthy, 1 if it shows a fault."""
         from rich.console import Console
@@ -54,10 +62,6 @@ class Diagnose(Command):
         from didsim.diagnose import diagnose, page
         from didsim.diagnose.columns import COLUMNS
 
-        for option, path in (("--json", self.json), ("--html", self.html)):
-            files.writable(option, path, overwrite=self.overwrite, but_not=self.logs)
-        if self.json is not None and self.json == self.html:
-            raise ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
         names = {meaning: getattr(self, meaning, None) for meaning in COLUMNS if meaning != "beta"}
         found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level)
         page.show(found, Console())

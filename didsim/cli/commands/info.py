@@ -1,12 +1,13 @@
 """`didsim info`: what this is running on."""
 
 from didsim.cli.command import Command, command
+from didsim.numerics.compilation import use_compilation_cache
 from didsim.numerics.version import __version__
 
 
 @command
 class Info(Command):
-    """Print versions, devices and precision."""
+    """Print versions, devices, precision and where compiled programs are kept."""
 
     def run(self) -> int:
         """Prints versions, devices and precision."""
@@ -18,5 +19,6 @@ class Info(Command):
         print(f"backend    {jax.default_backend()}")
         print(f"devices    {len(devices)} × {devices[0].device_kind}")
         print(f"processes  {jax.process_count()}")
+        print(f"programs   {use_compilation_cache() or 'not kept'} (JAX_ENABLE_COMPILATION_CACHE=0 to keep none)")
         print("precision  float64 on the command line (--no-x64 for float32); in Python as jax_enable_x64 says")
         return 0

@@ -7,6 +7,8 @@ from didsim.cli.command import Command, command
 class List(Command):
     """List the figures: what each claims, and where from."""
 
+    needs_jax = False
+
     def run(self) -> int:
         """Prints the catalogue of figures."""
         from rich.console import Console

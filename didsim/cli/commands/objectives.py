@@ -1,13 +1,9 @@
 """`didsim objectives`: which losses there are, and where each ends."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from didsim.cli import files
+from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
-
-if TYPE_CHECKING:
-    from didsim.objectives import Objective
 
 
 @command
@@ -17,17 +13,17 @@ class Objectives(Command):
     json: Path | None = None
     """File for the rows."""
     overwrite: Overwrite = False
+    needs_jax = False
 
     def run(self) -> int:
         """Prints every objective with its parts and the class of its minimiser; writes the rows as JSON if asked."""
         from rich.console import Console
         from rich.markup import escape
 
-        from didsim.cli import tables
-        from didsim.objectives import OBJECTIVES
+        from didsim.cli import known, tables
 
         files.writable("--json", self.json, overwrite=self.overwrite)
-        rows = [row(kind) for kind in OBJECTIVES.values()]
+        rows = known.objectives()
         files.write_json("--json", self.json, rows)
         shown = tables.table(*(name.replace("_", " ") for name in rows[0]))
         for one in rows:
@@ -37,18 +33,3 @@ class Objectives(Command):
         print("Here m is a pair's margin, chosen minus rejected; without a link the first column is the whole loss.")
         print('Objectives with a link can be followed by projected gradients instead: rule = "projected" in a TOML file.')
         return 0
-
-
-def row(kind: "type[Objective]") -> dict[str, str | bool]:
-    """What the table says of one objective."""
-    card = kind.card
-    return {
-        "name": kind.name,
-        "reward": card.reward,
-        "link": card.link,
-        "reference_free": kind.reference_free,
-        "convex": kind.convex,
-        "minimiser": card.limit.value,
-        "where": card.where,
-        "source": card.source,
-    }

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from didsim.cli import files
+from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
 
 

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from didsim.cli import files
+from didsim.numerics import files
+from didsim.cli import known
 from didsim.cli.command import Command, Overwrite, Single, command, words
 
 
@@ -34,6 +35,13 @@ class Sampler(Command):
     single: Single = False
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses names and files before JAX is imported."""
+        known.check_parts("sampler", "samplers", self.sampler)
+        files.writable("--json", self.json, overwrite=self.overwrite)
+        for option, path in (("--pairs", self.pairs), ("--reward", self.reward), ("--reference", self.reference)):
+            files.readable(option, path)
+
     def run(self) -> int:
         """Surveys the samplers on the user's reward and reference, prints what each can teach, and writes the numbers."""
         from rich.console import Console
@@ -41,7 +49,6 @@ class Sampler(Command):
         from didsim.cli.answers import sampler as answers
         from didsim.landscape.survey import survey
 
-        files.writable("--json", self.json, overwrite=self.overwrite)
         world = answers.given_world(self)
         found = {name: survey(world, one, accuracy=self.accuracy) for name, one in answers.given_samplers(self, world).items()}
         print(answers.world_line(world, self))

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from didsim.cli import files
+from didsim.numerics import files
+from didsim.cli import known
 from didsim.cli.command import Command, Overwrite, Single, command, words
 from didsim.numerics.errors import ArgumentError
 
@@ -38,13 +39,18 @@ class Simplex(Command):
     single: Single = False
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses names and files before JAX is imported."""
+        if self.out.suffix not in (*STILL, *MOVING):
+            raise ArgumentError(f"Argument `--out` must end in one of {', '.join((*STILL, *MOVING))}, but is {self.out}.")
+        files.writable("--out", self.out, overwrite=self.overwrite)
+        known.check_parts("objective", "objectives", self.objective)
+        known.check_parts("sampler", "samplers", self.sampler)
+
     def run(self) -> int:
         """Draws the triangles of every objective under every sampler, or one run as an animation, and prints where runs end."""
         from didsim.figures import triangle
 
-        if self.out.suffix not in (*STILL, *MOVING):
-            raise ArgumentError(f"Argument `--out` must end in one of {', '.join((*STILL, *MOVING))}, but is {self.out}.")
-        files.writable("--out", self.out, overwrite=self.overwrite)
         moves = self.out.suffix in MOVING
         objectives, samplers = _objectives(self, moves), _samplers(self, moves)
         if moves and (len(objectives) > 1 or len(samplers) > 1):

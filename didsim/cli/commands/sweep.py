@@ -9,6 +9,7 @@ import tyro
 
 from didsim.cli.command import Command, Overwrite, Single, command, words
 from didsim.numerics.errors import ArgumentError
+from didsim.numerics.texts import read_toml
 
 
 @command
@@ -36,18 +37,21 @@ class Sweep(Command):
     single: Single = False
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses names and files before JAX is imported."""
+        needs_folder = self.workers is not None or self.redo or any(one is not None for one in self._several)
+        if self.out is None and needs_folder:
+            raise ArgumentError("Argument `--out` must be given with workers, redo or several hosts, but is missing.")
+        read_toml(self.config)
+
     def run(self) -> int:
         """Runs a sweep from a TOML file; prints a table, or where the results lie."""
         from didsim.cli.answers import sweep as answers
         from didsim.sweeps import grid, hosts
         from didsim.sweeps import sweep as run_sweep
-        from didsim.sweeps.toml import read_toml, sweep_from
+        from didsim.sweeps.toml import sweep_from
 
-        several = [self.coordinator, self.num_processes, self.process_id]
-        needs_folder = self.workers is not None or self.redo or any(one is not None for one in several)
-        if self.out is None and needs_folder:
-            raise ArgumentError("Argument `--out` must be given with workers, redo or several hosts, but is missing.")
-        hosts.join(*several)
+        hosts.join(*self._several)
         run, axes, seeds = sweep_from(read_toml(self.config), self.config.parent)
         cells = grid(run, axes, seeds)
         with answers.progress(cells.size * len(cells.programs())) as progress, answers.pool(self.workers) as pool:
@@ -72,3 +76,7 @@ class Sweep(Command):
                 print(f"interrupted{kept}", file=sys.stderr)
                 return 130
         return answers.print_table(data) if self.out is None else answers.print_place(data, self.out)
+
+    @property
+    def _several(self) -> tuple[str | None, int | None, int | None]:
+        return self.coordinator, self.num_processes, self.process_id

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import tyro
 
-from didsim.cli import files
 from didsim.cli.command import Command, Overwrite, Single, command
+from didsim.numerics import files
+from didsim.numerics.texts import read_toml
 
 
 @command
@@ -21,6 +22,11 @@ class Train(Command):
     single: Single = False
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses names and files before JAX is imported."""
+        read_toml(self.config)
+        files.writable("--out", self.out, overwrite=self.overwrite)
+
     def run(self) -> int:
         """Trains, prints the last metrics and the status; 1 if the run ended with NaN."""
         import jax
@@ -28,10 +34,9 @@ class Train(Command):
         from didsim.dynamics.run import execute, run_key
         from didsim.landscape.solvers import Status
         from didsim.numerics import checks
-        from didsim.sweeps.toml import read_toml, run_from
+        from didsim.sweeps.toml import run_from
 
         training = run_from(read_toml(self.config), self.config.parent)
-        files.writable("--out", self.out, overwrite=self.overwrite)
         checks.seed(self.seed)
         path = jax.jit(execute)(training, run_key(self.seed))
         for name, values in path.metrics.items():

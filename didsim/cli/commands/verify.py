@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from didsim.cli import files
+from didsim.numerics import files
+from didsim.cli import known
 from didsim.cli.command import Command, Overwrite, command, words
 
 PROGRAMS_KEPT = 8  # claims
@@ -34,6 +35,12 @@ class Verify(Command):
     """File for the smallest instance on which each control fails; they are printed as well."""
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses names and files before JAX is imported."""
+        known.check_claims(self.claims)
+        files.writable("--json", self.json, overwrite=self.overwrite)
+        files.writable("--counterexamples", self.counterexamples, overwrite=self.overwrite)
+
     def run(self) -> int:
         """Judges claims one by one with a live bar, prints the table, writes files; 1 if one came out as it should not."""
         import jax
@@ -46,8 +53,6 @@ class Verify(Command):
         from didsim.cli.answers import verify as answers
 
         began = time.perf_counter()
-        files.writable("--json", self.json, overwrite=self.overwrite)
-        files.writable("--counterexamples", self.counterexamples, overwrite=self.overwrite)
         console, todo = Console(), chosen(self.claims)
         found: list[claims.Finding] = []
         with tables.counting_bar(console) as progress:

@@ -43,6 +43,20 @@ def writable(option: str, path: Path | None, *, overwrite: bool, but_not: Path |
         raise ArgumentError(f"Argument `{option}` must be a file that can be written, but {path.parent} is not open to writing.")
 
 
+def readable(option: str, path: Path | None) -> None:
+    """Nothing, if there is a file that may be read; None asks for no file.
+
+    Raises:
+        ArgumentError: there is none, it is a folder, or it is not open to reading.
+    """
+    if path is None:
+        return
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ArgumentError(f"Argument `{option}` must be a readable file, but {path} is not: {error.strerror}.") from None
+
+
 def writable_folder(option: str, folder: Path | None) -> None:
     """Makes a folder, and its parents, if it is not there.
 

@@ -1,0 +1,92 @@
+"""Which parts and claims are there?  A file that is read without JAX, so that a mistyped name is told at once.
+
+The registries say it; ``known.json`` is what they said when it was written (``make known``), and a test holds both equal.
+Where JAX is loaded already nobody waits, and the registries themselves decide: they know what a user registered.
+"""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from didsim.numerics.errors import did_you_mean, spelled
+
+FILE = Path(__file__).with_name("known.json")
+
+
+def check_parts(option: str, kind: str, words: tuple[str, ...]) -> None:
+    """Nothing, if each word is the name of a part, with or without numbers as in ``best_of_base:k=8``.
+
+    Args:
+        option: which option holds them, for the message.
+        kind: ``objectives`` or ``samplers``.
+        words: what was typed.
+
+    Raises:
+        ArgumentError: one of them is no such name.
+    """
+    if "jax" not in sys.modules:
+        for word in words:
+            spelled(option, word.partition(":")[0], names(kind))
+
+
+def check_claims(words: tuple[str, ...]) -> None:
+    """Nothing, if each word is the id of a claim or of a group of claims.
+
+    Raises:
+        ArgumentError: one of them is not.
+    """
+    if "jax" not in sys.modules:
+        ids = names("claims")
+        for word in words:
+            if word.lower() not in map(str.lower, ids):
+                did_you_mean("CLAIM", word, [*ids, *{id.split(".")[0] for id in ids}])
+
+
+def names(kind: str) -> list[str]:
+    """Names of the parts of a kind, in their registry's order."""
+    return list(_known()[kind])
+
+
+def objectives() -> list[dict[str, Any]]:
+    """What the registry says of each objective: a row per objective, as ``didsim objectives`` shows it."""
+    return list(_known()["objectives"].values())
+
+
+def collect() -> dict[str, Any]:
+    """What the registries hold now, for the file; this needs JAX."""
+    from didsim.claims.ledger import LEDGER
+    from didsim.objectives import OBJECTIVES
+    from didsim.samplers import SAMPLERS
+
+    rows = {name: _row(kind) for name, kind in OBJECTIVES.items()}
+    return {"objectives": rows, "samplers": list(SAMPLERS), "claims": list(LEDGER)}
+
+
+def text() -> str:
+    """The file's text, one entry a line."""
+    return json.dumps(collect(), indent=1, ensure_ascii=False) + "\n"
+
+
+@cache
+def _known() -> dict[str, Any]:
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def _row(kind: Any) -> dict[str, str | bool]:
+    card = kind.card
+    return {
+        "name": kind.name,
+        "reward": card.reward,
+        "link": card.link,
+        "reference_free": kind.reference_free,
+        "convex": kind.convex,
+        "minimiser": card.limit.value,
+        "where": card.where,
+        "source": card.source,
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), encoding="utf-8")
