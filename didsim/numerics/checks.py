@@ -16,7 +16,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from didsim.numerics.errors import ArgumentError, did_you_mean
+from didsim.numerics.errors import ArgumentError
+from didsim.numerics.errors import did_you_mean as did_you_mean
 
 SEED_LIMIT = 2**32
 T = TypeVar("T")

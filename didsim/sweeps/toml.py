@@ -22,7 +22,7 @@ from didsim.dynamics.rules import RULES
 from didsim.numerics import checks
 from didsim.numerics.registry import Registry
 from didsim.numerics.sequences import SequenceSpace
-from didsim.numerics.texts import read_toml, read_value
+from didsim.numerics.texts import read_value
 from didsim.objectives import OBJECTIVES
 from didsim.policies.policy import POLICIES
 from didsim.samplers.data import Data

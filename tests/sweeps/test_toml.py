@@ -11,8 +11,9 @@ from didsim import objectives, policies, preferences, samplers, worlds
 from didsim.dynamics import ParameterAverage, Rounds, Sgd
 from didsim.dynamics.run import execute, run_key
 from didsim.numerics.sequences import SequenceSpace
+from didsim.numerics.texts import read_toml
 from didsim.sweeps import sweep
-from didsim.sweeps.toml import axes_from, read_toml, run_from
+from didsim.sweeps.toml import axes_from, run_from
 
 FULL = """
 steps = 30

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
 from didsim.cli.wording import duration
+from didsim.numerics import files
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import tyro
 
-from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
+from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
+from didsim.numerics import files
 
 
 @command

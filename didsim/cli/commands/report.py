@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command
+from didsim.numerics import files
 
 
 @command

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import tyro
 
-from didsim.numerics import files
 from didsim.cli import known
 from didsim.cli.command import Command, Overwrite, Single, command, words
+from didsim.numerics import files
 
 
 @command

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from didsim.numerics import files
 from didsim.cli import known
 from didsim.cli.command import Command, Overwrite, Single, command, words
+from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 
 if TYPE_CHECKING:

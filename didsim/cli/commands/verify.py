@@ -6,9 +6,9 @@ from typing import Annotated
 
 import tyro
 
-from didsim.numerics import files
 from didsim.cli import known
 from didsim.cli.command import Command, Overwrite, command, words
+from didsim.numerics import files
 
 PROGRAMS_KEPT = 8  # claims
 
