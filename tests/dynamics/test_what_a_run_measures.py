@@ -1,0 +1,99 @@
+"""What does a run measure, and at which of its steps?"""
+
+import jax
+import jax.numpy as jnp
+import loss_oracles as oracle
+import numpy as np
+import oracles
+import pytest
+from objective_cases import NUMBERS, make
+from problem_cases import BETA, SHARES, N, P, given
+from tolerance import tolerance
+from training_cases import STEPS, by_hand, measured, sgd
+
+from didsim import simplex
+from didsim.dynamics import Sgd, record_steps, train
+from didsim.dynamics.metrics import UNITS
+from didsim.objectives import population
+from didsim.samplers import Uniform
+from didsim.worlds import problem
+from didsim.worlds.preferences import BradleyTerry
+
+
+def metrics_by_hand(world, log_policy, laws):
+    """Every metric of one prompt, by loops."""
+    p, ref, target = (np.exp(a) for a in (log_policy, world["ref"], world["target"]))
+    ratio = log_policy - world["ref"]
+    pairs = [(a, b, laws[a, b]) for a in range(N) for b in range(N)]
+    value = sum(p * world["reward"]) - BETA * oracles.kl(p, ref)
+    best = sum(target * world["reward"]) - BETA * oracles.kl(target, ref)
+    return {
+        "loss": oracle.value_and_gradient("dpo", log_policy, world["world"], laws, **NUMBERS["dpo"])[0],
+        "jsd_target": oracles.jsd(p, target),
+        "kl_target": oracles.kl(target, p),
+        "kl_ref": oracles.kl(p, ref),
+        "entropy": oracles.entropy(p),
+        "did_entropy": oracles.entropy(oracles.did(p, ref)),
+        "value": value,
+        "value_gap": best - value,
+        "accuracy": sum(w * (1.0 if ratio[a] > ratio[b] else 0.5 if a == b else 0.0) for a, b, w in pairs),
+        "margin": sum(w * (ratio[a] - ratio[b]) for a, b, w in pairs),
+        "chosen_change": sum(w * ratio[a] for a, b, w in pairs),
+        "rejected_change": sum(w * ratio[b] for a, b, w in pairs),
+        "best_mass": p[max(range(N), key=lambda y: target[y])],
+    }
+
+
+def test_metrics_by_hand():
+    log_policy = oracles.normalize(np.random.default_rng(1).standard_normal((P, N)))
+    comparisons = population(given().problem, given().pairs, BradleyTerry(), given().problem.log_ref)
+    got = measured(given().problem, make("dpo"), jnp.asarray(log_policy), comparisons)
+    rows = []
+    for x in range(P):
+        world = {
+            "ref": given().ref[x],
+            "target": np.asarray(given().problem.log_target)[x],
+            "reward": given().reward[x],
+            "world": given().worlds[x],
+        }
+        rows.append(metrics_by_hand(world, log_policy[x], oracle.chosen_rejected_law(given().shown[x], given().soft[x])))
+    assert sorted(got) == sorted(UNITS) == sorted(rows[0])
+    for name, value in got.items():
+        np.testing.assert_allclose(value, SHARES @ [row[name] for row in rows], atol=tolerance(), err_msg=name)
+        assert abs(value - np.mean([row[name] for row in rows])) > 1e-5, name  # control: the prompt law matters
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_metrics_at_the_reference(dtype):
+    """Normalised once more, log-ratios are zero to rounding only: all margins are ties, not coin flips."""
+    world = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), problem(oracles.log_laws(4, (40, N)), reward=np.zeros(N)))
+    comparisons = population(world, Uniform(), BradleyTerry(), world.log_ref)
+    got = measured(world, make("dpo"), simplex.normalize(world.log_ref + 3.0), comparisons)
+    assert np.any(simplex.normalize(world.log_ref + 3.0) != world.log_ref)
+    for name in ("kl_ref", "margin", "chosen_change", "rejected_change"):
+        np.testing.assert_allclose(got[name], 0.0, atol=tolerance(dtype))
+    wanted = [0.5, np.log(N), np.log(2)]
+    np.testing.assert_allclose([got["accuracy"], got["did_entropy"], got["loss"]], wanted, atol=tolerance(dtype))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 100, 12345])
+@pytest.mark.parametrize("records", [2, 3, 50])
+def test_recorded_moments(steps, records):
+    moments = record_steps(steps, records)
+    assert moments[0] == 0
+    assert moments[-1] == steps
+    assert np.all(np.diff(moments) > 0)
+    assert len(moments) <= records + 1
+    if steps == 12345 and records == 50:
+        assert len(moments) > 40
+        late = np.diff(np.log(moments[20:]))
+        assert late.max() / late.min() < 1.5  # evenly spaced on the log axis
+
+
+def test_metrics_are_recorded_at_their_step():
+    """Recording less often changes nothing but which moments are seen."""
+    short = train(given().problem, make("dpo"), given().pairs, BradleyTerry(), steps=STEPS, records=3, optimiser=Sgd(2.0))
+    path = by_hand("dpo", sgd(2.0))
+    assert list(short.steps) == [0, 1, STEPS]
+    for moment, entropy in zip(short.steps, short.metrics["entropy"], strict=True):
+        np.testing.assert_allclose(entropy, SHARES @ oracles.rows(oracles.entropy, np.exp(path[moment])), atol=tolerance())
