@@ -1,4 +1,6 @@
-"""Rounds against a NumPy loop: data drawn once or now and then, stale and replayed, under moving references."""
+"""Do rounds of training follow a NumPy loop: data drawn once or now and then, stale and replayed, under moving references?"""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close, assert_round_trip
+from training_cases import watch
 
 from didsim.dynamics import (
     Adam,
@@ -37,20 +40,18 @@ P, N, BETA, RATE = 2, 4, 0.7, 1.5
 RNG = np.random.default_rng(71)
 LOG_REF = oracles.normalize(RNG.standard_normal((P, N)))
 REWARD = RNG.standard_normal((P, N))
-WORLD = problem(LOG_REF, reward=REWARD, beta=BETA)
 BT = oracles.bradley_terry(REWARD)
 FEATURES = RNG.standard_normal((P, N, 2))
 
 
-def watch(world, objective, log_policy, comparisons):
-    return {"log_policy": log_policy}
+@functools.cache
+def world():
+    return problem(LOG_REF, reward=REWARD, beta=BETA)
 
 
 def trained(rounds, *, steps=6, policy=None, **settings):
-    run = train(
-        WORLD, Dpo(BETA), OnPolicy(), BradleyTerry(), policy=policy, optimiser=Sgd(RATE), steps=steps, records=50, metrics=watch,
-        rounds=rounds, **settings,
-    )  # fmt: skip
+    settings = {"optimiser": Sgd(RATE), "steps": steps, "records": 50, "metrics": watch, **settings}
+    run = train(world(), Dpo(BETA), OnPolicy(), BradleyTerry(), policy=policy, rounds=rounds, **settings)
     return np.asarray(run.metrics["log_policy"]), run
 
 
@@ -120,9 +121,9 @@ def test_every_schedule_is_a_case():
 def test_a_data_set_drawn_once_is_fitted_exactly():
     """Offline training ends at the minimiser of the empirical loss of the very pairs that were drawn."""
     settings = {"pairs": 200, "seed": 3, "rounds": Rounds()}
-    run = train(WORLD, Dpo(BETA), Uniform(), Bernoulli(BradleyTerry()), optimiser=Adam(0.1, "cosine"), steps=800, **settings)
+    run = train(world(), Dpo(BETA), Uniform(), Bernoulli(BradleyTerry()), optimiser=Adam(0.1, "cosine"), steps=800, **settings)
     key = jax.random.fold_in(jax.random.split(run_key(3))[1], 1)
-    drawn = draw_pairs(key, WORLD, Uniform(), Bernoulli(BradleyTerry()), WORLD.log_ref, 200)
+    drawn = draw_pairs(key, world(), Uniform(), Bernoulli(BradleyTerry()), world().log_ref, 200)
     for x in range(P):
         theta = np.zeros(N)
         for _ in range(40):
@@ -136,13 +137,13 @@ def test_a_data_set_drawn_once_is_fitted_exactly():
             theta = theta + np.linalg.solve(bend, slope_)
         best = oracles.normalize(LOG_REF[x] + theta / BETA)
         assert_close(np.asarray(run.log_policy[x]), best, atol=1e-6)
-        assert np.abs(best - np.asarray(WORLD.log_target[x])).max() > 1e-2
+        assert np.abs(best - np.asarray(world().log_target[x])).max() > 1e-2
 
 
 def test_drawn_rounds_are_the_population_on_average():
     """Over many seeds the mean first step on drawn, replayed pairs is the exact one."""
     base = Run(
-        Given(WORLD), Dpo(BETA), OnPolicy(), Bernoulli(BradleyTerry()), optimiser=Sgd(1e-3), steps=1, records=2, metrics=watch,
+        Given(world()), Dpo(BETA), OnPolicy(), Bernoulli(BradleyTerry()), optimiser=Sgd(1e-3), steps=1, records=2, metrics=watch,
         pairs=50, rounds=Rounds(1, depth=2),
     )  # fmt: skip
     ends = jax.jit(jax.vmap(lambda seed: execute(base, run_key(seed)).params))(jnp.arange(2000))
@@ -176,7 +177,7 @@ def test_iterated_ipo_follows_its_closed_form():
 
 def trained_ipo(rounds, steps):
     run = train(
-        WORLD, IpoSum(2.0), OnPolicy(), BradleyTerry(), optimiser=Sgd(1.0), steps=steps, records=4, metrics=watch, rounds=rounds
+        world(), IpoSum(2.0), OnPolicy(), BradleyTerry(), optimiser=Sgd(1.0), steps=steps, records=4, metrics=watch, rounds=rounds
     )
     return np.asarray(run.metrics["log_policy"]), run
 
@@ -202,7 +203,7 @@ def test_a_settled_round_stops_and_the_next_goes_on():
 
 def test_rounds_are_axes_of_a_sweep():
     run = Run(
-        Given(WORLD), Dpo(BETA), OnPolicy(), BradleyTerry(), optimiser=Sgd(RATE), steps=6, records=50,
+        Given(world()), Dpo(BETA), OnPolicy(), BradleyTerry(), optimiser=Sgd(RATE), steps=6, records=50,
         rounds=Rounds(2, GeometricAverage(0.0)),
     )  # fmt: skip
     data = sweep(run, {"rounds.reference.power": [0.0, 0.4]}, seeds=2)
@@ -218,7 +219,7 @@ def test_contracts():
 
 
 ERRORS = {
-    "inner": (lambda: Run(Given(WORLD), Dpo(), steps=10, rounds=Rounds(3)), "`inner` must divide the run's 10 steps, but is 3"),
+    "inner": (lambda: Run(Given(world()), Dpo(), steps=10, rounds=Rounds(3)), "`inner` must divide the run's 10 steps, but is 3"),
     "inner size": (lambda: Rounds(0), "`inner` must"),
     "age": (lambda: Rounds(1, age=-1), "`age` must"),
     "depth": (lambda: Rounds(1, depth=0), "`depth` must"),

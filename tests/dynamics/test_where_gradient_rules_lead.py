@@ -1,4 +1,4 @@
-"""Gradient rules against loops over pairs with written-out scores, their first-order promise, and where they end (D14)."""
+"""Where do gradient rules lead: against loops over pairs with written-out scores, what they promise, where they end (D14)."""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close, assert_round_trip
+from problem_cases import SHARES, N, P, given, narrow
 
 import didsim
 from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, rules, train
@@ -21,19 +22,11 @@ from didsim.sweeps.toml import run_from
 from didsim.worlds import Given, problem
 from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry
 
-P, N, K = 2, 5, 3
+K, BETA = 3, 0.6
 RNG = np.random.default_rng(5)
-LOG_REF = oracles.normalize(1.5 * RNG.standard_normal((P, N)))
-REWARD = RNG.standard_normal((P, N))
-SHARES = np.array([0.7, 0.3])
-PROBLEM = problem(LOG_REF, reward=REWARD, beta=0.7, log_prompts=np.log(SHARES))
-SHOWN = RNG.dirichlet(np.ones(N * N), P).reshape(P, N, N)
-PAIRS = Joint(jnp.log(jnp.asarray(SHOWN)))
-BT = oracles.bradley_terry(REWARD)
 FEATURES = RNG.standard_normal((P, N, K))
 LOGITS = 1.5 * RNG.standard_normal((P, N))
 WEIGHTS = RNG.standard_normal(K)
-BETA = 0.6
 
 
 @pytree
@@ -67,8 +60,8 @@ def by_hand(log_policy, scores, project=True):
     for x in range(P):
         for a in range(N):
             for b in range(N):
-                law = SHOWN[x, a, b] * BT[x, a, b] + SHOWN[x, b, a] * (1 - BT[x, b, a])
-                margin = BETA * (log_policy[x, a] - LOG_REF[x, a] - log_policy[x, b] + LOG_REF[x, b])
+                law = given().shown[x, a, b] * given().soft[x, a, b] + given().shown[x, b, a] * (1 - given().soft[x, b, a])
+                margin = BETA * (log_policy[x, a] - given().ref[x, a] - log_policy[x, b] + given().ref[x, b])
                 c = BETA / (1 + np.exp(margin))
                 won, lost = scores[x, a], scores[x, b]
                 if project and a != b and won @ lost > 0:
@@ -78,8 +71,8 @@ def by_hand(log_policy, scores, project=True):
 
 
 def direction(rule, policy, params, objective):
-    data = population(PROBLEM, PAIRS, BradleyTerry(), PROBLEM.log_ref)
-    return jax.jit(lambda p: rule.gradient(PROBLEM, objective, policy, p, lambda _: data))(params)
+    data = population(given().problem, given().pairs, BradleyTerry(), given().problem.log_ref)
+    return jax.jit(lambda p: rule.gradient(given().problem, objective, policy, p, lambda _: data))(params)
 
 
 def test_a_tables_direction_by_hand():
@@ -91,7 +84,7 @@ def test_a_tables_direction_by_hand():
 
 
 def test_shared_parameters_by_hand():
-    log_policy = oracles.normalize(LOG_REF + FEATURES @ WEIGHTS)
+    log_policy = oracles.normalize(given().ref + FEATURES @ WEIGHTS)
     got = direction(ProjectedGradient(), Linear(), linear(WEIGHTS), Dpo(BETA))
     wanted = by_hand(log_policy, linear_scores(log_policy))
     assert_close(got, linear(wanted.sum(0)))
@@ -102,17 +95,17 @@ def test_shared_parameters_by_hand():
 def test_terms_without_a_partner_keep_their_weight():
     """CPO's NLL term is projected with its pair's chosen side, which no projection touches."""
     with_nll, without = (direction(ProjectedGradient(), Table(), jnp.asarray(LOGITS), Cpo(BETA, w)) for w in (0.4, 0.0))
-    data = population(PROBLEM, PAIRS, BradleyTerry(), PROBLEM.log_ref)
-    nll = jax.grad(lambda t: loss(Sft(), PROBLEM, normalize(t), data))(jnp.asarray(LOGITS))
+    data = population(given().problem, given().pairs, BradleyTerry(), given().problem.log_ref)
+    nll = jax.grad(lambda t: loss(Sft(), given().problem, normalize(t), data))(jnp.asarray(LOGITS))
     assert_close(with_nll - without, 0.4 * nll)
 
 
 def test_a_loss_that_pulls_the_rejected_up_is_left_alone():
     """IPO beyond its margin lifts the rejected response: there is nothing to take out."""
     far = Joint(jnp.log(jnp.asarray(np.eye(N)[0][:, None] * np.eye(N)[1] * np.ones((P, 1, 1)))))
-    logits = jnp.asarray(LOG_REF).at[:, 0].add(1.0).at[:, 1].add(-9.0)
-    data = population(PROBLEM, far, AsShown(), PROBLEM.log_ref)
-    both = [r.gradient(PROBLEM, IpoSum(1.0), Table(), logits, lambda _: data) for r in (Plain(), ProjectedGradient())]
+    logits = jnp.asarray(given().ref).at[:, 0].add(1.0).at[:, 1].add(-9.0)
+    data = population(given().problem, far, AsShown(), given().problem.log_ref)
+    both = [r.gradient(given().problem, IpoSum(1.0), Table(), logits, lambda _: data) for r in (Plain(), ProjectedGradient())]
     assert_close(*both)
 
 
@@ -128,7 +121,7 @@ def test_the_chosen_likelihood_rises_by_what_is_promised():
     """First-order rise ``c‖g_w‖²`` in conflict, more without; the plain gradient rises by less in every conflict."""
     step, conflicts = 1e-6, 0
     logits, won, lost = (np.array(column) for column in zip(*single_pairs(), strict=True))
-    many = problem(np.broadcast_to(LOG_REF[0], logits.shape), reward=np.zeros(N), beta=0.7)
+    many = problem(np.broadcast_to(given().ref[0], logits.shape), reward=np.zeros(N), beta=0.7)
     shown = np.zeros((len(logits), N, N))
     shown[np.arange(len(logits)), won, lost] = 1.0
     data = population(many, Joint(jnp.asarray(oracles.log(shown))), AsShown(), many.log_ref)
@@ -139,7 +132,7 @@ def test_the_chosen_likelihood_rises_by_what_is_promised():
     for k, (row, a, b) in enumerate(zip(logits, won, lost, strict=True)):
         policy = np.exp(oracles.normalize(row))
         g_w, g_l = np.eye(N)[a] - policy, np.eye(N)[b] - policy
-        margin = BETA * (row[a] - LOG_REF[0, a] - row[b] + LOG_REF[0, b])
+        margin = BETA * (row[a] - given().ref[0, a] - row[b] + given().ref[0, b])
         promised = BETA / (1 + np.exp(margin)) * (g_w @ g_w)
         rise = {}
         for rule, move in moves.items():
@@ -157,8 +150,8 @@ def test_the_chosen_likelihood_rises_by_what_is_promised():
 
 def drawn_directions(policy, params, pairs, draws=8000):
     def one(key):
-        drawn = draw_pairs(key, PROBLEM, PAIRS, Bernoulli(BradleyTerry()), PROBLEM.log_ref, pairs)
-        return ProjectedGradient().gradient(PROBLEM, Dpo(BETA), policy, params, lambda _: drawn)
+        drawn = draw_pairs(key, given().problem, given().pairs, Bernoulli(BradleyTerry()), given().problem.log_ref, pairs)
+        return ProjectedGradient().gradient(given().problem, Dpo(BETA), policy, params, lambda _: drawn)
 
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(2), draws))
 
@@ -178,7 +171,7 @@ def test_drawn_pairs_give_the_direction_without_bias():
 @pytest.mark.parametrize("pairs", [1, 8])
 def test_drawn_pairs_of_shared_parameters(pairs):
     """With few pairs the scores of those drawn are taken, with many those of all responses."""
-    log_policy = oracles.normalize(LOG_REF + FEATURES @ WEIGHTS)
+    log_policy = oracles.normalize(given().ref + FEATURES @ WEIGHTS)
     drawn = drawn_directions(Linear(), linear(WEIGHTS), pairs)
     drawn = np.concatenate([drawn["first"], drawn["rest"]], axis=1)
     assert z_scores(drawn, by_hand(log_policy, linear_scores(log_policy)).sum(0)) < 4.5
@@ -201,28 +194,30 @@ def test_it_reinforces_and_misses_the_target():
 
 
 def test_rules_are_parts_of_runs():
-    run = Run(Given(PROBLEM), Dpo(BETA), PAIRS, BradleyTerry(), steps=2, rule=ProjectedGradient(), optimiser=Sgd(1.0))
+    data, settings = (given().pairs, BradleyTerry()), {"steps": 2, "optimiser": Sgd(1.0)}
+    run = Run(Given(given().problem), Dpo(BETA), *data, rule=ProjectedGradient(), **settings)
     assert_round_trip(run)
     end = jax.jit(execute)(run, run_key(0))
-    assert np.abs(end.params - train(PROBLEM, Dpo(BETA), PAIRS, BradleyTerry(), steps=2, optimiser=Sgd(1.0)).params).max() > 1e-3
+    plain = train(given().problem, Dpo(BETA), *data, **settings)
+    assert np.abs(end.params - plain.params).max() > 1e-3
     table = {"world": {"name": "random_target", "n": 4}, "objective": "dpo", "rule": "projected"}
     assert run_from(table).rule == ProjectedGradient()
 
 
 def test_single_precision():
-    narrow = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (PROBLEM, PAIRS))
-    data = population(narrow[0], narrow[1], BradleyTerry(), narrow[0].log_ref)
-    got = ProjectedGradient().gradient(narrow[0], Dpo(BETA), Table(), jnp.asarray(LOGITS, jnp.float32), lambda _: data)
+    world, pairs = narrow((given().problem, given().pairs))
+    data = population(world, pairs, BradleyTerry(), world.log_ref)
+    got = ProjectedGradient().gradient(world, Dpo(BETA), Table(), jnp.asarray(LOGITS, jnp.float32), lambda _: data)
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, by_hand(oracles.normalize(LOGITS), table_scores(oracles.normalize(LOGITS))), atol=1e-5)
 
 
 def test_what_cannot_be_projected_says_so(monkeypatch):
     with pytest.raises(ArgumentError, match="must compare the responses of a pair for the projected gradient, but is sft"):
-        train(PROBLEM, Sft(), rule=ProjectedGradient(), steps=1)
+        train(given().problem, Sft(), rule=ProjectedGradient(), steps=1)
     monkeypatch.setattr(rules, "LARGEST_DENSE", 4)
     with pytest.raises(ArgumentError, match="`pairs` must be given for the projected gradient of more than 4 responses"):
-        train(PROBLEM, Dpo(BETA), rule=ProjectedGradient(), steps=1)
+        train(given().problem, Dpo(BETA), rule=ProjectedGradient(), steps=1)
 
 
 @pytest.mark.parametrize("sampler", [Uniform(), ChosenRejected()], ids=["uniform", "chosen-rejected"])

@@ -1,4 +1,4 @@
-"""Rounds as exact maps: their optima against the general solver, their Jacobians, boundaries and endings."""
+"""Where do iterated rounds end, as exact maps: optima against the general solver, Jacobians, boundaries and endings?"""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,10 @@ UPPER = np.triu(RNG.uniform(0.05, 0.95, (N, N)), 1)
 TABLE = UPPER + np.tril(1 - UPPER.T, -1) + 0.5 * np.eye(N)
 LOG_REF, LOG_LAW, LOG_POLICY = oracles.normalize(RNG.standard_normal((3, N)))
 FLAT = np.full(3, -np.log(3.0))
-GENTLE = Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT))
+
+
+def gentle():
+    return Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT))
 
 
 @pytest.mark.parametrize(
@@ -154,11 +157,11 @@ ERRORS = {
     "slope": (lambda: stability.slope_at_uniform("ipq", 1.0), "Did you mean 'ipo'"),
     "advantage": (lambda: iterated.three_cycle(0.6), "`advantage` must"),
     "rounds": (
-        lambda: iterated.iterate(GENTLE, jnp.asarray(FLAT), 0),
+        lambda: iterated.iterate(gentle(), jnp.asarray(FLAT), 0),
         "`rounds` must",
     ),
     "responses": (
-        lambda: iterated.iterate(GENTLE, jnp.asarray(LOG_REF), 5),
+        lambda: iterated.iterate(gentle(), jnp.asarray(LOG_REF), 5),
         "`log_first` must have as many responses",
     ),
 }
