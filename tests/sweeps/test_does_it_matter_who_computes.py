@@ -1,4 +1,4 @@
-"""Sweeps on several devices, processes and pools: the same bits whoever computes them, and whoever dies."""
+"""Does it matter who computes a sweep, which devices, processes or pool, and who dies meanwhile?"""
 
 import concurrent.futures
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Sweeps: the same numbers as single runs, labelled, compiled once per combination of choices."""
+"""Is a sweep its single runs: the same numbers, labelled, compiled once per combination of choices?"""
 
 import jax
 import jax.numpy as jnp

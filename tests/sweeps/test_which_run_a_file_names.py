@@ -1,4 +1,4 @@
-"""Config files: what builds, and what is refused with a message that helps."""
+"""Which run, and which sweep, does a file name, and what is refused with a message that helps?"""
 
 import re
 
@@ -13,7 +13,7 @@ from didsim.dynamics.run import execute, run_key
 from didsim.numerics.sequences import SequenceSpace
 from didsim.numerics.texts import read_toml
 from didsim.sweeps import sweep
-from didsim.sweeps.toml import axes_from, run_from
+from didsim.sweeps.toml import axes_from, run_from, sweep_from
 
 FULL = """
 steps = 30
@@ -102,6 +102,23 @@ def test_axes_hold_numbers_parts_and_pairs_of_paths():
     assert axes["objective.beta"] == [0.1, 1.0]
     assert list(axes["sampler"]) == ["uniform", "on_policy"]
     assert axes["objective.beta", "world.beta"] == [1.0]
+
+
+def test_a_config_ties_paths_and_holds_arrays():
+    table = {
+        "world": {"name": "random_reward", "n": 4},
+        "objective": "dpo",
+        "sampler": {"name": "blocks", "block": [0, 0, 1, 1]},
+        "labels": "bradley_terry",
+        "steps": 5,
+        "records": 3,
+        "axes": {"objective.beta+world.beta": [[0.3, 0.4], [1.0, 2.0]], "sampler": {"block": [[0, 0, 1, 1], [0, 1, 1, 1]]}},
+        "seeds": [4, 2],
+    }
+    run, axes, seeds = sweep_from(table)
+    assert axes["objective.beta", "world.beta"] == [(0.3, 0.4), (1.0, 2.0)]
+    data = sweep(run, axes, seeds=seeds)
+    assert dict(data["loss"].sizes) == {"beta": 2, "block": 2, "seed": 2, "record": 3}
 
 
 @pytest.mark.parametrize(

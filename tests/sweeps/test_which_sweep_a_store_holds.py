@@ -1,16 +1,21 @@
 """Does a store know its sweep again, also one of an earlier release or one whose optimiser has been used meanwhile?"""
 
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import optax
 import pytest
+from sweep_cases import AXES, RUN
 
-from didsim import objectives, preferences, samplers, worlds
+from didsim import metrics, objectives, preferences, samplers, worlds
 from didsim.dynamics import Custom, Run
-from didsim.sweeps import sweep
-from didsim.sweeps.identity import same_sweep
+from didsim.sweeps import grid, sweep
+from didsim.sweeps.axes import replace_path
+from didsim.sweeps.identity import config_hash, describe, first_difference, same_sweep
 from didsim.sweeps.store import TO_DO, open_store
 
 EARLIER = Path(__file__).parents[1] / "data" / "sweep-of-an-earlier-release.zip"
@@ -80,3 +85,46 @@ def test_a_schedule_that_counts_whole_steps_can_be_stored_and_resumed(tmp_path):
 def test_descriptions_of_one_sweep_may_differ_in_where_a_function_lies(mine, theirs, same):
     assert same_sweep([mine], [theirs]) is same
     assert not same_sweep([mine], [theirs, theirs])
+
+
+def _scaled(scale):
+    def scaled(*arguments):
+        return {"scaled": scale * metrics.measure(*arguments)["loss"]}
+
+    return scaled
+
+
+def test_the_hash_follows_everything_that_decides_a_number():
+    base = describe(grid(RUN, AXES, 3))
+    assert config_hash(base) == config_hash(describe(grid(RUN, AXES, 3)))
+    long = np.arange(40.0)
+    changed = [
+        grid(RUN, AXES, 4),
+        grid(RUN, AXES, [0, 2, 1]),
+        grid(replace_path(RUN, "world.beta", 0.25), AXES, 3),
+        grid(replace_path(RUN, "metrics", _scaled(1.0)), AXES, 3),
+        grid(replace_path(RUN, "metrics", _scaled(2.0)), AXES, 3),
+        grid(RUN, {"optimiser.learning_rate": 1 + long}, 3),
+        grid(RUN, {"optimiser.learning_rate": 1 + np.where(long == 39, 39.5, long)}, 3),
+    ]
+    hashes = [config_hash(base), *(config_hash(describe(cells)) for cells in changed)]
+    assert len(set(hashes)) == len(hashes)
+    assert first_difference(describe(changed[3]), describe(changed[4])) == "`run.metrics.scale` is 1.0 here and 2.0 there"
+
+
+HASH = """
+import optax, didsim
+from didsim.sweeps import grid
+from didsim.sweeps.identity import config_hash, describe
+optimiser = didsim.dynamics.Custom(optax.chain(optax.clip(1.0), optax.adam(optax.cosine_decay_schedule(0.1, 10))))
+run = didsim.Run(didsim.worlds.RandomTarget(n=4), didsim.objectives.Dpo(0.5), optimiser=optimiser)
+text = config_hash(describe(grid(run, {"objective": [didsim.objectives.Dpo(0.5), didsim.objectives.Dpo(0.7)]}, 3)))
+"""
+
+
+def test_the_hash_is_the_same_in_every_process():
+    words = [sys.executable, "-c", HASH + "print(text)"]
+    other = subprocess.run(words, env={**os.environ, "PYTHONHASHSEED": "7"}, capture_output=True, text=True, timeout=60)
+    here = {}
+    exec(HASH, here)
+    assert other.stdout.strip() == here["text"]
