@@ -1,4 +1,4 @@
-"""Factored batches: the same as NumPy's, and never two threads waiting for each other."""
+"""Are factored batches NumPy's, and do two threads never wait for each other?"""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Logistic means over written-out laws: brute force, ranges beyond the ratio form, many runs as one."""
+"""Are logistic means over written-out laws brute force's, beyond the range of the ratio form, and many runs as one?"""
 
 import jax
 import jax.numpy as jnp

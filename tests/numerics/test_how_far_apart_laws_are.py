@@ -1,4 +1,4 @@
-"""Laws in log space: closed forms, NumPy loops, exact arithmetic for small distances, and the ends of the range."""
+"""How far apart are laws in log space: closed forms, NumPy loops, exact arithmetic for small distances, ends of the range?"""
 
 import jax
 import jax.numpy as jnp
@@ -6,19 +6,29 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close
+from random_laws import DTYPES, Drawn
 from tolerance import tolerance
 
 from didsim import simplex
 
 B, N = 200, 5
-DTYPES = (np.float32, np.float64)
-LOG_P, LOG_Q = oracles.log_laws(1, (B, N)), oracles.log_laws(2, (B, N))[::-1].copy()
-LOG_P[::3, 1] = -np.inf  # every third p has a zero mass
-LOG_P = oracles.normalize(LOG_P)
-P, Q = np.exp(LOG_P), np.exp(LOG_Q)
-VALUES = np.random.default_rng(3).standard_normal((B, N))
 KL, JSD, RENYI, ENTROPY = (jax.jit(f) for f in (simplex.kl, simplex.jsd, simplex.renyi, simplex.entropy))
-JAX_P, JAX_Q, JAX_VALUES = jnp.asarray(LOG_P), jnp.asarray(LOG_Q), jnp.asarray(VALUES)
+
+
+def some_without_mass():
+    """Laws of which every third has a zero mass."""
+    log_p = oracles.log_laws(1, (B, N))
+    log_p[::3, 1] = -np.inf
+    return oracles.normalize(log_p)
+
+
+L = Drawn(
+    log_p=some_without_mass,
+    log_q=lambda: oracles.log_laws(2, (B, N))[::-1].copy(),
+    p=lambda: np.exp(L.log_p),
+    q=lambda: np.exp(L.log_q),
+    values=lambda: np.random.default_rng(3).standard_normal((B, N)),
+)
 
 
 def law(*masses, dtype=np.float64):
@@ -29,37 +39,47 @@ def law(*masses, dtype=np.float64):
 @pytest.mark.parametrize(
     ("function", "wanted"),
     [
-        pytest.param(lambda p, q, f: simplex.entropy(p), oracles.rows(oracles.entropy, P), id="entropy"),
-        pytest.param(lambda p, q, f: simplex.kl(p, q), oracles.rows(oracles.kl, P, Q), id="kl"),
-        pytest.param(lambda p, q, f: simplex.kl(q, p), oracles.rows(oracles.kl, Q, P), id="kl-back"),
+        pytest.param(lambda p, q, f: simplex.entropy(p), lambda: oracles.rows(oracles.entropy, L.p), id="entropy"),
+        pytest.param(lambda p, q, f: simplex.kl(p, q), lambda: oracles.rows(oracles.kl, L.p, L.q), id="kl"),
+        pytest.param(lambda p, q, f: simplex.kl(q, p), lambda: oracles.rows(oracles.kl, L.q, L.p), id="kl-back"),
         pytest.param(
             lambda p, q, f: simplex.jeffreys(p, q),
-            oracles.rows(lambda p, q: oracles.kl(p, q) + oracles.kl(q, p), P, Q),
+            lambda: oracles.rows(lambda p, q: oracles.kl(p, q) + oracles.kl(q, p), L.p, L.q),
             id="jeffreys",
         ),
-        pytest.param(lambda p, q, f: simplex.jsd(p, q), oracles.rows(oracles.jsd, P, Q), id="jsd"),
-        pytest.param(lambda p, q, f: simplex.jsd(q, p), oracles.rows(oracles.jsd, P, Q), id="jsd-back"),
+        pytest.param(lambda p, q, f: simplex.jsd(p, q), lambda: oracles.rows(oracles.jsd, L.p, L.q), id="jsd"),
+        pytest.param(lambda p, q, f: simplex.jsd(q, p), lambda: oracles.rows(oracles.jsd, L.p, L.q), id="jsd-back"),
         pytest.param(
-            lambda p, q, f: simplex.renyi(p, q, 0.5), oracles.rows(lambda p, q: oracles.renyi(p, q, 0.5), P, Q), id="renyi-half"
+            lambda p, q, f: simplex.renyi(p, q, 0.5),
+            lambda: oracles.rows(lambda p, q: oracles.renyi(p, q, 0.5), L.p, L.q),
+            id="renyi-half",
         ),
         pytest.param(
-            lambda p, q, f: simplex.renyi(p, q, 2.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 2.0), P, Q), id="renyi-2"
+            lambda p, q, f: simplex.renyi(p, q, 2.0),
+            lambda: oracles.rows(lambda p, q: oracles.renyi(p, q, 2.0), L.p, L.q),
+            id="renyi-2",
         ),
         pytest.param(
-            lambda p, q, f: simplex.renyi(q, p, 3.0), oracles.rows(lambda p, q: oracles.renyi(p, q, 3.0), Q, P), id="renyi-back"
+            lambda p, q, f: simplex.renyi(q, p, 3.0),
+            lambda: oracles.rows(lambda p, q: oracles.renyi(p, q, 3.0), L.q, L.p),
+            id="renyi-back",
         ),
-        pytest.param(lambda p, q, f: simplex.expectation(p, f), (P * VALUES).sum(-1), id="mean"),
-        pytest.param(lambda p, q, f: simplex.cumulants(p, f), oracles.rows(oracles.cumulants, P, VALUES), id="cumulants"),
+        pytest.param(lambda p, q, f: simplex.expectation(p, f), lambda: (L.p * L.values).sum(-1), id="mean"),
         pytest.param(
-            lambda p, q, f: simplex.log_partition(p, f, 0.7), np.log((P * np.exp(0.7 * VALUES)).sum(-1)), id="log-partition"
+            lambda p, q, f: simplex.cumulants(p, f), lambda: oracles.rows(oracles.cumulants, L.p, L.values), id="cumulants"
+        ),
+        pytest.param(
+            lambda p, q, f: simplex.log_partition(p, f, 0.7),
+            lambda: np.log((L.p * np.exp(0.7 * L.values)).sum(-1)),
+            id="log-partition",
         ),
     ],
 )
 def test_against_numpy_loops(function, wanted, dtype):
-    got = jax.jit(function)(*(jnp.asarray(a, dtype) for a in (LOG_P, LOG_Q, VALUES)))
+    got = jax.jit(function)(*(jnp.asarray(a, dtype) for a in (L.log_p, L.log_q, L.values)))
     assert got.dtype == dtype
     near = tolerance(dtype, condition=10.0)
-    np.testing.assert_allclose(np.asarray(got, np.float64), wanted, rtol=near, atol=near)
+    np.testing.assert_allclose(np.asarray(got, np.float64), wanted(), rtol=near, atol=near)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -77,16 +97,18 @@ def test_uniform(dtype):
 
 
 def test_clr_is_the_representative_that_sums_to_zero():
-    centred = simplex.clr(JAX_Q)
+    centred = simplex.clr(jnp.asarray(L.log_q))
     assert_close(centred.sum(-1), np.zeros(B), atol=tolerance(condition=10.0))
-    assert_close(simplex.normalize(centred), LOG_Q, atol=tolerance(condition=10.0))
+    assert_close(simplex.normalize(centred), L.log_q, atol=tolerance(condition=10.0))
 
 
 def test_tilt_and_geodesic_are_powers():
-    half = np.sqrt(Q * P)
-    assert_close(jnp.exp(simplex.geodesic(JAX_P, JAX_Q, 0.5)), half / half.sum(-1, keepdims=True))
-    weights = P * np.exp(-1.5 * VALUES)
-    assert_close(jnp.exp(simplex.tilt(JAX_P, JAX_VALUES, -1.5)), weights / weights.sum(-1, keepdims=True))
+    half = np.sqrt(L.q * L.p)
+    assert_close(jnp.exp(simplex.geodesic(jnp.asarray(L.log_p), jnp.asarray(L.log_q), 0.5)), half / half.sum(-1, keepdims=True))
+    weights = L.p * np.exp(-1.5 * L.values)
+    assert_close(
+        jnp.exp(simplex.tilt(jnp.asarray(L.log_p), jnp.asarray(L.values), -1.5)), weights / weights.sum(-1, keepdims=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,9 +146,9 @@ def test_renyi_keeps_its_relative_accuracy_for_close_laws(dtype, distance, alpha
 
 def test_path_divergences_are_those_of_the_tilted_law():
     times = np.linspace(-1.0, 2.0, B)
-    start, end = oracles.log_laws(6, (B, N)), LOG_Q
+    start, end = oracles.log_laws(6, (B, N)), L.log_q
     middle = oracles.normalize((1 - times[:, None]) * start + times[:, None] * end)
-    got = jax.jit(simplex.path_divergences)(jnp.asarray(start), JAX_Q, jnp.asarray(times))
+    got = jax.jit(simplex.path_divergences)(jnp.asarray(start), jnp.asarray(L.log_q), jnp.asarray(times))
     for mine, other in zip(got, (start, end), strict=True):
         wanted = oracles.rows(oracles.kl, np.exp(middle), np.exp(other))
         np.testing.assert_allclose(mine, wanted, rtol=tolerance(condition=10.0), atol=tolerance(condition=10.0))
@@ -166,16 +188,16 @@ def test_no_mass_means_no_contribution():
 
 def test_renyi_grows_with_alpha_through_kl():
     orders = [0.1, 0.5, 0.9, 1 - 1e-6, 1 + 1e-6, 1.5, 4.0]
-    values = np.array([RENYI(JAX_P, JAX_Q, alpha) for alpha in orders])
+    values = np.array([RENYI(jnp.asarray(L.log_p), jnp.asarray(L.log_q), alpha) for alpha in orders])
     assert np.all(np.diff(values, axis=0) > -1e-9)
-    np.testing.assert_allclose((values[3] + values[4]) / 2, KL(JAX_P, JAX_Q), atol=1e-8)
+    np.testing.assert_allclose((values[3] + values[4]) / 2, KL(jnp.asarray(L.log_p), jnp.asarray(L.log_q)), atol=1e-8)
 
 
 def test_cumulants_of_a_coin_and_as_derivatives():
     p = 0.3
     got = simplex.cumulants(law(1 - p, p), jnp.array([0.0, 1.0]))
     np.testing.assert_allclose(got, [p, p * (1 - p), p * (1 - p) * (1 - 2 * p)], rtol=1e-14)
-    row, values = JAX_Q[7], JAX_VALUES[7]
+    row, values = jnp.asarray(L.log_q)[7], jnp.asarray(L.values)[7]
 
     def slope(t):
         return jax.grad(lambda s: simplex.log_partition(row, values, s))(t)
@@ -186,11 +208,11 @@ def test_cumulants_of_a_coin_and_as_derivatives():
 
 @pytest.mark.parametrize("function", [simplex.kl, simplex.jsd, simplex.jeffreys, lambda p, q: simplex.entropy(p)])
 def test_gradients_in_free_logits_match_differences(function):
-    logits = JAX_VALUES[0]
+    logits = jnp.asarray(L.values)[0]
 
     @jax.jit
     def value(free):
-        return function(simplex.normalize(free), JAX_Q[11])
+        return function(simplex.normalize(free), jnp.asarray(L.log_q)[11])
 
     steps = 1e-6 * np.eye(N)
     differences = [(value(logits + step) - value(logits - step)) / 2e-6 for step in steps]
@@ -209,12 +231,12 @@ def test_gradients_stay_finite_without_mass(function, far):
 
 @pytest.mark.parametrize("function", [simplex.kl, simplex.jsd])
 def test_gradient_vanishes_where_the_laws_meet(function):
-    q = JAX_Q[11]
+    q = jnp.asarray(L.log_q)[11]
     assert_close(jax.grad(lambda free: function(simplex.normalize(free), q))(q), jnp.zeros(N))
 
 
 def test_batch_axes_are_rows():
-    p, q = JAX_P.reshape(10, 20, N), JAX_Q.reshape(10, 20, N)
+    p, q = jnp.asarray(L.log_p).reshape(10, 20, N), jnp.asarray(L.log_q).reshape(10, 20, N)
     for function in (KL, JSD, RENYI):
         extra = (0.5,) if function is RENYI else ()
-        assert_close(function(p, q, *extra).reshape(-1), function(JAX_P, JAX_Q, *extra))
+        assert_close(function(p, q, *extra).reshape(-1), function(jnp.asarray(L.log_p), jnp.asarray(L.log_q), *extra))

@@ -1,4 +1,4 @@
-"""Every message names the argument, shows the value and says what is allowed; what is allowed passes unchanged."""
+"""Is every refusal one line that names the argument, shows the value and says what is allowed; and what is allowed unchanged?"""
 
 import re
 from typing import Any

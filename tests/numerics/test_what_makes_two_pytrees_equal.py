@@ -1,4 +1,4 @@
-"""Records as pytrees: rebuilt without their checks, told apart by class and static fields."""
+"""What makes two pytrees equal: rebuilt without their checks, told apart by class and static fields?"""
 
 import copy
 import dataclasses
