@@ -1,4 +1,4 @@
-"""Exercises: right answers by plain NumPy pass, typical wrong ones are told what to look at, others get a clear sentence."""
+"""Are answers to exercises judged rightly: right ones by plain NumPy pass, wrong ones are told what to look at in a sentence?"""
 
 import numpy as np
 import pytest
@@ -168,42 +168,42 @@ KEY = {
 
 # Answers that people give, and a word that what they are told must hold.
 WRONG = [
-    ("01.a", law(REF * (REF / TARGET)), "β = 1"),
-    ("01.a", law(REF * (TARGET / REF) ** 0.25), "way up"),
-    ("01.a", law(REF * (REF / TARGET) ** 0.5), "own rejected law"),
-    ("01.a", TARGET, "itself"),
-    ("01.a", REF, "power law"),
-    ("01.a", -law(REF * (REF / TARGET) ** 0.25), "sign"),
-    ("01.a", np.log(law(REF * (REF / TARGET) ** 0.25)), "logarithms"),
-    ("01.a", REF * (REF / TARGET) ** 0.25, "sums to one"),
-    ("02.a", law(TARGET / REF), "q itself"),
-    ("02.a", TARGET, "reference"),
-    ("02.a", law((TARGET / REF) ** 2), "upside down"),
-    ("02.b", "both", "When is that"),
-    ("03.a", 0.5, "symmetric"),
-    ("03.a", 1 - chosen_stops_falling(), "measured from"),
-    ("03.b", "both rise", "zero of"),
-    ("04.a", 0.1, "normaliser"),
-    ("04.a", law(np.array([0.4, 0.3, 0.2, 0.1]) * np.exp(np.arange(4)))[3], "under π*"),
-    ("04.b", 4, "components"),
-    ("05.a", 20, "More is not better"),
-    ("05.a", 2, "1 − 0.8^K"),
-    ("05.b", np.cosh(1.5) ** 2, "upper bound"),
-    ("06.a", 1.5 * 0.2, "clock"),
-    ("06.a", 1.5 * 25, "upside down"),
-    ("06.b", ends_from_reference(1.0), "β = 1"),
-    ("06.b", ends_from_reference(2.0), "divided"),
-    ("07.a", "sharpening", "skewed"),
-    ("07.b", 1 / (0.25 + 0.0625 + 0.015625 + 2 * 0.00390625), "one over"),
-    ("07.b", 5, "number of draws"),
-    ("07.c", 100, "less than one"),
-    ("08.a", chosen_change(0.0), "averaged over π_ref"),
-    ("08.a", -chosen_change(0.25), "sign"),
-    ("08.b", 1, "start earlier"),
-    ("09.a", 8, "two programs"),
-    ("09.a", 960, "Those are the runs"),
-    ("09.b", 2 * first_divergence(), "second derivative"),
-    ("09.b", first_divergence() / 2, "one step"),
+    ("01.a", lambda: law(REF * (REF / TARGET)), "β = 1"),
+    ("01.a", lambda: law(REF * (TARGET / REF) ** 0.25), "way up"),
+    ("01.a", lambda: law(REF * (REF / TARGET) ** 0.5), "own rejected law"),
+    ("01.a", lambda: TARGET, "itself"),
+    ("01.a", lambda: REF, "power law"),
+    ("01.a", lambda: -law(REF * (REF / TARGET) ** 0.25), "sign"),
+    ("01.a", lambda: np.log(law(REF * (REF / TARGET) ** 0.25)), "logarithms"),
+    ("01.a", lambda: REF * (REF / TARGET) ** 0.25, "sums to one"),
+    ("02.a", lambda: law(TARGET / REF), "q itself"),
+    ("02.a", lambda: TARGET, "reference"),
+    ("02.a", lambda: law((TARGET / REF) ** 2), "upside down"),
+    ("02.b", lambda: "both", "When is that"),
+    ("03.a", lambda: 0.5, "symmetric"),
+    ("03.a", lambda: 1 - chosen_stops_falling(), "measured from"),
+    ("03.b", lambda: "both rise", "zero of"),
+    ("04.a", lambda: 0.1, "normaliser"),
+    ("04.a", lambda: law(np.array([0.4, 0.3, 0.2, 0.1]) * np.exp(np.arange(4)))[3], "under π*"),
+    ("04.b", lambda: 4, "components"),
+    ("05.a", lambda: 20, "More is not better"),
+    ("05.a", lambda: 2, "1 − 0.8^K"),
+    ("05.b", lambda: np.cosh(1.5) ** 2, "upper bound"),
+    ("06.a", lambda: 1.5 * 0.2, "clock"),
+    ("06.a", lambda: 1.5 * 25, "upside down"),
+    ("06.b", lambda: ends_from_reference(1.0), "β = 1"),
+    ("06.b", lambda: ends_from_reference(2.0), "divided"),
+    ("07.a", lambda: "sharpening", "skewed"),
+    ("07.b", lambda: 1 / (0.25 + 0.0625 + 0.015625 + 2 * 0.00390625), "one over"),
+    ("07.b", lambda: 5, "number of draws"),
+    ("07.c", lambda: 100, "less than one"),
+    ("08.a", lambda: chosen_change(0.0), "averaged over π_ref"),
+    ("08.a", lambda: -chosen_change(0.25), "sign"),
+    ("08.b", lambda: 1, "start earlier"),
+    ("09.a", lambda: 8, "two programs"),
+    ("09.a", lambda: 960, "Those are the runs"),
+    ("09.b", lambda: 2 * first_divergence(), "second derivative"),
+    ("09.b", lambda: first_divergence() / 2, "one step"),
 ]
 
 
@@ -231,7 +231,7 @@ def test_a_perturbed_answer_does_not_pass(id):
 
 @pytest.mark.parametrize(("id", "answer", "said"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_typical_wrong_answer_is_told_where_to_look(id, answer, said):
-    verdict = exercises.check(id, answer)
+    verdict = exercises.check(id, answer())
     assert not verdict
     assert verdict.message.startswith(f"{id}: wrong. ")
     assert said in verdict.message
