@@ -1,9 +1,10 @@
-"""Product laws that are never written out: the same numbers as all pairs written out, and exact minima at large N."""
+"""Can product laws stay unwritten: the numbers of all pairs written out, and exact minima at large N?"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_laws import Drawn
 from tolerance import tolerance
 
 import didsim
@@ -12,8 +13,10 @@ from didsim.landscape.solvers import entry
 from didsim.objectives import comparisons, loss, population, product_population
 from didsim.objectives.comparisons import can_stay_product
 
-PROBLEM = worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(3))
-POLICY = worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(4)).log_target
+L = Drawn(
+    problem=lambda: worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(3)),
+    policy=lambda: worlds.RandomTarget(n=9, prompts=2, beta=0.5).draw(jax.random.key(4)).log_target,
+)
 LAWS = {
     "chosen-rejected": samplers.ChosenRejected(),
     "mixture": samplers.Mix(samplers.Uniform(), samplers.ReferencePairs(), 0.3),
@@ -60,11 +63,11 @@ CASES = [
 
 def _both(objective, law, label):
     sampler, labels = LAWS[law], LABELS[label]
-    written = population(PROBLEM, sampler, labels, POLICY)
-    kept = product_population(PROBLEM, sampler.pair_law(PROBLEM, POLICY), labels)
+    written = population(L.problem, sampler, labels, L.policy)
+    kept = product_population(L.problem, sampler.pair_law(L.problem, L.policy), labels)
 
     def value(at, averaged):
-        return loss(objective, PROBLEM, jax.nn.log_softmax(at), averaged)
+        return loss(objective, L.problem, jax.nn.log_softmax(at), averaged)
 
     return jax.jit(jax.value_and_grad(value)), written, kept
 
@@ -72,7 +75,7 @@ def _both(objective, law, label):
 @pytest.mark.parametrize(("objective", "law", "label"), CASES, ids=lambda c: c if isinstance(c, str) else c.name)
 def test_value_and_gradient_equal_all_pairs(objective, law, label):
     evaluate, written, kept = _both(objective, law, label)
-    (one, slope), (other, other_slope) = evaluate(POLICY, written), evaluate(POLICY, kept)
+    (one, slope), (other, other_slope) = evaluate(L.policy, written), evaluate(L.policy, kept)
     assert abs(one - other) <= tolerance(condition=1.0 + abs(float(one)))
     np.testing.assert_allclose(slope, other_slope, atol=tolerance(condition=1.0 + float(jnp.abs(slope).max())))
 
@@ -80,7 +83,7 @@ def test_value_and_gradient_equal_all_pairs(objective, law, label):
 def test_the_comparison_can_fail():
     evaluate, written, kept = _both(objectives.Dpo(0.5), "mixture", "soft")
     spoiled = kept.__class__(**{**{f: getattr(kept, f) for f in kept.__dataclass_fields__}, "first_wins": kept.first_wins * 1.01})
-    assert abs(evaluate(POLICY, written)[0] - evaluate(POLICY, spoiled)[0]) > 1e-4
+    assert abs(evaluate(L.policy, written)[0] - evaluate(L.policy, spoiled)[0]) > 1e-4
 
 
 @pytest.mark.parametrize("objective", [o for o in OBJECTIVES if o.pair_link().terms], ids=lambda o: o.name)
@@ -113,7 +116,7 @@ def test_which_laws_stay_products():
 @pytest.mark.parametrize("label", LABELS)
 def test_metrics_do_not_depend_on_how_pairs_are_kept(label):
     _, written, kept = _both(objectives.Dpo(0.5), "mixture", label)
-    one, other = (didsim.dynamics.metrics.measure(PROBLEM, objectives.Dpo(0.5), POLICY, c) for c in (written, kept))
+    one, other = (didsim.dynamics.metrics.measure(L.problem, objectives.Dpo(0.5), L.policy, c) for c in (written, kept))
     assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_allclose(one[name], other[name], atol=1e-12, err_msg=name)
@@ -122,7 +125,7 @@ def test_metrics_do_not_depend_on_how_pairs_are_kept(label):
 def test_very_many_soft_pairs_leave_accuracy_out(monkeypatch):
     _, _, kept = _both(objectives.Dpo(0.5), "mixture", "soft")
     monkeypatch.setattr(comparisons, "FEW", 4)
-    assert "accuracy" not in didsim.dynamics.metrics.measure(PROBLEM, objectives.Dpo(0.5), POLICY, kept)
+    assert "accuracy" not in didsim.dynamics.metrics.measure(L.problem, objectives.Dpo(0.5), L.policy, kept)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +140,9 @@ def test_very_many_soft_pairs_leave_accuracy_out(monkeypatch):
 @pytest.mark.parametrize("label", LABELS)
 def test_newton_cg_finds_newtons_minimum(objective, label, monkeypatch):
     sampler, labels = LAWS["mixture"], LABELS[label]
-    newton = didsim.solve(PROBLEM, objective, sampler, labels)
+    newton = didsim.solve(L.problem, objective, sampler, labels)
     monkeypatch.setattr(entry, "LARGEST_DENSE", 4)
-    krylov = didsim.solve(PROBLEM, objective, sampler, labels)
+    krylov = didsim.solve(L.problem, objective, sampler, labels)
     np.testing.assert_array_equal(krylov.status, didsim.Status.CONVERGED)
     np.testing.assert_allclose(krylov.log_policy, newton.log_policy, atol=1e-9)
     np.testing.assert_allclose(krylov.value, newton.value, rtol=1e-13)

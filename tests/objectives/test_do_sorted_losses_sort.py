@@ -1,4 +1,4 @@
-"""Sorted-margin objectives: batches sorted by NumPy, populations as batches with repeats, gradients by differences."""
+"""Do objectives of sorted margins sort: batches by NumPy, populations as batches with repeats, gradients by differences?"""
 
 from fractions import Fraction
 
@@ -8,6 +8,7 @@ import loss_oracles as oracle
 import numpy as np
 import oracles
 import pytest
+from random_laws import Drawn
 from tolerance import tolerance
 
 import didsim
@@ -23,8 +24,9 @@ N, M, BETA = 4, 24, 0.8
 RNG = np.random.default_rng(12)
 LOG_REF = oracles.normalize(RNG.standard_normal((1, N)))
 LOGITS = RNG.standard_normal((1, N))
-WORLD = problem(LOG_REF, reward=RNG.standard_normal((1, N)), beta=BETA)
+REWARD = RNG.standard_normal((1, N))
 CHOSEN, REJECTED = RNG.integers(0, N, (2, M))
+L = Drawn(world=lambda: problem(LOG_REF, reward=REWARD, beta=BETA))
 KINDS = {"aot": Aot, "aot_unpaired": AotUnpaired}
 each = pytest.mark.parametrize("name", KINDS)
 
@@ -43,7 +45,7 @@ def by_hand(name, logits, chosen=CHOSEN, rejected=REJECTED):
 
 @jax.jit
 def value_and_gradient(objective, logits, comparisons):
-    return jax.value_and_grad(lambda t: loss(objective, WORLD, simplex.normalize(t), comparisons))(logits)
+    return jax.value_and_grad(lambda t: loss(objective, L.world, simplex.normalize(t), comparisons))(logits)
 
 
 def batch(chosen=CHOSEN, rejected=REJECTED):
@@ -91,7 +93,7 @@ def test_unequal_weights_are_repeats(name):
 
 @each
 def test_product_laws_need_no_writing_out_by_the_caller(name):
-    kept = product_population(WORLD, ChosenRejected().pair_law(WORLD, WORLD.log_ref), AsShown())
+    kept = product_population(L.world, ChosenRejected().pair_law(L.world, L.world.log_ref), AsShown())
     one, other = (value_and_gradient(KINDS[name](BETA), jnp.asarray(LOGITS), data) for data in (kept, kept.written_out()))
     np.testing.assert_allclose(one[0], other[0], atol=tolerance())
     np.testing.assert_allclose(one[1], other[1], atol=tolerance())
@@ -99,12 +101,12 @@ def test_product_laws_need_no_writing_out_by_the_caller(name):
 
 @each
 def test_large_batches_tend_to_the_population(name):
-    data = Population(jnp.exp(WORLD.log_chosen)[:, :, None] * jnp.exp(WORLD.log_rejected)[:, None, :])
+    data = Population(jnp.exp(L.world.log_chosen)[:, :, None] * jnp.exp(L.world.log_rejected)[:, None, :])
     exact = value_and_gradient(KINDS[name](BETA), jnp.asarray(LOGITS), data)[0]
 
     def one(key):
-        drawn = draw_pairs(key, WORLD, ChosenRejected(), AsShown(), WORLD.log_ref, 1024)
-        return loss(KINDS[name](BETA), WORLD, simplex.normalize(jnp.asarray(LOGITS)), drawn)
+        drawn = draw_pairs(key, L.world, ChosenRejected(), AsShown(), L.world.log_ref, 1024)
+        return loss(KINDS[name](BETA), L.world, simplex.normalize(jnp.asarray(LOGITS)), drawn)
 
     values = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), 400)))
     error = values.std() / np.sqrt(len(values))
@@ -116,11 +118,11 @@ def test_large_batches_tend_to_the_population(name):
 @each
 def test_no_exact_solver_takes_them(name):
     with pytest.raises(ArgumentError, match=f"must be a mean over pairs or responses, but {name} sorts them"):
-        didsim.solve(WORLD, KINDS[name](BETA))
+        didsim.solve(L.world, KINDS[name](BETA))
     with pytest.raises(ArgumentError, match="Argument `beta` must be positive and finite, but is 0"):
         KINDS[name](0.0)
 
 
 def test_means_over_pairs_have_no_batch_term():
     with pytest.raises(TypeError, match="objective 'dpo' is a mean over pairs"):
-        didsim.objectives.Dpo().batch_term(didsim.objectives.responses(WORLD, WORLD.log_ref), batch())
+        didsim.objectives.Dpo().batch_term(didsim.objectives.responses(L.world, L.world.log_ref), batch())

@@ -1,4 +1,4 @@
-"""Where every population loss is least, as the table of objectives says: closed forms, exact solves, and mass that is lost."""
+"""Where is every population loss least, as the table of objectives says: closed forms, exact solves, and mass that is lost?"""
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +6,7 @@ import numpy as np
 import oracles
 import pytest
 from objective_cases import NUMBERS, both, make
+from random_laws import Drawn
 from tolerance import tolerance
 
 from didsim import simplex, solve
@@ -23,8 +24,10 @@ RNG = np.random.default_rng(3)
 LOG_REF = oracles.normalize(RNG.standard_normal((P, N)))
 REWARD = RNG.standard_normal((P, N))
 LENGTHS = RNG.integers(1, 4, (P, N)).astype(float)
-WORLD = problem(LOG_REF, reward=REWARD, beta=BETA, lengths=LENGTHS)
-DATA = population(WORLD, ChosenRejected(), AsShown(), WORLD.log_ref)
+L = Drawn(
+    world=lambda: problem(LOG_REF, reward=REWARD, beta=BETA, lengths=LENGTHS),
+    data=lambda: population(L.world, ChosenRejected(), AsShown(), L.world.log_ref),
+)
 CHANGES = {
     **{name: {"beta": BETA} for name in NUMBERS if "beta" in NUMBERS[name]},
     "rebel": {"eta": 1 / BETA},
@@ -46,38 +49,38 @@ def objective(name):
 
 
 def slope(name, log_policy):
-    return np.asarray(both(objective(name), jnp.asarray(log_policy), DATA, WORLD)[1])
+    return np.asarray(both(objective(name), jnp.asarray(log_policy), L.data, L.world)[1])
 
 
-def away(log_policy, other=WORLD.log_target):
-    return float(simplex.jsd(jnp.asarray(log_policy), other).min())
+def away(log_policy, other=None):
+    return float(simplex.jsd(jnp.asarray(log_policy), L.world.log_target if other is None else other).min())
 
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_closed_forms_are_stationary_and_least(name):
     """No slope at the closed form, a slope elsewhere, and a larger value at every one of many other laws."""
-    best = objective(name).minimiser(WORLD)
+    best = objective(name).minimiser(L.world)
     np.testing.assert_allclose(jax.nn.logsumexp(best, -1), 0.0, atol=tolerance())
     assert np.abs(slope(name, best)).max() < tolerance(condition=100.0)
     assert np.abs(slope(name, best + 0.01 * np.arange(N))).max() > 1e-5
-    value = both(objective(name), best, DATA, WORLD)[0]
+    value = both(objective(name), best, L.data, L.world)[0]
     others = best + np.geomspace(1e-3, 5.0, 40)[:, None, None] * np.random.default_rng(1).standard_normal((40, P, N))
-    assert all(both(objective(name), jnp.asarray(other), DATA, WORLD)[0] > value for other in others)
-    at_target = float(jnp.abs(best - WORLD.log_target).max())
+    assert all(both(objective(name), jnp.asarray(other), L.data, L.world)[0] > value for other in others)
+    at_target = float(jnp.abs(best - L.world.log_target).max())
     assert at_target < 1e-12 if objective(name).card.limit == Limit.TARGET else at_target > 1e-3
 
 
 @pytest.mark.parametrize("name", [n for n in SOLVED if OBJECTIVES[n].card.limit == Limit.OWN])
 def test_own_limits_are_not_the_target(name):
-    assert objective(name).minimiser(WORLD) is None
+    assert objective(name).minimiser(L.world) is None
     if not OBJECTIVES[name].kinked:
-        assert np.abs(slope(name, WORLD.log_target)).max() > 1e-4
+        assert np.abs(slope(name, L.world.log_target)).max() > 1e-4
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SOLVED])
 def test_the_solver_agrees(name):
-    solution = solve(WORLD, objective(name))
-    kind, formula = objective(name).card.limit, objective(name).minimiser(WORLD)
+    solution = solve(L.world, objective(name))
+    kind, formula = objective(name).card.limit, objective(name).minimiser(L.world)
     if kind == Limit.NOWHERE:
         assert solution.log_policy.min(-1).max() < -40.0
         return
@@ -92,40 +95,40 @@ def test_the_solver_agrees(name):
 @pytest.mark.parametrize("name", ["kto", pytest.param("apo_zero", marks=pytest.mark.slow)])
 def test_losers_lose_their_mass(name):
     """Responses with λ_D π_w < λ_U π_l end without mass; the winners keep theirs."""
-    end = solve(WORLD, objective(name)).log_policy
-    losing = np.asarray(WORLD.log_chosen < WORLD.log_rejected)
+    end = solve(L.world, objective(name)).log_policy
+    losing = np.asarray(L.world.log_chosen < L.world.log_rejected)
     mass = np.where(losing, np.exp(end), 0.0).sum(-1)
     assert mass.max() < 1e-15
     assert np.where(losing, np.exp(LOG_REF), 0.0).sum(-1).min() > 0.05
     if name == "kto":  # control: where chosen responses count more, none is a loser and the minimum is finite
-        assert solve(WORLD, make("kto", beta=BETA, desirable=1.3, undesirable=0.7)).log_policy.min() > -10.0
+        assert solve(L.world, make("kto", beta=BETA, desirable=1.3, undesirable=0.7)).log_policy.min() > -10.0
 
 
 def test_bco_is_dpo_at_one_shift():
     """At δ = -β log Σ π_ref (π_w/π_l)^{1/β}, and there alone."""
-    dpo = objective("dpo").minimiser(WORLD)
-    shift = -BETA * jax.nn.logsumexp(WORLD.log_ref + (WORLD.log_chosen - WORLD.log_rejected) / BETA, -1)
+    dpo = objective("dpo").minimiser(L.world)
+    shift = -BETA * jax.nn.logsumexp(L.world.log_ref + (L.world.log_chosen - L.world.log_rejected) / BETA, -1)
     for x in range(P):
         one = make("bco[running]", beta=BETA, delta=shift[x])
-        assert np.abs(both(one, dpo, DATA, WORLD)[1][x]).max() < tolerance()
+        assert np.abs(both(one, dpo, L.data, L.world)[1][x]).max() < tolerance()
         moved = make("bco[running]", beta=BETA, delta=shift[x] + 0.1)
-        assert np.abs(both(moved, dpo, DATA, WORLD)[1][x]).max() > 1e-4
+        assert np.abs(both(moved, dpo, L.data, L.world)[1][x]).max() > 1e-4
 
 
 def test_robust_reaches_the_target_on_flipped_labels():
     from didsim.samplers import Uniform
     from didsim.worlds.preferences import BradleyTerry, Flipped
 
-    flipped = population(WORLD, Uniform(), Flipped(BradleyTerry(), 0.2), WORLD.log_ref)
+    flipped = population(L.world, Uniform(), Flipped(BradleyTerry(), 0.2), L.world.log_ref)
     for smoothing, reaches in ((0.2, True), (0.1, False)):
-        got = both(make("robust", beta=BETA, smoothing=smoothing), WORLD.log_target, flipped, WORLD)[1]
+        got = both(make("robust", beta=BETA, smoothing=smoothing), L.world.log_target, flipped, L.world)[1]
         assert (np.abs(got).max() < tolerance()) == reaches
 
 
 @pytest.mark.parametrize(("name", "gathers"), [("aot", False), ("aot_unpaired", True)])
 def test_sorted_margins_by_training(name, gathers):
     """AOT on pairs ends at a law of its own; unpaired, all mass gathers on one response and margins grow for ever."""
-    run = train(WORLD, OBJECTIVES[name](BETA), steps=8000, optimiser=Adam(0.03, "cosine"), records=2)
+    run = train(L.world, OBJECTIVES[name](BETA), steps=8000, optimiser=Adam(0.03, "cosine"), records=2)
     top = np.exp(np.asarray(run.log_policy)).max(-1)
     assert np.all(top > 0.999) if gathers else np.exp(run.log_policy).min() > 1e-6
     assert run.gradient_norm > 1e-9 if gathers else run.gradient_norm < 1e-12
@@ -134,21 +137,21 @@ def test_sorted_margins_by_training(name, gathers):
 
 def test_names_of_other_limits():
     """Numbers decide: a margin takes SimPO's closed form away, no NLL gives CPO one, wide margins are clipped."""
-    assert make("simpo").minimiser(WORLD) is None
-    assert make("simpo[gamma_ratio]").minimiser(WORLD) is None
-    assert make("alphapo").minimiser(WORLD) is None
-    assert make("chi-po", reward_bound=0.01).minimiser(WORLD) is None
-    free = make("cpo", beta=BETA, nll_weight=0.0).minimiser(WORLD)
-    np.testing.assert_allclose(free, oracles.normalize(np.asarray(WORLD.log_target) - LOG_REF), atol=1e-12)
+    assert make("simpo").minimiser(L.world) is None
+    assert make("simpo[gamma_ratio]").minimiser(L.world) is None
+    assert make("alphapo").minimiser(L.world) is None
+    assert make("chi-po", reward_bound=0.01).minimiser(L.world) is None
+    free = make("cpo", beta=BETA, nll_weight=0.0).minimiser(L.world)
+    np.testing.assert_allclose(free, oracles.normalize(np.asarray(L.world.log_target) - LOG_REF), atol=1e-12)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 1.3])
 def test_divergences_run_from_forward_kl_to_dpo_and_on(alpha):
-    found = make("f-dpo[alpha]", beta=2.0, alpha=alpha).minimiser(WORLD)
+    found = make("f-dpo[alpha]", beta=2.0, alpha=alpha).minimiser(L.world)
     same = {0.0: make("f-dpo[forward_kl]", beta=2.0), 1.0: make("dpo", beta=2.0)}
     if alpha in same:
-        np.testing.assert_allclose(found, same[alpha].minimiser(WORLD), atol=1e-9)
-    assert np.abs(both(make("f-dpo[alpha]", beta=2.0, alpha=alpha), found, DATA, WORLD)[1]).max() < tolerance(condition=100.0)
+        np.testing.assert_allclose(found, same[alpha].minimiser(L.world), atol=1e-9)
+    assert np.abs(both(make("f-dpo[alpha]", beta=2.0, alpha=alpha), found, L.data, L.world)[1]).max() < tolerance(condition=100.0)
 
 
 def test_lambert_by_its_definition():
