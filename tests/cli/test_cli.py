@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import jax
 import pytest
@@ -20,18 +19,6 @@ TRAIN = '[world]\nname = "random_target"\nn = 4\n[objective]\nname = "dpo"\nbeta
 
 def _didsim(*words, **kwargs):
     return subprocess.run([sys.executable, "-m", "didsim", *words], capture_output=True, text=True, timeout=120, **kwargs)
-
-
-def test_help_is_quick_and_does_not_import_jax():
-    code = "import sys, didsim.cli as c\ntry: c.main(['--help'])\nexcept SystemExit as e: print(e.code, 'jax' in sys.modules)"
-    times = []
-    for _ in range(3):
-        began = time.perf_counter()
-        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-        times.append(time.perf_counter() - began)
-    assert answer.stdout.strip().endswith("0 False")
-    assert "reproduce" in answer.stdout
-    assert min(times) < 1.0  # 0.15 s on a quiet machine; JAX alone would take longer than this on a busy one
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from didsim.cli.command import Command, Overwrite, command
 from didsim.numerics import files
+from didsim.numerics.errors import ArgumentError
 
 
 @command
@@ -20,13 +21,19 @@ class Report(Command):
     overwrite: Overwrite = False
     needs_jax = False
 
+    def check(self) -> None:
+        """Refuses folders and files before the page's libraries are imported."""
+        if not self.figures.is_dir():
+            raise ArgumentError(f"Argument `--figures` must be a folder, but {self.figures} is not.")
+        if self.ledger is not None and not self.ledger.is_file():
+            raise ArgumentError(f"Argument `--ledger` must be a file that didsim verify --json wrote, but {self.ledger} is not.")
+        files.writable("--out", self.out, overwrite=self.overwrite)
+
     def run(self) -> int:
         """Writes the page; 1 if the page tells of something that is not whole or not ok."""
-        from didsim.cli.report import check, gather, summary
+        from didsim.cli.report import gather, summary
         from didsim.cli.report.page import render
 
-        check(self.figures, self.ledger)
-        files.writable("--out", self.out, overwrite=self.overwrite)
         contents = gather(self.figures, self.ledger)
         files.write("--out", self.out, render(contents))
         for line in contents.all_troubles:

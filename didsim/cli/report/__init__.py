@@ -35,18 +35,6 @@ def gather(figures: Path, ledger_file: Path | None = None) -> Contents:
     return Contents(found, claims, benchmarks(figures), tuple(troubles), finished())
 
 
-def check(figures: Path, ledger_file: Path | None) -> None:
-    """Nothing, if the folder is one and the ledger, where one is named, is a file.
-
-    Raises:
-        ArgumentError: one of them is not.
-    """
-    if not figures.is_dir():
-        raise ArgumentError(f"Argument `--figures` must be a folder, but {figures} is not.")
-    if ledger_file is not None and not ledger_file.is_file():
-        raise ArgumentError(f"Argument `--ledger` must be a file that didsim verify --json wrote, but {ledger_file} is not.")
-
-
 def summary(contents: Contents, out: Path) -> str:
     """One line: what is on the page, and how large it is."""
     verdicts = [verdict for figure in contents.drawn.figures for verdict in figure.verdicts]
