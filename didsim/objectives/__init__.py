@@ -10,6 +10,7 @@ from didsim.objectives.reference_free import AlphaPo, Cpo, Orpo, OrpoSum, SimPo,
 from didsim.objectives.unpaired import ApoDown, ApoZero, BcoBatch, BcoNone, BcoRunning, Kto, NcaPair
 from didsim.objectives.transport import Aot, AotUnpaired
 from didsim.objectives.likelihood import BestOfSft, Rlhf, Sft
+from didsim.objectives.variational import Hypo, Kldo
 
 # isort: on
 from didsim.objectives.comparisons import (
@@ -23,7 +24,7 @@ from didsim.objectives.parts import OBJECTIVES, Card, Limit, Objective, Response
 __all__ = [
     "OBJECTIVES", "AlphaDpo", "AlphaPo", "Aot", "AotUnpaired", "ApoDown", "ApoZero", "BcoBatch", "BcoNone", "BcoRunning",
     "BestOfSft", "Card", "ChiPo", "ConservativeDpo", "Cpo", "DiscoPop", "Dpo", "DpoNorm", "Dpop", "ExoPair", "ExoPairClamped",
-    "ForwardKlDpo", "Hinge", "IpoMargin", "IpoReferenceFree", "IpoSum", "IpoTokenMean", "JensenShannonDpo", "Kto",
+    "ForwardKlDpo", "Hinge", "Hypo", "IpoMargin", "IpoReferenceFree", "IpoSum", "IpoTokenMean", "JensenShannonDpo", "Kldo", "Kto",
     "LengthDpo", "Limit", "Link", "NcaPair", "Objective", "OffsetDpo", "Orpo", "OrpoSum", "Rebel", "Responses", "Rlhf",
     "RobustDpo", "Sft", "SimPo", "SimPoRatio", "Slic", "Sppo", "SppoHard", "loss", "population", "product_population",
     "register", "responses",
