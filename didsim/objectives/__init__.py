@@ -10,7 +10,10 @@ from didsim.objectives.reference_free import AlphaPo, Cpo, Orpo, OrpoSum, SimPo,
 from didsim.objectives.unpaired import ApoDown, ApoZero, BcoBatch, BcoNone, BcoRunning, Kto, NcaPair
 from didsim.objectives.transport import Aot, AotUnpaired
 from didsim.objectives.likelihood import BestOfSft, Rlhf, Sft
-from didsim.objectives.variational import Hypo, Kldo
+from didsim.objectives.variational import Hypo, Kldo, Pro
+from didsim.objectives.bregman import BpoBasu, BpoKliep, BpoLogistic, BpoLsif
+from didsim.objectives.squared_log import SquaredPo
+from didsim.objectives.tokenwise import Adpo
 
 # isort: on
 from didsim.objectives.comparisons import (
@@ -22,10 +25,65 @@ from didsim.objectives.links import Link
 from didsim.objectives.parts import OBJECTIVES, Card, Limit, Objective, Responses, register, responses
 
 __all__ = [
-    "OBJECTIVES", "AlphaDpo", "AlphaPo", "Aot", "AotUnpaired", "ApoDown", "ApoZero", "BcoBatch", "BcoNone", "BcoRunning",
-    "BestOfSft", "Card", "ChiPo", "ConservativeDpo", "Cpo", "DiscoPop", "Dpo", "DpoNorm", "Dpop", "ExoPair", "ExoPairClamped",
-    "ForwardKlDpo", "Hinge", "Hypo", "IpoMargin", "IpoReferenceFree", "IpoSum", "IpoTokenMean", "JensenShannonDpo", "Kldo", "Kto",
-    "LengthDpo", "Limit", "Link", "NcaPair", "Objective", "OffsetDpo", "Orpo", "OrpoSum", "Rebel", "Responses", "Rlhf",
-    "RobustDpo", "Sft", "SimPo", "SimPoRatio", "Slic", "Sppo", "SppoHard", "loss", "population", "product_population",
-    "register", "responses",
+    "OBJECTIVES",
+    "Adpo",
+    "AlphaDpo",
+    "AlphaPo",
+    "Aot",
+    "AotUnpaired",
+    "ApoDown",
+    "ApoZero",
+    "BcoBatch",
+    "BcoNone",
+    "BcoRunning",
+    "BestOfSft",
+    "BpoBasu",
+    "BpoKliep",
+    "BpoLogistic",
+    "BpoLsif",
+    "Card",
+    "ChiPo",
+    "ConservativeDpo",
+    "Cpo",
+    "DiscoPop",
+    "Dpo",
+    "DpoNorm",
+    "Dpop",
+    "ExoPair",
+    "ExoPairClamped",
+    "ForwardKlDpo",
+    "Hinge",
+    "Hypo",
+    "IpoMargin",
+    "IpoReferenceFree",
+    "IpoSum",
+    "IpoTokenMean",
+    "JensenShannonDpo",
+    "Kldo",
+    "Kto",
+    "LengthDpo",
+    "Limit",
+    "Link",
+    "NcaPair",
+    "Objective",
+    "OffsetDpo",
+    "Orpo",
+    "OrpoSum",
+    "Pro",
+    "Rebel",
+    "Responses",
+    "Rlhf",
+    "RobustDpo",
+    "Sft",
+    "SimPo",
+    "SimPoRatio",
+    "Slic",
+    "Sppo",
+    "SppoHard",
+    "SquaredPo",
+    "loss",
+    "population",
+    "product_population",
+    "register",
+    "responses",
 ]  # fmt: skip

@@ -56,3 +56,27 @@ class Hypo(Objective):
     def batch_term(self, seen, comparisons):
         weight, (policy, reference) = comparisons.margins(seen.log_policy, seen.log_ref)
         return jnp.sum(weight * logistic(self.beta * (policy - jnp.maximum(reference, 0.0))), -1)
+
+
+@register("pro")
+@final
+class Pro(Objective):
+    """``-½ E_ν[z] + E_{π_ref⊗π_ref} log 2cosh(z/2)``, ``z = β(h_w - h_l)`` (2505.23316): all pairs regularise.
+
+    Over the pairs shown both terms together are DPO (F9).  Over all pairs the mass of a response that no pair shows is
+    determined: ``Σ_b π_ref(b) tanh(β(h_y - h_b)/2) = 0``.
+    """
+
+    card: ClassVar[Card] = Card(
+        "β log(π/π_ref)", "-m/2, and log 2cosh(m/2) over all pairs", Limit.OWN, "found by training alone", "2505.23316"
+    )
+    paired: ClassVar[bool] = False
+    batch_level: ClassVar[bool] = True
+    beta: Scalar = positive(default=0.1)
+
+    def batch_term(self, seen, comparisons):
+        value = self.beta * seen.log_ratio
+        vote = comparisons.mean_chosen(value) - comparisons.mean_rejected(value)
+        gaps, mass = jnp.abs(value[:, :, None] - value[:, None, :]), jnp.exp(seen.log_ref)
+        cosh = jnp.einsum("pa,pab,pb->p", mass, 0.5 * gaps + jnp.log1p(jnp.exp(-gaps)), mass)
+        return cosh - 0.5 * vote

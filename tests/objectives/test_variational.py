@@ -41,7 +41,25 @@ def hypo(logits, ref, law, *, beta):
     return total
 
 
-CASES = {"kldo": (kldo, {"beta": 0.7}), "hypo": (hypo, {"beta": 1.3})}
+def pro(logits, ref, law, *, beta):
+    value = [beta * (p - q) for p, q in zip(log_softmax(logits), ref, strict=True)]
+    vote = sum(law[a, b] * (value[a] - value[b]) for a, b in PAIRS)
+    return sum(math.exp(ref[a] + ref[b]) * math.log(2 * math.cosh((value[a] - value[b]) / 2)) for a, b in PAIRS) - vote / 2
+
+
+def adpo(logits, ref, law, *, beta):
+    """Two tokens of two kinds: response ``2 y_1 + y_2``; first token, then second given the first."""
+
+    def tokens(log):
+        first = [math.log(math.exp(log[2 * k]) + math.exp(log[2 * k + 1])) for k in range(2)]
+        return [(first[y // 2], log[y] - first[y // 2]) for y in range(N)]
+
+    pairs = zip(tokens(log_softmax(logits)), tokens(ref), strict=True)
+    parts = [(p[0] - q[0], p[1] - q[1]) for p, q in pairs]
+    return -sum(law[a, b] * log_sigmoid(beta * (parts[a][i] - parts[b][i])) for a, b in PAIRS for i in range(2))
+
+
+CASES = {"pro": (pro, {"beta": 0.9}), "adpo": (adpo, {"beta": 1.1}), "kldo": (kldo, {"beta": 0.7}), "hypo": (hypo, {"beta": 1.3})}
 each = pytest.mark.parametrize("name", CASES)
 
 
@@ -107,3 +125,18 @@ def test_kldo_ends_at_its_floor_and_nowhere_else():
         floor = -sum(w * math.log(w / q) for w, q in zip(chosen[x], rejected[x], strict=True))
         assert kldo(end[x], LOG_REF[x], law, beta=0.7) == pytest.approx(floor, abs=1e-12)
         assert kldo(end[x] + 0.1 * np.arange(N), LOG_REF[x], law, beta=0.7) > floor + 1e-4
+
+
+def test_one_segment_for_all_tokens_is_dpo():
+    whole = OBJECTIVES["adpo"](beta=0.8, segment=2)
+    pairs = Population(jnp.asarray(LAWS))
+    got, wanted = (value_and_gradient(o, LOGITS, pairs, WORLD) for o in (whole, OBJECTIVES["dpo"](beta=0.8)))
+    for mine, theirs in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=tolerance())
+    apart = value_and_gradient(OBJECTIVES["adpo"](beta=0.8), LOGITS, pairs, WORLD)[0]
+    assert abs(float(apart - got[0])) > 1e-2
+
+
+def test_sequences_must_be_as_many_as_responses():
+    with pytest.raises(ArgumentError, match="must be the number of responses 4, but is 8"):
+        loss(OBJECTIVES["adpo"](length=3), WORLD, WORLD.log_ref, Population(jnp.asarray(LAWS)))
