@@ -1,5 +1,6 @@
 """What can this sampler teach at all, how fast, from how many pairs, and where does gradient descent end?"""
 
+from didsim.landscape.credit import state_values
 from didsim.landscape.descent import descent_limit, off_support_factor, off_support_mass
 from didsim.landscape.designs import optimal_design, optimal_designs
 from didsim.landscape.finite_sample import (
@@ -44,7 +45,8 @@ __all__ = [
     "optimal_designs",
     "product_laplacian",
     "score_covariance",
-    "slope_ratio_bound",
+    "slope_ratio_bound", "state_values",
+   
     "turning_point",
     "value_error",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from didsim.objectives.variational import Hypo, Kldo, Pro
 from didsim.objectives.bregman import BpoBasu, BpoKliep, BpoLogistic, BpoLsif
 from didsim.objectives.squared_log import SquaredPo
 from didsim.objectives.tokenwise import Adpo
+from didsim.objectives.rankings import Gvpo, Multinomial, PlackettLuce
 
 # isort: on
 from didsim.objectives.comparisons import (
@@ -52,6 +53,7 @@ __all__ = [
     "ExoPair",
     "ExoPairClamped",
     "ForwardKlDpo",
+    "Gvpo",
     "Hinge",
     "Hypo",
     "IpoMargin",
@@ -64,11 +66,13 @@ __all__ = [
     "LengthDpo",
     "Limit",
     "Link",
+    "Multinomial",
     "NcaPair",
     "Objective",
     "OffsetDpo",
     "Orpo",
     "OrpoSum",
+    "PlackettLuce",
     "Pro",
     "Rebel",
     "Responses",

@@ -1,5 +1,6 @@
 """Numbers that the field's claims are known by, worked out without the library, and counter-cases worth a name."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import brentq, minimize
@@ -28,7 +29,7 @@ def test_dpo_reverses_with_infinite_data(beta, wanted):
 
     by_hand = value(brentq(slope, -9.0, 9.0))
     assert by_hand == pytest.approx(wanted, abs=6e-4)
-    _, log_policy = _class_end({"beta": np.float64(beta), "times": np.float64(100.0)})
+    _, log_policy = _class_end({"beta": jnp.asarray(float(beta)), "times": jnp.asarray(100.0)})
     assert float(np.exp(log_policy) @ REWARD) == pytest.approx(by_hand, abs=1e-9)
 
 
