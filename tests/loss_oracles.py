@@ -260,7 +260,53 @@ def apo_down(won: Seen, lost: Seen, z0: float, *, beta: float):
     return u + 1 - m, beta * (u * (1 - u) - m * (1 - m)), beta * m * (1 - m)
 
 
+def bregman(won: Seen, lost: Seen, *, beta: float, h, slope, bend):
+    """``h'(R)R - h(R) - h'(1/R)`` with its slope in ``R``, straight from the generator and its two derivatives."""
+    ratio = math.exp(-beta * (won.ratio - lost.ratio))
+    value = slope(ratio) * ratio - h(ratio) - slope(1 / ratio)
+    push = -beta * ratio * (ratio * bend(ratio) + bend(1 / ratio) / ratio**2)
+    return value, push, -push
+
+
+def bpo_logistic(won: Seen, lost: Seen, z0: float, *, beta: float):
+    return bregman(
+        won, lost, beta=beta,
+        h=lambda r: r * math.log(r) - (1 + r) * math.log(1 + r),
+        slope=lambda r: math.log(r) - math.log(1 + r),
+        bend=lambda r: 1 / r - 1 / (1 + r),
+    )  # fmt: skip
+
+
+def bpo_kliep(won: Seen, lost: Seen, z0: float, *, beta: float):
+    return bregman(won, lost, beta=beta, h=lambda r: r * math.log(r) - r, slope=math.log, bend=lambda r: 1 / r)
+
+
+def bpo_lsif(won: Seen, lost: Seen, z0: float, *, beta: float):
+    return bregman(won, lost, beta=beta, h=lambda r: (r - 1) ** 2 / 2, slope=lambda r: r - 1, bend=lambda r: 1.0)
+
+
+def bpo_basu(won: Seen, lost: Seen, z0: float, *, beta: float, power: float):
+    return bregman(
+        won, lost, beta=beta,
+        h=lambda r: (r ** (1 + power) - r) / power,
+        slope=lambda r: ((1 + power) * r**power - 1) / power,
+        bend=lambda r: (1 + power) * r ** (power - 1),
+    )  # fmt: skip
+
+
+def squared_log(won: Seen, lost: Seen, z0: float, *, beta: float):
+    m = beta * (won.ratio * math.exp(-won.ratio) - lost.ratio * math.exp(-lost.ratio))
+    push = beta * sigmoid(-m)
+    up, down = ((1 - one.ratio) * math.exp(-one.ratio) for one in (won, lost))
+    return -log_sigmoid(m), -push * up, push * down
+
+
 PAIRS = {
+    "bpo[logistic]": bpo_logistic,
+    "bpo[kliep]": bpo_kliep,
+    "bpo[lsif]": bpo_lsif,
+    "bpo[basu]": bpo_basu,
+    "squaredpo": squared_log,
     "dpo": dpo,
     "cdpo": cdpo,
     "ipo[sum]": ipo_sum,

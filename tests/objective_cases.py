@@ -46,6 +46,11 @@ NUMBERS = {
     "apo_zero": {"beta": 0.8},
     "apo_down": {"beta": 0.8},
     "sft[best_of_k]": {"draws": 3},
+    "bpo[logistic]": {"beta": 0.5},
+    "bpo[kliep]": {"beta": 0.5},
+    "bpo[lsif]": {"beta": 0.5},
+    "bpo[basu]": {"beta": 0.5, "power": 0.7},
+    "squaredpo": {"beta": 0.8},
 }
 
 

@@ -28,6 +28,7 @@ from didsim.did.estimation import (
     estimate_did_entropy,
 )
 from didsim.did.learned import learned_policy, optimal_rejected, reference_free_limit
+from didsim.did.misfit import power_law_misfit
 from didsim.did.order import margin_order, power_law
 from didsim.did.path import critical_beta, path_cumulant, path_law, path_slope
 from didsim.did.token_level import estimate_token_did_entropy
@@ -38,6 +39,7 @@ __all__ = [
     "effective_sample_size", "entropy_slope", "estimate_did_entropy", "estimate_power_law", "estimate_token_did_entropy",
     "evidence_likelihood", "learned_margin", "learned_policy", "log_did", "margin_order", "mean_change", "optimal_rejected",
     "pareto_shape", "pareto_shape_limit", "path_cumulant", "path_displacement", "path_law", "path_slope", "power_law",
+    "power_law_misfit",
     "reference_free_limit", "skewness", "temperature_gap", "temperature_gap_third_order", "third_order_did_entropy",
     "uniform_cumulants",
 ]  # fmt: skip

@@ -160,6 +160,27 @@ def log_linear_rates(
     return jnp.einsum("...nd,...d->...n", centred, pulled)
 
 
+def disentanglement_band(
+    chosen: Float[Array, "*batch"], rejected: Float[Array, "*batch"], cross: Float[Array, "*batch"]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+    """Ratios ``d_w/d_l`` of a margin loss's pulls at which the chosen response does not fall and the rejected does not rise.
+
+    The step is ``d_w s_w - d_l s_l`` with ``s = ∇ log π``; both hold iff ``ρt ≤ d_w/d_l ≤ t/ρ``, ``ρ`` the cosine of the two
+    scores and ``t = ‖s_l‖/‖s_w‖``, and always if ``ρ ≤ 0`` (2604.18239, F4).
+
+    Args:
+        chosen: ``‖s_w‖²`` > 0.
+        rejected: ``‖s_l‖²`` > 0.
+        cross: ``⟨s_w, s_l⟩``.
+
+    Returns:
+        Lower and upper end: 0 and infinity where no ratio does harm.
+    """
+    tied = cross > 0
+    safe = jnp.where(tied, cross, 1.0)
+    return jnp.where(tied, safe / chosen, 0.0), jnp.where(tied, rejected / safe, jnp.inf)
+
+
 def single_pair_rates(
     features: Float[Array, "*#batch n d"], log_policy: Float[Array, "*#batch n"], chosen: int, rejected: int
 ) -> Float[Array, "*#batch n"]:

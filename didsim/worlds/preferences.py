@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import at_least, between, checked, positive
+from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive
 from didsim.numerics.registry import Registry
 
 
@@ -161,6 +161,72 @@ class Ties(Labels):
     def _outcomes(self, gap: Array) -> tuple[Array, Array]:
         scaled = gap / self.temperature
         return jax.nn.sigmoid(scaled - self.margin), jax.nn.sigmoid(-scaled - self.margin)
+
+
+@LABELS.register("davidson")
+@final
+class Davidson(Labels):
+    """Davidson's ties: ``Pr(a wins) = 1/Z``, ``Pr(tie) = 2ν e^{-d/2}/Z``, ``Z = 1 + e^{-d} + 2ν e^{-d/2}``;
+    ``d = (r_a - r_b)/T``.
+
+    With ``keep`` "drop" tied pairs are left out and what remains is Bradley-Terry exactly, for any ν; with "split" a tie
+    counts half for either side and ``logit P = d/2 + log[(1 + νx)/(x + ν)]``, ``x = e^{-d/2}`` (2409.17431; derived, F12).
+    """
+
+    tie: float | Float[Array, ""] = at_least(0.0, default=1.0)
+    temperature: float | Float[Array, ""] = positive(default=1.0)
+    keep: str = one_of(("split", "drop"), default="split")
+
+    def matrix(self, reward):
+        return self._win(reward_gaps(reward))
+
+    def probability(self, reward, first, second):
+        return self._win(gather(reward, first) - gather(reward, second))
+
+    def draw(self, key, reward, first, second):
+        win, tied = self.outcomes(gather(reward, first) - gather(reward, second))
+        u = jax.random.uniform(key, win.shape, dtype=win.dtype)
+        if self.keep == "drop":
+            return (u < self.probability(reward, first, second)).astype(win.dtype)
+        return jnp.where(u < win, 1.0, jnp.where(u < win + tied, 0.5, 0.0)).astype(win.dtype)
+
+    def outcomes(self, gap: Float[Array, "*any"]) -> tuple[Float[Array, "*any"], Float[Array, "*any"]]:
+        """Chance that the first response wins, and that the pair is tied, from the reward gap."""
+        half = 0.5 * gap / self.temperature
+        middle = jnp.where(jnp.asarray(self.tie) > 0, jnp.log(jnp.maximum(2.0 * jnp.asarray(self.tie), 1e-30)), -jnp.inf)
+        logits = jnp.stack(jnp.broadcast_arrays(half, middle.astype(half.dtype), -half), -1)
+        chances = jax.nn.softmax(logits, -1)
+        return chances[..., 0], chances[..., 1]
+
+    def _win(self, gap):
+        if self.keep == "drop":
+            return jax.nn.sigmoid(gap / self.temperature)
+        win, tied = self.outcomes(gap)
+        return win + 0.5 * tied
+
+
+@LABELS.register("users")
+@final
+class Users(Labels):
+    """Many annotators, each Bradley-Terry with a reward of its own: ``P_ab = Σ_u w_u σ(r_u(a) - r_u(b))`` (2505.23749).
+
+    The mixture is no Bradley-Terry model unless all users agree: no reward explains it, and DPO counts Borda points (F13).
+
+    Attributes:
+        log_weights: log-law of the users, shape (users,).
+        rewards: reward of each, shape (users, n), for all prompts.
+    """
+
+    log_weights: Float[Array, " users"] = checked(checks.log_law)
+    rewards: Float[Array, "users n"] = finite()
+
+    def matrix(self, reward):
+        table = jnp.tensordot(jnp.exp(self.log_weights), jax.nn.sigmoid(reward_gaps(self.rewards)), 1)
+        return jnp.broadcast_to(table, (*reward.shape, reward.shape[-1])).astype(reward.dtype)
+
+    def probability(self, reward, first, second):
+        rows = jnp.take_along_axis(self.matrix(reward), first[..., None], axis=-2)
+        return jnp.take_along_axis(rows, second[..., None], axis=-1)[..., 0]
 
 
 @LABELS.register("threshold")

@@ -19,7 +19,13 @@ from didsim.claims.variables import complexity, draw, from_round, limit, round_v
 
 ALL = list(LEDGER)
 WITH_EXACT = [id for id in ALL if LEDGER[id].exact is not None]
-PARTS = {f"D{k}" for k in range(1, 15)} | {f"S{k}" for k in range(1, 13)} | {f"L{k}" for k in range(1, 7)} | {"K1"}
+PARTS = (
+    {f"F{k}" for k in range(1, 6)}
+    | {f"D{k}" for k in range(1, 15)}
+    | {f"S{k}" for k in range(1, 13)}
+    | {f"L{k}" for k in range(1, 7)}
+    | {"K1"}
+)
 
 
 @pytest.fixture

@@ -11,7 +11,19 @@ from tolerance import tolerance
 
 from didsim import preferences
 from didsim.numerics.checks import ArgumentError
-from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, Labels, PreferenceMatrix, Threshold, Ties
+from didsim.worlds.preferences import (
+    AsShown,
+    Bernoulli,
+    BradleyTerry,
+    Davidson,
+    Flipped,
+    Hard,
+    Labels,
+    PreferenceMatrix,
+    Threshold,
+    Ties,
+    Users,
+)
 
 PROMPTS, N = 2, 4
 PAIR = Drawn(first=lambda: pair_index(0), second=lambda: pair_index(1))
@@ -73,6 +85,24 @@ CASES = {
 
 
 CASES["ties"] = (lambda seed: Ties(jnp.asarray(0.1 * seed), 0.7), lambda seed, r: ties(r / 0.7, 0.1 * seed).mean(-1))
+CASES["davidson"] = (
+    lambda seed: Davidson(jnp.asarray(0.3 * seed), 0.7),
+    lambda seed, r: davidson(r / 0.7, 0.3 * seed) @ [1.0, 0.5, 0.0],
+)
+CASES["davidson-dropped"] = (
+    lambda seed: Davidson(jnp.asarray(0.3 * seed), keep="drop"),
+    lambda seed, r: davidson(r, 0.3 * seed)[..., 0] / davidson(r, 0.3 * seed)[..., [0, 2]].sum(-1),
+)
+CASES["bernoulli-davidson"] = (
+    lambda seed: Bernoulli(Davidson(0.8)),
+    lambda seed, r: davidson(r, 0.8) @ [1.0, 0.5, 0.0],
+)
+CASES["users"] = (
+    lambda seed: Users(jnp.log(jnp.asarray(WEIGHTS)), jnp.asarray(users(seed))),
+    lambda seed, r: np.broadcast_to(
+        sum(w * oracles.bradley_terry(one) for w, one in zip(WEIGHTS, users(seed), strict=True)), (PROMPTS, N, N)
+    ),
+)
 CASES["threshold"] = (
     lambda seed: Threshold(BradleyTerry(), jnp.asarray(1.0 + seed)),
     lambda seed, r: undecided(oracles.bradley_terry(r), r, 1.0 + seed),
@@ -100,6 +130,20 @@ def ties(r, margin: float) -> np.ndarray:
     """Chances that the first response wins and that it wins or ties, on the last axis."""
     gap = r[..., :, None] - r[..., None, :]
     return np.stack([1 / (1 + np.exp(margin - gap)), 1 - 1 / (1 + np.exp(margin + gap))], -1)
+
+
+WEIGHTS = np.array([0.5, 0.3, 0.2])
+
+
+def users(seed: int) -> np.ndarray:
+    return 2.0 * np.random.default_rng(50 + seed).standard_normal((3, N))
+
+
+def davidson(r, tie: float) -> np.ndarray:
+    """Chances of win, tie and loss on the last axis, from the worths ``e^r``."""
+    one, other = np.exp(r)[..., :, None], np.exp(r)[..., None, :]
+    parts = np.stack(np.broadcast_arrays(one, 2 * tie * np.sqrt(one * other), other), -1)
+    return parts / parts.sum(-1, keepdims=True)
 
 
 def undecided(chance, r, least: float) -> np.ndarray:
@@ -169,7 +213,9 @@ def test_coins_have_the_right_chance(case):
     values, draws = reward(1), 20_000
     many = jax.jit(jax.vmap(lambda key: make(1).win_weight(key, values, PAIR.first, PAIR.second)))
     wins = np.asarray(many(jax.random.split(jax.random.key(3), draws)))
-    assert set(np.unique(wins)) <= ({0.0, 0.5, 1.0} if "ties" in case or "threshold" in case else {0.0, 1.0})
+    assert set(np.unique(wins)) <= (
+        {0.0, 0.5, 1.0} if any(kind in case for kind in ("ties", "threshold", "davidson")) else {0.0, 1.0}
+    )
 
     def worst_z(chance):
         noise = np.sqrt(np.maximum(chance * (1 - chance), 1e-12) / draws)

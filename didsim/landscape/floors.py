@@ -1,0 +1,44 @@
+"""How low can a loss fall on given data, whatever the policy?
+
+A plateau at ln 2 says one of two things: the data hold no preference, or training has not begun.  The floors tell them
+apart (F1).  ν is the law of (chosen, rejected), π_w and π_l its marginals.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from didsim.numerics import simplex
+
+
+def dpo_floor(ordered: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
+    """``ln 2 - JSD(ν‖νᵀ) = Σ ν log(1 + νᵀ/ν)`` nats: no policy's population DPO loss on ν is lower (derived, F1).
+
+    It is reached iff ``log(ν/νᵀ)`` is a difference of scores, as for independent draws and for Bradley-Terry labels.
+
+    Args:
+        ordered: law ν of (chosen, rejected), chosen on the row, entries summing to one.
+
+    Returns:
+        The floor, between 0 (every pair has its winner) and ln 2 (no preference at all).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from didsim import landscape
+        >>> bool(landscape.dpo_floor(jnp.array([[0.0, 0.5], [0.5, 0.0]])) == jnp.log(2.0))
+        True
+    """
+    seen = ordered > 0
+    mass = jnp.where(seen, ordered, 1.0)
+    return jnp.sum(jnp.where(seen, ordered * jnp.log1p(jnp.swapaxes(ordered, -1, -2) / mass), 0.0), (-2, -1))
+
+
+def bco_floor(log_chosen: Float[Array, "*batch n"], log_rejected: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+    """``2 ln 2 - 2 JSD(π_w‖π_l)`` nats, below which no BCO loss falls, shifted or not (derived, F1)."""
+    return 2.0 * math.log(2.0) - 2.0 * simplex.jsd(log_chosen, log_rejected)
+
+
+def kldo_floor(log_chosen: Float[Array, "*batch n"], log_rejected: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+    """``-KL(π_w‖π_l)`` nats, below which no KLDO loss falls: the Donsker-Varadhan bound (2502.00657, F1)."""
+    return -simplex.kl(log_chosen, log_rejected)
