@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.intervals import Estimate, share, slope
 from didsim.diagnose.likelihood import by_step
-from didsim.diagnose.logs import MeanLog, PairLog
+from didsim.diagnose.logs import PairLog
+from didsim.diagnose.means import MeanLog
 from didsim.plotting.style import BLACK, BLUE, MEANING, end_labels, styled
 
 BINS = 6
