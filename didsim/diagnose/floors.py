@@ -13,10 +13,12 @@ import numpy as np
 
 from didsim.diagnose.answers import Answer, unanswered
 from didsim.diagnose.intervals import logistic_slope, share
+from didsim.diagnose.likelihood import end
 from didsim.diagnose.logs import PairLog
 from didsim.diagnose.losses import LN2, smoothed_floor, softplus
-from didsim.diagnose.means import MeanLog, jensen
+from didsim.diagnose.means import MeanLog
 
+TRIFLE = 2e-3  # by which rounding may put a loss below its bound
 NORMS = "Log the gradient norms of log π(chosen) and log π(rejected) and their cosine (grad_norm_chosen, …, grad_cosine)."
 
 
@@ -43,15 +45,20 @@ def loss_of_means(log: MeanLog, level: float) -> Answer:
         return _log_odds(log, numbers)
     last = _last_row(log)
     if last is None:
-        return Answer(f"The loss is {trained.name}'s ({trained.why}).", numbers)
+        return Answer(f"Loss: {trained.name} ({trained.why}).", numbers)
     margin, loss = last
     bound = _bound(log, margin)
     if bound is None:
-        return Answer(f"The loss is {trained.name}'s ({trained.why}); it ends at {loss:.4g}.", numbers | {"loss, last row": loss})
+        return Answer(f"Loss: {trained.name} ({trained.why}), {loss:.4g} at last.", numbers | {"loss, last row": loss})
     numbers |= {"loss, last row": loss, "margin, last row": margin, "bound by Jensen": bound}
     if trained.key == "cdpo" and (smoothing := trained.parameters.get("smoothing")):
         numbers["least loss, H(ε)"] = smoothed_floor(smoothing)
-    answer = f"The loss is {trained.name}'s ({trained.why}); it ends at {loss:.4g}, at least {bound:.4g} at a margin of {margin:.4g}."
+    numbers |= {f"{name}, end": end(values[np.isfinite(values)], level) for name, values in (("margin", log.gap), ("loss", log.loss))}
+    answer = f"Loss: {trained.name} ({trained.why}), {loss:.4g} at last;"
+    if loss < bound - TRIFLE:
+        answer += f" its margin of {margin:.4g} forbids less than {bound:.4g}, so the two are means over different batches."
+    else:
+        answer += f" at its margin of {margin:.4g} at least {bound:.4g} in any run."
     return Answer(answer, numbers, "", "The bound is Jensen's; what lies above it is scatter among pairs.")
 
 
@@ -65,7 +72,7 @@ def _last_row(log: MeanLog) -> tuple[float, float] | None:
 
 def _bound(log: MeanLog, margin: float) -> float | None:
     if log.objective.logistic:
-        return float(jensen(log)[np.flatnonzero(np.isfinite(log.gap))[-1]]) if margin == log.gap[-1] else float(softplus(-margin))
+        return float(softplus(np.array(-margin)))
     if log.objective.key == "ipo" and log.beta:
         return ((margin - 0.5) / log.beta) ** 2
     if log.objective.key == "cdpo" and (smoothing := log.objective.parameters.get("smoothing")):
@@ -78,11 +85,11 @@ def _log_odds(log: MeanLog, numbers: dict[str, Any]) -> Answer:
     odds = log.means.get("log_odds", np.zeros(0))
     odds = odds[np.isfinite(odds)]
     if len(odds) < 2:
-        return Answer(f"The loss is ORPO's ({log.objective.why}).", numbers)
+        return Answer(f"Loss: ORPO ({log.objective.why}).", numbers)
     numbers |= {"log-odds, first": float(odds[0]), "log-odds, last": float(odds[-1])}
     way = "rising" if odds[-1] > odds[0] else "falling"
     side = "less" if odds[-1] < 0 else "more"
-    answer = f"The loss is ORPO's ({log.objective.why}): log-odds {odds[0]:.4g} → {odds[-1]:.4g}, {way};"
+    answer = f"Loss: ORPO ({log.objective.why}): log-odds {odds[0]:.4g} → {odds[-1]:.4g}, {way};"
     return Answer(f"{answer} chosen responses are {side} likely per token than rejected ones.", numbers)
 
 

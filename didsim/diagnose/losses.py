@@ -63,8 +63,7 @@ class Loss:
     @property
     def name(self) -> str:
         """As people write it, with its parameters."""
-        shown = ", ".join(f"{name} {value:.3g}" for name, value in self.parameters.items())
-        return KNOWN[self.key][0] + (f" ({shown})" if shown else "")
+        return ", ".join([KNOWN[self.key][0], *(f"{name} {value:.3g}" for name, value in self.parameters.items())])
 
     @property
     def logistic(self) -> bool:

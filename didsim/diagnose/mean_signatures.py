@@ -7,7 +7,7 @@ import numpy as np
 from didsim.diagnose.answers import LOG_PAIRS
 from didsim.diagnose.intervals import Estimate
 from didsim.diagnose.likelihood import LEAST_FALL, below, end, ends
-from didsim.diagnose.losses import LN2, smoothed_floor
+from didsim.diagnose.losses import LN2, smoothed_floor, softplus
 from didsim.diagnose.means import SIDES, MeanLog
 from didsim.diagnose.signatures import BOTH_LOSE, GRADIENT_GONE, STILL, Seen, of_means
 
@@ -28,11 +28,12 @@ def _diverged(log: MeanLog, level: float) -> Seen:
     ended = log.diverged
     if ended is None:
         return False, "all rows at the end are finite"
-    when = f"at or before step {ended.at:g}" if ended.after is None else f"between steps {ended.after:g} and {ended.at:g}"
+    when = "at or before step {1:g}" if ended.after is None else "between steps {0:g} and {1:g}"
+    rows = f"the last {ended.rows} rows are" if ended.after is not None else "no row is finite, all are"
     norm = log.means.get("grad_norm", np.zeros(0))
     norm = norm[np.isfinite(norm)]
     gradient = f"; gradient norm {norm[-1]:.3g} just before, {norm[:-1].max():.3g} at most until then" if len(norm) > 1 else ""
-    return True, f"NaN in the last {ended.rows} rows, from {when} on{gradient}"
+    return True, f"numbers end {when.format(ended.after, ended.at)}: {rows} NaN{gradient}"
 
 
 @of_means(
@@ -48,7 +49,9 @@ def _stuck(log: MeanLog, level: float) -> Seen:
     if math.isnan(gap.value):
         return None, "no margins"
     least = 0.05 * 0.5 if log.objective.key == "ipo" else HARDLY  # IPO asks for a margin of ½ in reward
-    evidence = f"mean margin at the end {gap}"
+    evidence = f"mean margin at the end {gap}, largest {float(np.nanmax(np.abs(log.gap))):.3g}"
+    if log.objective.scale > 1:
+        evidence += f"; the loss of such a margin is {float(softplus(-np.array(gap.value))):.3g}"
     if (log.objective.logistic or log.objective.key == "cdpo") and log.loss is not None:
         evidence = f"loss {_last(log.loss):.4g} against ln 2 = 0.6931; {evidence}"
     return abs(gap.value) < least and abs(float(np.nanmean(log.gap))) < least, evidence
@@ -93,11 +96,12 @@ def _displaced(log: MeanLog, level: float) -> Seen:
     chosen, rejected = (ends(log, side, level) for side in SIDES)
     if math.isnan(chosen.value):
         return None, "what chosen responses gained is not logged"
-    unit = " nats" if log.unit == "nats" else ""
-    evidence = f"mean change at the end: chosen {chosen}, rejected {rejected}{unit}" if unit else (
-        f"mean reward at the end: chosen {chosen}, rejected {rejected}")  # fmt: skip
+    what = "change in nats" if log.unit == "nats" else "reward"
+    evidence = f"mean {what} at the end: chosen {chosen}, rejected {rejected}"
+    last = [_last(log.change(side)) for side in SIDES]
+    evidence += "" if log.evaluated else f"; last row {last[0]:.4g}, {last[1]:.4g}"
     if log.unit == "reward" and log.beta:
-        evidence += f"; {chosen.value / log.beta:.4g} and {rejected.value / log.beta:.4g} nats"
+        evidence += f" = {last[0] / log.beta:.4g}, {last[1] / log.beta:.4g} nats"
     found = below(chosen) and chosen.value < -_trifle(log)
     if found and _at_once(log, "chosen"):
         return False, f"{evidence}; it was there from the first row"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from didsim.diagnose.columns import COLUMNS, Names, is_missing, means, missing, number, of_split
-from didsim.diagnose.losses import Loss, loss_given, loss_seen, softplus
+from didsim.diagnose.losses import Loss, loss_given, loss_seen
 from didsim.diagnose.names import EVALUATION, TRAIN, meant
 from didsim.diagnose.reading import LogError, Rows
 
@@ -254,7 +254,7 @@ def coarse(values: Mapping[str, np.ndarray]) -> str:
         on = (bits.astype(float) == finite) & (bits.view(np.uint32) & ((1 << GRID_BITS) - 1) == 0)
         if len(np.unique(finite)) >= 4 and on.all():
             low, high = (2.0 ** (math.floor(math.log2(abs(end))) - 7) for end in (np.abs(finite).min(), np.abs(finite).max()))
-            return f"steps of {low:g} nats" if low == high else f"steps of {low:g} to {high:g} nats"
+            return f"steps of {low:g} nat{'' if low == 1 else 's'}" if low == high else f"steps of {low:g} to {high:g} nats"
     return ""
 
 
@@ -293,8 +293,3 @@ def proportion(x: np.ndarray, y: np.ndarray, allowed: float = 1e-2) -> float | N
         return None
     slope = float(x @ y / (x @ x))
     return slope if slope > 0 and np.linalg.norm(y - slope * x) <= allowed * np.linalg.norm(y) else None
-
-
-def jensen(log: MeanLog) -> np.ndarray:
-    """softplus(-margin) of each row, below which no mean of DPO's loss can lie."""
-    return softplus(-log.gap)

@@ -30,7 +30,7 @@ def sentences(found: Diagnosis) -> list[str]:
     answers = {finding.name: finding for finding in found.findings}
     said = {fault.name for fault in found.faults}
     made = []
-    if not said & {"displaced", "diverged"} and answers["displacement"].answered:
+    if not said & {"displaced", "wrong reference"} and answers["displacement"].answered:
         made.append(_change(found))
     if len(found.log.steps if not isinstance(found.log, MeanLog) else found.log.step):
         made += [answers[name].answer for name in ("loss", "ranking") if name in answers and answers[name].answered]
@@ -42,10 +42,12 @@ def sentences(found: Diagnosis) -> list[str]:
 def _change(found: Diagnosis) -> str:
     log = found.log
     if not isinstance(log, MeanLog):
-        return next(finding.answer for finding in found.findings if finding.name == "displacement")
+        answer = next(finding.answer for finding in found.findings if finding.name == "displacement")
+        answer = answer.partition(": ")[2]
+        return answer[:1].upper() + answer[1:]
     chosen, rejected = (ends(log, side, found.level) for side in ("chosen", "rejected"))
     in_nats = nats(log, chosen)
-    also = f" ({in_nats.value:+.3g} nats)" if in_nats is not None and log.unit == "reward" else ""
+    also = f" = {in_nats.value:.3g} nats" if in_nats is not None and log.unit == "reward" else ""
     unit = " nats" if log.unit == "nats" else ""
     other = "" if math.isnan(rejected.value) else f", of rejected ones at {rejected.value:.3g}"
     return f"The mean {'change' if unit else 'reward'} of chosen responses ends at {chosen.value:.3g}{unit}{also}{other}."
