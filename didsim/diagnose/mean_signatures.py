@@ -101,7 +101,7 @@ def _displaced(log: MeanLog, level: float) -> Seen:
     last = [_last(log.change(side)) for side in SIDES]
     evidence += "" if log.evaluated else f"; last row {last[0]:.4g}, {last[1]:.4g}"
     if log.unit == "reward" and log.beta:
-        evidence += f" = {last[0] / log.beta:.4g}, {last[1] / log.beta:.4g} nats"
+        evidence += f"{',' if log.evaluated else ' ='} {last[0] / log.beta:.4g}, {last[1] / log.beta:.4g} nats"
     found = below(chosen) and chosen.value < -_trifle(log)
     if found and _at_once(log, "chosen"):
         return False, f"{evidence}; it was there from the first row"

@@ -54,13 +54,13 @@ def _change(found: Diagnosis) -> str:
 
 
 def bars(found: Diagnosis) -> list[str]:
-    """Margin and change of chosen responses over the steps, a bar each."""
+    """Margin and change of both sides over the steps, a bar each."""
     log = found.log
     if isinstance(log, MeanLog):
-        series = {"margin": log.gap, "chosen": log.change("chosen")}
+        series = {"margin": log.gap, "chosen": log.change("chosen"), "rejected": log.change("rejected")}
     else:
-        series = {name: np.array([one.value for one in by_step(log, values, found.level)])
-                  for name, values in (("margin", log.margin), ("chosen", log.change_chosen))}  # fmt: skip
+        changes = {"margin": log.margin, "chosen": log.change_chosen, "rejected": log.change_rejected}
+        series = {name: np.array([one.value for one in by_step(log, values, found.level)]) for name, values in changes.items()}
     return [line for name, values in series.items() if (line := _bars(name, values[np.isfinite(values)]))]
 
 
@@ -70,4 +70,4 @@ def _bars(name: str, values: np.ndarray) -> str:
     at = np.unique(np.linspace(0, len(values) - 1, min(len(values), WIDEST)).round().astype(int))
     low, high = float(values.min()), float(values.max())
     heights = np.zeros(len(at), int) if high == low else ((values[at] - low) / (high - low) * (len(BARS) - 1)).round().astype(int)
-    return f"{name}  {''.join(BARS[height] for height in heights)}  {values[0]:.3g} → {values[-1]:.3g}"
+    return f"{name:8}  {''.join(BARS[height] for height in heights)}  {values[0]:.3g} → {values[-1]:.3g}"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tyro
 
+from didsim.cli import consoles
 from didsim.cli.command import Command, Overwrite, command
 from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
@@ -68,7 +69,8 @@ class Diagnose(Command):
 
         names = {meaning: getattr(self, meaning, None) for meaning in COLUMNS if meaning != "beta"}
         found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level, objective=self.objective)
-        page.show(found, Console(), details=self.details)
+        with consoles.printing():
+            page.show(found, Console(), details=self.details)
         files.write_json("--json", self.json, found.dictionary)
         if self.html is not None:
             files.write("--html", self.html, page.html(found))
