@@ -136,7 +136,9 @@ def missing(rows: Rows, found: Mapping[str, str]) -> LogError:
     near = next((other[hit] for meaning in lacking for hit in difflib.get_close_matches(
         meaning.replace("_", " ") + " logp", other, n=1, cutoff=0.6)), None)  # fmt: skip
     hint = f" Is {near!r} one?" if near else ""
-    return LogError(f"{name}: a log must have a column for {', '.join(lacking)}, but has only {listed}; {flags} maps others.{hint}")
+    return LogError(
+        f"{name}: a log must have a column for {', '.join(lacking)}, but has only {listed}; {flags} maps others.{hint}"
+    )
 
 
 def is_missing(value: Any) -> bool:

@@ -53,7 +53,9 @@ def loss_of_means(log: MeanLog, level: float) -> Answer:
     numbers |= {"loss, last row": loss, "margin, last row": margin, "bound by Jensen": bound}
     if trained.key == "cdpo" and (smoothing := trained.parameters.get("smoothing")):
         numbers["least loss, H(ε)"] = smoothed_floor(smoothing)
-    numbers |= {f"{name}, end": end(values[np.isfinite(values)], level) for name, values in (("margin", log.gap), ("loss", log.loss))}
+    numbers |= {
+        f"{name}, end": end(values[np.isfinite(values)], level) for name, values in (("margin", log.gap), ("loss", log.loss))
+    }
     answer = f"Loss: {trained.name} ({trained.why}), {loss:.4g} at last;"
     if loss < bound - TRIFLE:
         answer += f" its margin of {margin:.4g} forbids less than {bound:.4g}, so the two are means over different batches."
@@ -99,7 +101,11 @@ def ranking(log: PairLog, level: float) -> Answer:
     policy, reference = (share((chosen > rejected)[last], level) for chosen, rejected in (
         (log.chosen, log.rejected), (log.ref_chosen, log.ref_rejected)))  # fmt: skip
     reward = share(log.margin[last] > 0, level)
-    numbers = {"reward accuracy": reward, "ranking accuracy of the policy": policy, "ranking accuracy of the reference": reference}
+    numbers = {
+        "reward accuracy": reward,
+        "ranking accuracy of the policy": policy,
+        "ranking accuracy of the reference": reference,
+    }
     answer = (
         f"{policy.value:.0%} of chosen responses are likelier than their rejected ones ({reference.value:.0%} under the reference), "
         f"while {reward.value:.0%} of margins have grown the right way."

@@ -201,9 +201,7 @@ def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None, drawn: s
     beta, origin = (beta, "given") if beta is not None else _beta(rows, found, values, read)
     grid = coarse(values)
     notes += [f"Log-probabilities are rounded to bfloat16, to {grid}: coarse."] if grid else []
-    return PairLog(
-        rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, notes=tuple(notes), **values
-    )
+    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, notes=tuple(notes), **values)
 
 
 def _summed(values: dict[str, np.ndarray], extra: Mapping[str, np.ndarray]) -> list[str]:

@@ -8,6 +8,7 @@ ln 2, ln 2 and (1/2β)², KTO's at ½, hinge's at 1 (derived from the losses' fo
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def loss_given(text: str) -> Loss:
     return Loss(key, "given", parameters)
 
 
-def softplus(x: np.ndarray) -> np.ndarray:
+def softplus(x: np.ndarray | float) -> Any:
     """``log(1 + e^x)``."""
     return np.logaddexp(0.0, x)
 

@@ -68,7 +68,9 @@ class MeanLog:
     def change(self, side: str) -> np.ndarray:
         """Mean change of one side since the reference, in ``unit``; NaN where it is not logged."""
         if self.unit == "nats":
-            return self.means[side] - self.means[f"ref_{side}"] if f"ref_{side}" in self.means else np.full(len(self.step), math.nan)
+            return (
+                self.means[side] - self.means[f"ref_{side}"] if f"ref_{side}" in self.means else np.full(len(self.step), math.nan)
+            )
         return self.means.get(f"reward_{side}", np.full(len(self.step), math.nan))
 
     @property
@@ -180,7 +182,9 @@ def _steps(rows: Rows, found: Names, kept: list[int], notes: list[str]) -> tuple
     entries = [None if name is None else number(rows.columns[name][at]) for at in kept]
     by_epoch = name is not None and (known := meant(name)) is not None and known.meaning == "epoch"
     if name is None or any(is_missing(rows.columns[name][at]) for at in kept) or (by_epoch and len(set(entries)) < len(kept)):
-        notes.append("No column of steps: rows are numbered." if name is None else f"{name!r} does not number the rows: they are.")
+        notes.append(
+            "No column of steps: rows are numbered." if name is None else f"{name!r} does not number the rows: they are."
+        )
         return np.arange(1.0, len(kept) + 1), kept
     given, lost = means(rows, name, "step", kept)
     if lost.any():
@@ -225,7 +229,7 @@ def _ended(values: Mapping[str, np.ndarray], lost: Mapping[str, np.ndarray], ste
 
     A mean over no example, as KTO logs where a batch has one class only, is NaN too, but leaves the gradient finite.
     """
-    own = [meaning for meaning in (*OWN, *SIDES) if meaning in lost]
+    own = [meaning for meaning in OWN if meaning in lost] or [meaning for meaning in SIDES if meaning in lost]
     gone = np.any([lost[meaning] for meaning in own], axis=0) & ~np.any([np.isfinite(values[meaning]) for meaning in own], axis=0)
     gradient = "grad_norm" in values and np.isfinite(values["grad_norm"]).any()
     if gradient or "grad_norm" in lost:

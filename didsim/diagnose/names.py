@@ -87,5 +87,13 @@ def meant(name: str) -> Meant | None:
     split = next((SPLITS[word] for word in words if word in SPLITS), "")
     if words.count("step") == 2 and {"max", "total"} & set(words):  # "global_step/max_steps": the first of two numbers
         return Meant("step", "")
-    meaning = MEANINGS.get(frozenset(word for word in words if word not in SPLITS and word not in NOISE))
+    parts = name.split("/")
+    # Trainers put where they log before a slash; what they log is the rest, if the whole says nothing.
+    found = (MEANINGS.get(_telling("/".join(parts[at:]))) for at in range(len(parts)))
+    meaning = next((one for one in found if one is not None), None)
     return None if meaning is None or (meaning == "step" and split == EVALUATION) else Meant(meaning, split)
+
+
+def _telling(name: str) -> frozenset[str]:
+    """The words of a name that say what it is."""
+    return frozenset(word for word in words_of(name) if word not in SPLITS and word not in NOISE)

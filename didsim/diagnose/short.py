@@ -18,7 +18,9 @@ def lines(found: Diagnosis) -> list[str]:
     """The paragraphs of the short answer, gravest first; a console breaks those that are longer than it is wide."""
     made = [found.summary]
     made += [found.caution] if found.caution else []
-    made += [f"✗ {fault.name}: {fault.title if fault.found and not fault.evidence else fault.evidence}." for fault in found.faults]
+    made += [
+        f"✗ {fault.name}: {fault.title if fault.found and not fault.evidence else fault.evidence}." for fault in found.faults
+    ]
     made += [" ".join(sentences(found))] if sentences(found) else []
     advice = next((fault.advice for fault in found.faults if fault.advice), "")
     made += [f"→ {advice}"] if advice else []
