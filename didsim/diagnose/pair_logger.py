@@ -48,12 +48,12 @@ class PairLogger:
     """
 
     def __init__(self, trainer: Any, path: Path | str, *, every: int = 50, count: int = 64, batch: int = 8) -> None:
-        self.every, self.batch = int(checks.at_least("every", every, 1)), int(checks.at_least("batch", batch, 1))
+        self.every, self.batch = int(checks.at_least("every", every, 1.0)), int(checks.at_least("batch", batch, 1.0))
         self.trainer, self.path = trainer, Path(path)
         held = getattr(trainer, "eval_dataset", None)
         if isinstance(held, dict):  # several sets by name
             held = next(iter(held.values()), None)
-        self.pairs = pairs_of(held if held is not None else trainer.train_dataset, int(checks.at_least("count", count, 5)))
+        self.pairs = pairs_of(held if held is not None else trainer.train_dataset, int(checks.at_least("count", count, 5.0)))
         self.reference: tuple[list[float], list[float]] | None = None
         self.last = -1
 
