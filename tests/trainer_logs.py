@@ -41,8 +41,8 @@ def rows(
     *,
     beta=0.1,
     steps=range(7, 190, 9),
-    chosen=learned(5.0),
-    rejected=learned(-8.0),
+    chosen=learned(5.0),  # noqa: B008 - a constant function
+    rejected=learned(-8.0),  # noqa: B008
     scatter=0.35,
     batch=40,
     loss=dpo,
@@ -78,7 +78,7 @@ STYLES: dict[str, dict[str, str]] = {
     "prefixed": {
         "step": "trainer/global_step", "loss": "train/loss", "reward_chosen": "train/rewards/chosen",
         "reward_rejected": "train/rewards/rejected", "margin": "train/rewards/margins", "accuracy": "train/rewards/accuracies",
-        "logp_chosen": "train/logps/chosen", "logp_rejected": "train/logps/rejected", "ref_chosen": "train/reference_logps/chosen",
+        "logp_chosen": "train/logps/chosen", "logp_rejected": "train/logps/rejected", "ref_chosen": "train/ref_logps/chosen",
         "ref_rejected": "train/reference_logps/rejected",
     },
     "suffixed": {

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from didsim.diagnose.answers import plain
 from didsim.diagnose import mean_signatures  # noqa: F401 - enters the faults of means
+from didsim.diagnose.answers import plain
 from didsim.diagnose.findings import Finding, found_in
 from didsim.diagnose.logs import PairLog, read
 from didsim.diagnose.means import MeanLog

@@ -122,7 +122,9 @@ class PairLogger:
             if reference and other is None and hasattr(bare, "disable_adapter"):
                 stack.enter_context(bare.disable_adapter())
             elif reference and other is None and self.trainer.state.global_step:
-                raise ArgumentError("Argument `trainer` must keep its reference model to be resumed without the log, but has none.")
+                raise ArgumentError(
+                    "Argument `trainer` must keep its reference model to be resumed without the log, but has none."
+                )
             used = other if reference and other is not None else model
             trained = used.training
             used.eval()

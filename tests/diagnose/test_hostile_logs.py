@@ -37,7 +37,10 @@ HOSTILE = {
     "deep objects in a line": ("a.jsonl", '{"a":' * 50_000 + "1" + "}" * 50_000),
     "deep row": ("a.jsonl", '{"a":' * 40 + "1" + "}" * 40),
     "duplicate names": ("a.jsonl", LINES.replace('"loss":', '"step":')),
-    "duplicate names deep in a file": ("a.json", json.dumps({"log_history": ROWS}).replace('"rewards/margins"', '"rewards/chosen"')),
+    "duplicate names deep in a file": (
+        "a.json",
+        json.dumps({"log_history": ROWS}).replace('"rewards/margins"', '"rewards/chosen"'),
+    ),
     "duplicate columns": ("a.csv", "step,rewards/chosen,rewards/chosen\n0,1,2\n1,2,3\n"),
     "thousands": ("a.csv", "step,rewards/chosen,rewards/rejected\n1,000,0.1,0.2\n2,000,0.3,0.4\n"),
     "quoted thousands": ("a.csv", 'step,rewards/chosen,rewards/rejected\n"1,000",0.1,0.2\n"2,000",0.3,0.4\n'),

@@ -15,7 +15,9 @@ class Drifting(diagnose.PairLogger):
 
     def sums(self, *, reference):
         step = 0 if reference else self.trainer.state.global_step
-        return [-9.0 - at - 0.1 * step for at in range(len(self.pairs))], [-7.0 - at - 0.2 * step for at in range(len(self.pairs))]
+        return [-9.0 - at - 0.1 * step for at in range(len(self.pairs))], [
+            -7.0 - at - 0.2 * step for at in range(len(self.pairs))
+        ]
 
 
 def trained(path, steps, *, start=0, first=True, **more):
