@@ -128,7 +128,8 @@ def missing(rows: Rows, found: Mapping[str, str]) -> LogError:
         )
     if not set(SPEAKING) & set(found) and {"loss", "accuracy"} & set(found):
         return LogError(
-            f"{name}: a log must hold rewards or log-probabilities, but holds only {listed}; the run's trainer_state.json has them."
+            f"{name}: a log must hold rewards or log-probabilities, but holds only {listed}; "
+            "the run's trainer_state.json has them."
         )
     lacking = [meaning for meaning in NEEDED if meaning not in found]
     flags = ", ".join(f"--{meaning.replace('_', '-')} NAME" for meaning in lacking)

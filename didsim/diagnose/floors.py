@@ -107,14 +107,14 @@ def ranking(log: PairLog, level: float) -> Answer:
         "ranking accuracy of the reference": reference,
     }
     answer = (
-        f"{policy.value:.0%} of chosen responses are likelier than their rejected ones ({reference.value:.0%} under the reference), "
-        f"while {reward.value:.0%} of margins have grown the right way."
+        f"{policy.value:.0%} of chosen responses are likelier than their rejected ones ({reference.value:.0%} under the "
+        f"reference), while {reward.value:.0%} of margins have grown the right way."
     )
     return Answer(answer, numbers, "", "Sums favour short responses; π* itself may rank a pair against its label.")
 
 
 def band(log: PairLog, level: float) -> Answer:
-    """Whether the next step of a margin loss lifts chosen and lowers rejected: ρt ≤ 1 ≤ t/ρ, t = ‖s_l‖/‖s_w‖ (arXiv 2604.18239)."""
+    """Does a step of a margin loss lift chosen and lower rejected?  ρt ≤ 1 ≤ t/ρ, t = ‖s_l‖/‖s_w‖ (arXiv 2604.18239)."""
     if not {"norm_chosen", "norm_rejected", "cosine"} <= set(log.extra):
         return unanswered("no gradient norms are logged.", NORMS)
     last = log.last

@@ -24,8 +24,9 @@ Pair = tuple[list[int], list[int], list[int]]
 class PairLogger:
     """A callback that logs log-probabilities of fixed pairs to JSON lines, which ``didsim diagnose`` reads.
 
-    Pairs are logged before the first update, as step 0, then every ``every`` steps and at the end, with sums over the response's
-    tokens in nats under the policy and under the trainer's own reference (its reference model, or the policy without its adapter).
+    Pairs are logged before the first update, as step 0, then every ``every`` steps and at the end, with sums over the
+    response's tokens in nats under the policy and under the trainer's own reference, which is its reference model or the
+    policy without its adapter.
     After a resume, rows of later steps than the checkpoint's are dropped and the rest kept.  Only the first process writes.
 
     Args:

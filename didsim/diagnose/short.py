@@ -1,4 +1,4 @@
-"""What does a diagnosis say in ten lines?  State, log, faults, up to three sentences with numbers, what to do, a small picture."""
+"""What does a diagnosis say in ten lines?  State, log, faults, a few sentences with numbers, what to do, a small picture."""
 
 import math
 

@@ -251,7 +251,7 @@ def test_a_loss_that_is_given_counts():
 
 @pytest.mark.parametrize("level", [(60.0, 20.0), (-45.0, -60.0)])
 def test_a_level_from_the_first_row_is_the_reference(level):
-    kinds = {side: (lambda base, more: lambda done: base + more(done))(base, more) for side, base, more in zip(
+    kinds = {side: (lambda base, more: lambda done: base + more(done))(base, more) for side, base, more in zip(  # noqa: B023
         made.SIDES, level, (made.learned(5.0), made.learned(-3.0)), strict=True)}  # fmt: skip
     found = diagnose.diagnose(made.styled(made.rows(**kinds, scatter=0.01)))
     assert found.state == "wrong reference"
