@@ -11,7 +11,9 @@ in ``likelihood``, ``margins`` and ``entropy``; the faults are ``FAULTS`` in ``s
 
 from didsim.diagnose.diagnosis import Diagnosis, diagnose
 from didsim.diagnose.findings import Finding
-from didsim.diagnose.logs import MeanLog, PairLog, read_log
+from didsim.diagnose.logs import PairLog, read, read_log
+from didsim.diagnose.means import MeanLog
+from didsim.diagnose.pair_logger import PairLogger
 from didsim.diagnose.reading import LogError
 
-__all__ = ["Diagnosis", "Finding", "LogError", "MeanLog", "PairLog", "diagnose", "read_log"]
+__all__ = ["Diagnosis", "Finding", "LogError", "MeanLog", "PairLog", "PairLogger", "diagnose", "read", "read_log"]

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from didsim.diagnose import mean_signatures  # noqa: F401 - enters the faults of means
 from didsim.diagnose.answers import plain
 from didsim.diagnose.findings import Finding, found_in
-from didsim.diagnose.logs import MeanLog, PairLog, read_log
+from didsim.diagnose.logs import PairLog, read
+from didsim.diagnose.means import MeanLog
 from didsim.diagnose.signatures import Signature, signatures
 from didsim.numerics import checks
 from didsim.numerics.version import __version__
@@ -53,12 +54,14 @@ class Diagnosis:
         """One sentence on the log itself."""
         log = self.log
         steps = log.steps if isinstance(log, PairLog) else log.step
+        if not len(steps):
+            return "Batch means, none of them finite."
         span = f"{len(steps)} steps from {steps[0]:g} to {steps[-1]:g}"
         beta = f"β = {log.beta:.4g} ({log.beta_from})" if log.beta else "β unknown"
         if isinstance(log, PairLog):
             together = f" ({log.pooled:,} of the log, adjacent ones taken together)" if log.pooled else ""
             return f"{len(log.step):,} rows, each a pair, at {span}{together}, {beta}."
-        return f"Batch means{' of evaluations' if log.evaluated else ''} at {span}, {beta}; single pairs would answer more."
+        return f"Batch means{' of evaluations' if log.evaluated else ''}, {span}, {beta}."
 
     @property
     def dictionary(self) -> dict[str, Any]:
@@ -71,18 +74,21 @@ class Diagnosis:
             "faults": [signature.name for signature in self.faults],
             "level": self.level,
             "beta": self.log.beta,
+            "objective": plain(vars(self.log.objective)),
+            "notes": list(self.log.notes),
             "findings": {found.name: plain(vars(found)) for found in self.findings},
             "signatures": {signature.name: plain(vars(signature)) for signature in self.signatures},
         }
 
 
 def diagnose(
-    path: Path | str,
+    log: Any,
     *,
     beta: float | None = None,
     names: Mapping[str, str | None] | None = None,
     drawn: str = "unknown",
     level: float = 0.95,
+    objective: str | None = None,
 ) -> Diagnosis:
     """Diagnoses the preference log of a DPO run.
 
@@ -90,11 +96,12 @@ def diagnose(
     reference, one pair a row, at two steps or more; TRL's batch means are understood too and answer less.
 
     Args:
-        path: ``.jsonl``, ``.json``, ``.csv`` or ``.parquet`` file.
+        log: path of a ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file, a pandas frame or a list of rows.
         beta: inverse temperature of the run, > 0; from the log if missing, where it says.
         names: column names by meaning (``chosen``, ``ref_chosen``, …) where they are not TRL's.
         drawn: which responses are known to be draws from the reference: ``chosen``, ``rejected``, ``both`` or ``unknown``.
         level: coverage of the intervals, in (0, 1).
+        objective: the loss that was trained, as ``ipo`` or ``cdpo:smoothing=0.1``, where the log does not show it.
 
     Returns:
         `Diagnosis`.
@@ -118,5 +125,5 @@ def diagnose(
         displaced ['displaced']
     """
     checks.between("--level", level, 1e-9, 1.0 - 1e-9)
-    log = read_log(Path(path), beta=beta, names=names, drawn=drawn)
-    return Diagnosis(log, level, found_in(log, level), signatures(log, level))
+    checked = read(log, beta=beta, names=names, drawn=drawn, objective=objective)
+    return Diagnosis(checked, level, found_in(checked, level), signatures(checked, level))

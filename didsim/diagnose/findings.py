@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose import entropy, likelihood, margins
+from didsim.diagnose import entropy, floors, likelihood, margins
 from didsim.diagnose.answers import LOG_PAIRS, Answer, unanswered
-from didsim.diagnose.logs import MeanLog, PairLog
+from didsim.diagnose.logs import PairLog
+from didsim.diagnose.means import MeanLog
 
 SHOWN = 12
 
@@ -39,6 +40,24 @@ QUESTIONS = (
         "Does the likelihood of chosen responses fall, by how much, from which step?",
         likelihood.displacement,
         likelihood.mean_displacement,
+    ),
+    Question(
+        "loss",
+        "Which loss is it, and how far is it above the least that it can be?",
+        floors.loss_of_pairs,
+        floors.loss_of_means,
+    ),
+    Question(
+        "ranking",
+        "Are chosen responses likelier than rejected ones, and not only likelier than they were?",
+        floors.ranking,
+        "means do not hold which of two responses is likelier.",
+    ),
+    Question(
+        "band",
+        "Does a step lift chosen and lower rejected responses?",
+        floors.band,
+        "means do not hold the gradients of single pairs.",
     ),
     Question(
         "accounting",
@@ -99,4 +118,6 @@ def found_in(log: PairLog | MeanLog, level: float) -> list[Finding]:
 def _answer(asked: Question, log: PairLog | MeanLog, level: float) -> Answer:
     if isinstance(log, PairLog):
         return asked.of_pairs(log, level)
+    if not len(log.step):
+        return unanswered("no row comes before the divergence.", "")
     return unanswered(asked.of_means, LOG_PAIRS) if isinstance(asked.of_means, str) else asked.of_means(log, level)

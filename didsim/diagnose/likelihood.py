@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.answers import Answer
+from didsim.diagnose.answers import LOG_PAIRS, Answer, unanswered
 from didsim.diagnose.intervals import Estimate, Normaliser, mean, normaliser, share
-from didsim.diagnose.logs import MeanLog, PairLog
+from didsim.diagnose.logs import PairLog
+from didsim.diagnose.means import MeanLog
 
 LEAST_FALL = 0.1  # nats of mean change; less is of no consequence even where many pairs make it significant
 LAST_ROWS, FEWEST_ROWS = 0.25, 3  # share of the rows of batch means that are averaged for the end, and how many at least
@@ -83,15 +84,16 @@ def end(values: np.ndarray, level: float) -> Estimate:
     return mean(tail, level) if len(tail) >= FEWEST_ROWS else Estimate(float(tail.mean()))
 
 
-def mean_rewards(log: MeanLog, level: float) -> tuple[Estimate, Estimate]:
-    """Where the mean rewards of chosen and rejected responses end.
+def ends(log: MeanLog, side: str, level: float) -> Estimate:
+    """Where the mean change of a side ends, in the log's unit; no number if it is not logged twice.
 
     Evaluations on pairs that stay the same need no averaging over rows, and steadily moving means no scatter.
     """
-    chosen, rejected = log.means["reward_chosen"], log.means["reward_rejected"]
-    if log.evaluated:
-        return Estimate(float(chosen[-1])), Estimate(float(rejected[-1]))
-    return end(chosen, level), end(rejected, level)
+    values = log.change(side)
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return Estimate(math.nan)
+    return Estimate(float(values[-1])) if log.evaluated else end(values, level)
 
 
 def below(found: Estimate) -> bool:
@@ -99,20 +101,30 @@ def below(found: Estimate) -> bool:
     return found.value < 0 and not found.high >= 0
 
 
+def nats(log: MeanLog, found: Estimate) -> Estimate | None:
+    """A change in nats; None where rewards are logged and β is not known."""
+    return found if log.unit == "nats" else found.times(1 / log.beta) if log.beta else None
+
+
 def mean_displacement(log: MeanLog, level: float) -> Answer:
     """Mean rewards at the end, which are β times the mean changes."""
-    chosen, rejected = mean_rewards(log, level)
-    unknown = "divide by the run's β, which is not in the log (--beta)"
-    numbers: dict[str, Any] = {"mean reward of chosen, end": chosen, "mean reward of rejected, end": rejected}
-    numbers["chosen change (nats)"] = chosen.times(1 / log.beta) if log.beta else unknown
-    if log.beta:
-        numbers["rejected change (nats)"] = rejected.times(1 / log.beta)
-    answer = f"the mean reward of chosen responses ends at {chosen.value:.3g}"
+    if not log.objective.referenced:
+        return unanswered(f"rewards of {log.objective.name} are not relative to a reference.", "")
+    chosen, rejected = (ends(log, side, level) for side in ("chosen", "rejected"))
+    if math.isnan(chosen.value):
+        return unanswered("it holds margins, but not what chosen responses gained.", LOG_PAIRS)
+    numbers: dict[str, Any] = {}
+    if log.unit == "reward":
+        numbers |= {"mean reward of chosen, end": chosen, "mean reward of rejected, end": rejected}
+    for side, found in (("chosen", chosen), ("rejected", rejected)):
+        numbers[f"{side} change (nats)"] = nats(log, found) or "divide by the run's β, which is not in the log (--beta)"
+    what = "mean reward" if log.unit == "reward" else "mean change in nats"
+    answer = f"the {what} of chosen responses ends at {chosen.value:.3g}"
     answer = f"Yes: {answer}, so π_θ gives them less than π_ref does" if below(chosen) else f"No: {answer}"
     return Answer(
         answer + ("; that of rejected ones falls too." if below(rejected) else "."),
         numbers,
-        "See the signatures below." if below(chosen) else "",
+        "",
         "One row per evaluation: no interval over pairs."
         if log.evaluated
         else "The interval is the scatter of logged rows, not of pairs.",

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.columns import COLUMNS, NEEDED, demanded, mean_columns, missing, numbers, pair_columns
-from didsim.diagnose.reading import LogError, Rows, read_rows
+from didsim.diagnose.columns import COLUMNS, NEEDED, columns_found, demanded, missing, numbers, pair_columns
+from didsim.diagnose.losses import Loss, loss_given
+from didsim.diagnose.means import OWN, MeanLog, coarse, mean_log, proportion
+from didsim.diagnose.reading import LogError, Rows, read_rows, rows_given
 from didsim.numerics import checks
 
 DRAWN = ("unknown", "chosen", "rejected", "both")
 LEAST_PAIRS = 5
 WINDOWS = 12
+RANGE_OF_LENGTHS, LEAST_GROWTH = 3.0, 0.5  # sums of log-probabilities grow about in proportion to length, means do not at all
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class PairLog:
         beta_from: where ``beta`` comes from, in words.
         drawn: which responses are known to be draws from the reference: ``chosen``, ``rejected``, ``both`` or ``unknown``.
         pooled: number of steps in the file, where adjacent ones have been taken together, else 0.
+        objective: the loss that was trained; DPO unless somebody says otherwise.
+        notes: what was found odd in the file and how it was read, a sentence each.
     """
 
     path: Path
@@ -46,6 +51,8 @@ class PairLog:
     beta_from: str
     drawn: str = "unknown"
     pooled: int = 0
+    objective: Loss = Loss()
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -95,68 +102,73 @@ class PairLog:
         return table if same.all() else None
 
 
-@dataclass(frozen=True)
-class MeanLog:
-    """Batch means by step, as trainers log them.
-
-    Attributes:
-        path: the file.
-        step: training step of each row, ascending.
-        means: logged means by meaning: rewards, margin, accuracy, log-probabilities, loss.
-        beta: inverse temperature, None if unknown.
-        beta_from: where ``beta`` comes from, in words.
-        evaluated: whether the rows are evaluations, always on the same pairs.
-    """
-
-    path: Path
-    step: np.ndarray
-    means: Mapping[str, np.ndarray]
-    beta: float | None
-    beta_from: str
-    evaluated: bool
-
-    @property
-    def gap(self) -> np.ndarray:
-        """Mean reward of chosen less that of rejected responses: β times the mean log-margin gained."""
-        return self.means["reward_chosen"] - self.means["reward_rejected"]
-
-
-def read_log(
-    path: Path, *, beta: float | None = None, names: Mapping[str, str | None] | None = None, drawn: str = "unknown"
+def read(
+    log: Any,
+    *,
+    beta: float | None = None,
+    names: Mapping[str, str | None] | None = None,
+    drawn: str = "unknown",
+    objective: str | None = None,
 ) -> PairLog | MeanLog:
-    """The checked log in a file; with reference log-probabilities of single pairs a `PairLog`, else a `MeanLog`.
+    """The checked log in a file, a data frame or a list of rows: single pairs become a `PairLog`, means a `MeanLog`.
 
     Args:
-        path: file that ``read_rows`` understands.
+        log: path of a file that ``read_rows`` understands, or what ``rows_given`` does: a pandas frame, a list of dicts.
         beta: inverse temperature of the run, > 0; from the log if missing, where it says.
-        names: column names by meaning (``chosen``, ``ref_chosen``, …) where they are not TRL's.
+        names: column names by meaning (``chosen``, ``ref_chosen``, …) where they are not understood.
         drawn: which responses are known to be draws from the reference: ``chosen``, ``rejected``, ``both`` or ``unknown``.
+        objective: the loss that was trained, as ``ipo`` or ``cdpo:smoothing=0.1``, where the log does not show it.
 
     Raises:
-        LogError: the file cannot be read, a column is missing, or a value is not allowed.
-        ArgumentError: ``beta`` is not positive, or ``drawn`` or a given name is not one there is.
+        LogError: the log cannot be read, a column is missing, or a value is not allowed.
+        ArgumentError: ``beta`` is not positive, or ``drawn``, ``objective`` or a given name is not one there is.
+
+    Example:
+        >>> from didsim.diagnose import read
+        >>> rows = [{"step": at, "rewards/chosen": 0.01 * at, "rewards/rejected": -0.02 * at} for at in (0, 10, 20)]
+        >>> read(rows).gap.tolist()
+        [0.0, 0.30000000000000004, 0.6000000000000001]
     """
     checks.did_you_mean("--drawn", drawn, DRAWN)
     if beta is not None:
         checks.positive("--beta", beta)
-    rows = read_rows(path)
-    found = pair_columns(rows, names or {})
-    referenced = {"ref_chosen", "ref_rejected"} & set(found)
-    means = mean_columns(rows)
-    given_by_hand = any((names or {}).values())
-    if not referenced and not given_by_hand and {"reward_chosen", "reward_rejected"} <= set(means) and "step" in found:
-        return _mean_log(rows, means, found, beta)
-    if set(NEEDED) - set(found):
+    trained = loss_given(objective) if objective else Loss()
+    rows = read_rows(Path(log)) if isinstance(log, (str, Path)) else rows_given(log)
+    every = columns_found(rows, names or {})
+    found = pair_columns(every)
+    if not set(NEEDED) - {"step"} <= set(found) or _holds_means(rows, found):
+        return _means_or_missing(rows, every, found, beta, objective)
+    if "step" not in found:
         raise missing(rows, found)
-    log = pooled(_pair_log(rows, found, beta, drawn))
-    if np.unique(log.step, return_counts=True)[1].min() < LEAST_PAIRS:
-        step = next(step for step in log.steps if log.at(step).sum() < LEAST_PAIRS)
-        row = int(np.flatnonzero(log.at(step))[0])
+    log_ = replace(pooled(_pair_log(rows, found, beta, drawn)), objective=trained)
+    if np.unique(log_.step, return_counts=True)[1].min() < LEAST_PAIRS:
+        step = next(step for step in log_.steps if log_.at(step).sum() < LEAST_PAIRS)
+        row = int(np.flatnonzero(log_.at(step))[0])
         raise LogError(
             f"{rows.where(row)}: every step must have at least {LEAST_PAIRS} pairs, one a row, but step {step:g} has "
-            f"{log.at(step).sum()}."
+            f"{log_.at(step).sum()}."
         )
-    return log
+    return log_
+
+
+read_log = read
+
+
+def _means_or_missing(rows: Rows, every: Any, found: Mapping[str, str], beta: float | None, objective: str | None) -> MeanLog:
+    """A log of means; or the error of one of single pairs that lacks a column, where it has more than one row a step."""
+    lacking = set(NEEDED) - {"step"} - set(found)
+    if not set(OWN) & set(found) and lacking:
+        raise missing(rows, found)
+    return mean_log(rows, every, beta, objective)
+
+
+def _holds_means(rows: Rows, found: Mapping[str, str]) -> bool:
+    """Whether rows are batch means: one a step as good as everywhere, beside columns that only means have."""
+    signs = [name for meaning, name in found.items() if COLUMNS[meaning].mean]
+    if not signs or "step" not in found:
+        return bool(signs) and "example" not in found
+    entries = rows.columns[found["step"]]
+    return "example" not in found and len({str(entry) for entry in entries}) > 0.5 * len(entries)
 
 
 def pooled(log: PairLog) -> PairLog:
@@ -185,25 +197,34 @@ def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None, drawn: s
     values = {name: np.minimum(read.pop(name), 0.0) for name in NEEDED if name != "step"}
     example = _examples(rows, found["example"], step) if "example" in found else None
     _two_steps(rows, step)
+    notes = _summed(values, read)
     beta, origin = (beta, "given") if beta is not None else _beta(rows, found, values, read)
-    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, pooled=0, **values)
+    grid = coarse(values)
+    notes += [f"Log-probabilities are rounded to bfloat16, to {grid}: coarse."] if grid else []
+    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, notes=tuple(notes), **values)
 
 
-def _mean_log(rows: Rows, means: Mapping[str, str], found: Mapping[str, str], beta: float | None) -> MeanLog:
-    # Trainers write other rows in between: summaries, and evaluations under names of their own.
-    kept = [at for at, value in enumerate(rows.columns[means["reward_chosen"]]) if value is not None]
-    step = _ascending(rows, found["step"], numbers(rows, found["step"], "step", kept), kept)
-    again = np.flatnonzero(np.diff(step) == 0)
-    if len(again):
-        raise LogError(
-            f"{rows.where(kept[again[0] + 1])}: a step must have one row of means, but step {step[again[0]]:g} comes twice; logs "
-            "of single pairs need reference log-probabilities (ref_chosen_logps, ref_rejected_logps)."
-        )
-    _two_steps(rows, step)
-    values = {meaning: numbers(rows, name, meaning, kept) for meaning, name in means.items()}
-    fitted = _fit_mean_beta(values) if beta is None else None
-    origin = "given" if beta is not None else "fitted to rewards and log-probabilities" if fitted else "unknown"
-    return MeanLog(rows.path, step, values, beta or fitted, origin, means["reward_chosen"].startswith("eval_"))
+def _summed(values: dict[str, np.ndarray], extra: Mapping[str, np.ndarray]) -> list[str]:
+    """Turns log-probabilities that are means over tokens into sums, in place, and says so.
+
+    The slope of log(-log π_ref) on the logarithm of the length is about 1 for sums and about 0 for means.
+    """
+    if "chosen_length" not in extra:
+        return []
+    tokens = np.concatenate([extra["chosen_length"], extra["rejected_length"]])
+    nats = -np.concatenate([values["ref_chosen"], values["ref_rejected"]])
+    kept = nats > 0
+    if kept.sum() < 2 * LEAST_PAIRS or tokens[kept].max() < RANGE_OF_LENGTHS * tokens[kept].min():
+        return []
+    x, y = np.log(tokens[kept]), np.log(nats[kept])
+    growth = float(np.cov(x, y)[0, 1] / x.var(ddof=1))
+    error = float(np.std(y - growth * x) / (x.std() * np.sqrt(kept.sum())))
+    if growth + 2 * error >= LEAST_GROWTH or float(np.median(nats[kept])) > 20:
+        return []
+    for name in ("chosen", "rejected"):
+        values[name] = values[name] * extra[f"{name}_length"]
+        values[f"ref_{name}"] = values[f"ref_{name}"] * extra[f"{name}_length"]
+    return [f"Log-probabilities are means over tokens (slope on length {growth:.2f}, 1 for sums): taken times the lengths."]
 
 
 def _ascending(rows: Rows, name: str, step: np.ndarray, kept: Sequence[int]) -> np.ndarray:
@@ -245,24 +266,6 @@ def _beta(rows: Rows, found: Mapping[str, str], values: Mapping[str, np.ndarray]
         return float(column[0]), "from the log"
     if "reward_chosen" in extra:
         change = np.concatenate([values["chosen"] - values["ref_chosen"], values["rejected"] - values["ref_rejected"]])
-        fitted = _proportion(change, np.concatenate([extra["reward_chosen"], extra["reward_rejected"]]))
+        fitted = proportion(change, np.concatenate([extra["reward_chosen"], extra["reward_rejected"]]))
         return fitted, "fitted to the logged rewards" if fitted else "unknown"
     return None, "unknown"
-
-
-def _fit_mean_beta(means: Mapping[str, np.ndarray]) -> float | None:
-    """β where rewards are an exact line in log-probabilities, as on pairs that stay the same."""
-    sides = [
-        (means[n] - means[n].mean(), means[f"reward_{n}"] - means[f"reward_{n}"].mean())
-        for n in ("chosen", "rejected")
-        if n in means
-    ]
-    return _proportion(*(np.concatenate(part) for part in zip(*sides, strict=True))) if sides and len(sides[0][0]) > 2 else None
-
-
-def _proportion(x: np.ndarray, y: np.ndarray) -> float | None:
-    """``b`` of ``y = bx`` if that holds to a hundredth of y and is positive."""
-    if not np.any(x):
-        return None
-    slope = float(x @ y / (x @ x))
-    return slope if slope > 0 and np.linalg.norm(y - slope * x) <= 1e-2 * np.linalg.norm(y) else None

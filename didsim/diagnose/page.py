@@ -14,6 +14,7 @@ from didsim.diagnose.answers import shown
 from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.findings import Finding
 from didsim.diagnose.pictures import pictures
+from didsim.diagnose.short import lines
 from didsim.numerics.version import __version__
 
 HERE = Path(__file__).parent
@@ -31,13 +32,15 @@ def html(found: Diagnosis) -> str:
     )
 
 
-def show(found: Diagnosis, console: Console) -> None:
-    """Prints the diagnosis for people."""
+def show(found: Diagnosis, console: Console, *, details: bool = False) -> None:
+    """Prints the diagnosis for people: the short answer, and with ``details`` every question and fault with its numbers."""
     colour = "bold red" if found.faults else "bold green"
     console.print(f"{escape(found.log.path.name)}: [{colour}]{found.state}[/]")
-    console.print(Text(found.summary))
-    if found.caution:
-        console.print(Text(found.caution, style="red"))
+    for line in lines(found):
+        console.print(Text(line))
+    if not details:
+        console.print(Text("More: --details, or all numbers with --json and pictures with --html.", style="dim"))
+        return
     for finding in found.findings:
         console.print()
         console.print(_finding(finding))

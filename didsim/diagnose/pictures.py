@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.intervals import Estimate, share, slope
 from didsim.diagnose.likelihood import by_step
-from didsim.diagnose.logs import MeanLog, PairLog
+from didsim.diagnose.logs import PairLog
+from didsim.diagnose.means import MeanLog
 from didsim.plotting.style import BLACK, BLUE, MEANING, end_labels, styled
 
 BINS = 6
@@ -69,15 +70,22 @@ def _reliability(log: PairLog, beta: float, level: float) -> list[Picture]:
 
 
 def _of_means(log: MeanLog) -> list[Picture]:
-    chosen, rejected = log.means["reward_chosen"], log.means["reward_rejected"]
-    alt = f"Mean rewards end at {chosen[-1]:.3g} for chosen and {rejected[-1]:.3g} for rejected responses."
-    figure = likelihoods(log.step, (chosen, chosen, chosen), (rejected, rejected, rejected), "mean reward, β·log(π_θ/π_ref)", "")
-    made = [_picture("Rewards of chosen and rejected responses", alt, figure)]
-    return [*made, _loss(log.step, log.means["loss"])] if "loss" in log.means else made
+    chosen, rejected = log.change("chosen"), log.change("rejected")
+    both = np.isfinite(chosen) & np.isfinite(rejected)
+    made = []
+    if both.sum() >= 2:
+        step, chosen, rejected = log.step[both], chosen[both], rejected[both]
+        alt = f"Mean {log.unit} ends at {chosen[-1]:.3g} for chosen and {rejected[-1]:.3g} for rejected responses."
+        unit = "mean change (nats)" if log.unit == "nats" else "mean reward, β·log(π_θ/π_ref)"
+        figure = likelihoods(step, (chosen, chosen, chosen), (rejected, rejected, rejected), unit, "")
+        made.append(_picture("Rewards of chosen and rejected responses", alt, figure))
+    loss = log.means.get("loss", np.zeros(0))
+    finite = np.isfinite(loss)
+    return [*made, _loss(log.step[finite], loss[finite], log.objective.name)] if finite.sum() >= 2 else made
 
 
-def _loss(step: np.ndarray, loss: np.ndarray) -> Picture:
-    return _picture("Loss", f"The loss goes from {loss[0]:.3f} to {loss[-1]:.3f}; ln 2 is 0.693.", learning(step, loss))
+def _loss(step: np.ndarray, loss: np.ndarray, name: str = "DPO") -> Picture:
+    return _picture("Loss", f"The loss goes from {loss[0]:.3f} to {loss[-1]:.3f}; ln 2 is 0.693.", learning(step, loss, name))
 
 
 def _picture(title: str, alt: str, figure: Figure) -> Picture:
@@ -130,14 +138,14 @@ def reliability(size: np.ndarray, won: Band, beta: float) -> Figure:
     return figure
 
 
-def learning(step: np.ndarray, loss: np.ndarray) -> Figure:
+def learning(step: np.ndarray, loss: np.ndarray, name: str) -> Figure:
     """The loss by step against ln 2, where it starts."""
     figure, ax = _panel()
     ax.plot(step, loss, color=BLUE, marker="o" if len(step) <= MANY else None)
     ax.axhline(np.log(2.0), color=BLACK, linestyle="--", linewidth=0.9)
     ax.set_ylim(0.0, 1.1 * max(float(loss.max()), float(np.log(2.0))))
     _bottom(ax, step, "solid: measured; dashed: ln 2 = 0.693, knowing nothing")
-    ax.set_ylabel("DPO loss of these pairs (nats)")
+    ax.set_ylabel(f"loss of these pairs, {name}")
     return figure
 
 

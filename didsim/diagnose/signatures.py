@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.answers import LOG_PAIRS
 from didsim.diagnose.intervals import correlation, mean
-from didsim.diagnose.likelihood import LEAST_FALL, below, end, falls, mean_rewards
-from didsim.diagnose.logs import MeanLog, PairLog
+from didsim.diagnose.likelihood import LEAST_FALL, falls
+from didsim.diagnose.logs import PairLog
+from didsim.diagnose.means import MeanLog
 
 EARLY = 0.05  # share of the training by which the policy should still be close to its start
 NOISE, RELATIVE_NOISE = 0.1, 0.005  # nats, and share of a log-probability, by which two passes in half precision may differ
@@ -71,7 +71,14 @@ of_pairs, of_means = partial(fault, PairLog), partial(fault, MeanLog)
 
 def signatures(log: PairLog | MeanLog, level: float) -> list[Signature]:
     """Every fault that such a log can show, gravest first."""
-    return [_signature(name, words, check(log, level)) for name, (words, check) in FAULTS[type(log)].items()]
+    return [
+        _signature(name, words, _withheld(log) if log.objective.withholds(name) else check(log, level))
+        for name, (words, check) in FAULTS[type(log)].items()
+    ]
+
+
+def _withheld(log: PairLog | MeanLog) -> Seen:
+    return None, f"not a check of {log.objective.name}", {"cause": "", "advice": ""}
 
 
 def _signature(name: str, words: dict[str, Any], seen: Seen) -> Signature:
@@ -256,72 +263,6 @@ def _length_driven(log: PairLog, level: float) -> Seen:
 def _extreme_accuracy(log: PairLog, level: float) -> Seen:
     right = float(np.mean(log.margin[log.last] > 0))
     return right in (0.0, 1.0), f"accuracy {right:.4g} over {int(log.last.sum())} pairs"
-
-
-# Batch means
-
-
-@of_means(
-    "stuck",
-    cause="The learning rate is zero or far too small, the trained weights are frozen, or policy and reference are one object.",
-    advice="Check that gradients reach the weights; raise the learning rate tenfold on a few pairs until the loss moves.",
-)
-def _means_stuck(log: MeanLog, level: float) -> Seen:
-    largest = float(np.abs(log.means.get("margin", log.gap)).max())
-    loss = f"loss {float(log.means['loss'][-1]):.4f} against ln 2 = 0.6931; " if "loss" in log.means else ""
-    return largest < STILL, f"{loss}largest mean β·margin {largest:.3g}"
-
-
-@of_means(
-    "swapped",
-    cause="Chosen and rejected are swapped in the data or the log, or these labels contradict those trained on.",
-    advice="Look at a few pairs by eye.",
-)
-def _means_swapped(log: MeanLog, level: float) -> Seen:
-    gap = end(log.gap, level)
-    return below(gap) and gap.value < -STILL, f"mean β·margin at the end {gap}"
-
-
-@of_means(
-    "displaced",
-    cause="Chosen responses typical of the reference, or two sides that share features; third responses take the probability.",
-    advice=LOG_PAIRS,
-)
-def _means_displaced(log: MeanLog, level: float) -> Seen:
-    chosen, rejected = mean_rewards(log, level)
-    found = below(chosen) and chosen.value < -STILL
-    return found, f"mean reward at the end: chosen {chosen}, rejected {rejected}", BOTH_LOSE if below(rejected) else {}
-
-
-@of_means(
-    "saturated",
-    cause="The pairs are too easy or learned by heart, or β is too large.",
-    advice="Stop here; harder or fresh pairs, or a loss with a finite target (IPO), would teach more.",
-)
-def _means_saturated(log: MeanLog, level: float) -> Seen:
-    if "loss" not in log.means:
-        return None, f"mean β·margin at the end {end(log.gap, level)}, no loss logged"
-    loss = end(log.means["loss"], level)
-    # For every pair σ(-m) = 1 - e^{-loss} <= loss, so the mean loss bounds the mean weight of the gradient.
-    return 2 * loss.value < GRADIENT_GONE, f"loss at the end {loss}; the gradient's weight is below twice it"
-
-
-@of_means(
-    "accuracy 0 or 1",
-    cause="At 1: pairs learned by heart. At 0: swapped columns, or a policy that never moved.",
-    advice="Evaluate on held-out pairs.",
-)
-def _means_accuracy(log: MeanLog, level: float) -> Seen:
-    if "accuracy" not in log.means:
-        return None, "no accuracies logged", {"advice": ""}
-    last = float(log.means["accuracy"][-1])
-    return last in (0.0, 1.0), f"accuracy {last:.4g}"
-
-
-@of_means("length-driven", cause="", advice=LOG_PAIRS)
-@of_means("wrong reference", cause="", advice=LOG_PAIRS)
-def _means_cannot_tell(log: MeanLog, level: float) -> Seen:
-    return None, "needs single pairs"
 
 
 def _root_mean_square(*values: np.ndarray) -> float:

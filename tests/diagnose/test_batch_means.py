@@ -20,17 +20,32 @@ def test_batch_means_answer_what_they_can(tmp_path, sample):
     single = diagnose.diagnose(preference_runs.SAMPLE, beta=0.1)
     exact = logs.numbers(single, "displacement")["chosen change (nats)"].value
     assert logs.numbers(found, "displacement")["chosen change (nats)"].value == pytest.approx(exact, rel=1e-6)
-    assert [one.name for one in found.findings if not one.answered] == ["accounting", "collinear", "size", "entropy"]
+    assert [one.name for one in found.findings if not one.answered] == [
+        "ranking",
+        "band",
+        "accounting",
+        "collinear",
+        "size",
+        "entropy",
+    ]
     assert all("Log single pairs" in one.advice for one in found.findings if not one.answered)
-    assert {one.name: one.found for one in found.signatures}["wrong reference"] is None
+    assert {one.name: one.found for one in found.signatures}["wrong reference"] is False
 
 
 @pytest.mark.parametrize(
     ("state", "change"),
     [
         ("stuck", lambda row: {"rewards/chosen": 1e-4, "rewards/rejected": -1e-4, "rewards/margins": 2e-4, "loss": 0.6930}),
-        ("swapped", lambda row: {"rewards/chosen": 0.1, "rewards/rejected": 0.4 + row["step"] / 100, "rewards/margins": -0.5}),
-        ("saturated", lambda row: {"rewards/chosen": 4.0, "rewards/rejected": -4.0, "rewards/margins": 8.0, "loss": 1e-3}),
+        (
+            "swapped",
+            lambda row: {"rewards/chosen": row["step"] / 400, "rewards/rejected": (m := row["step"] / 40), "rewards/margins": -m},
+        ),
+        (
+            "saturated",
+            lambda row: (
+                {"rewards/chosen": 4.0, "rewards/rejected": -4.0, "rewards/margins": 8.0, "loss": 1e-3} if row["step"] else {}
+            ),
+        ),
         (
             "healthy",
             lambda row: {"rewards/chosen": row["step"] / 100, "rewards/rejected": 0.0, "rewards/margins": row["step"] / 100},

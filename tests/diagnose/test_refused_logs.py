@@ -32,8 +32,8 @@ MALFORMED = {
     ),
     "mixed types": (
         "a.jsonl",
-        lambda s: logs.lines(logs.broken(s, 12, chosen_logps="-3.5")),
-        "line 12: column 'chosen_logps' must be a finite number, but is '-3.5'.",
+        lambda s: logs.lines(logs.broken(s, 12, chosen_logps="-3_5")),
+        "line 12: column 'chosen_logps' must be a finite number, but is '-3_5'.",
     ),
     "truth value": (
         "a.jsonl",
@@ -43,7 +43,7 @@ MALFORMED = {
     "text in CSV": (
         "a.csv",
         lambda s: "step,chosen_logps,rejected_logps,ref_chosen_logps,ref_rejected_logps\n0,-1,-2,-1,-2\n0,-1,n/a,-1,-2\n",
-        "a.csv, line 3: column 'rejected_logps' must be a finite number, but is 'n/a'.",
+        "a.csv, line 3: column 'rejected_logps' must be a finite number, but is missing.",
     ),
     "unequal fields": ("a.csv", lambda s: "step,loss\n0,1\n1\n", "a.csv, line 3: a line must have 2 fields"),
     "unequal lists": (
@@ -61,10 +61,10 @@ MALFORMED = {
         lambda s: logs.lines([*s[:50], s[3], *s[50:]]),
         "line 51: a pair must come once a step, but 3 comes again at step 0.",
     ),
-    "step twice in means": (
+    "two runs of means": (
         "a.jsonl",
-        lambda s: logs.lines([*(m := logs.means_of(s))[:2], m[1], *m[2:]]),
-        "line 3: a step must have one row of means, but step 6 comes twice",
+        lambda s: logs.lines([*(m := logs.means_of(s)), *m]),
+        "line 8: column 'step' must not decrease from row to row, but 0 follows 36; is this one run",
     ),
     "cut off": ("a.jsonl", lambda s: logs.lines(s)[:-30], "line 700: a line must be one JSON object, but is not"),
     "no object": ("a.jsonl", lambda s: "[1, 2]", "line 1: a row must be a JSON object, but is list."),
@@ -73,7 +73,7 @@ MALFORMED = {
     "empty": ("a.jsonl", lambda s: "\n\n", "must hold at least one row, but a.jsonl is empty."),
     "empty JSON": ("a.json", lambda s: "", "must hold at least one row, but a.json is empty."),
     "empty CSV": ("a.csv", lambda s: "", "must hold at least one row, but a.csv is empty."),
-    "ending": ("a.log", logs.lines, "must end in .jsonl, .ndjson, .json, .csv, .parquet, but is a.log."),
+    "ending": ("a.log", logs.lines, "must end in .jsonl, .ndjson, .json, .csv, .tsv, .parquet, but is a.log."),
     "not UTF-8": ("a.csv", lambda s: b"step,loss\n0,1\n1,\xff\n", "a.csv, line 3: a log must be UTF-8 text, but byte 17 is not."),
     "one step": ("a.jsonl", lambda s: logs.lines(s[:100]), "a.jsonl: a log must have at least two steps, but has only step 0."),
     "one pair": (

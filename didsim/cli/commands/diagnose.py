@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tyro
 
+from didsim.cli import consoles
 from didsim.cli.command import Command, Overwrite, command
 from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
@@ -14,9 +15,11 @@ class Diagnose(Command):
     """Say what the preference logs of a real DPO run show, and which known faults."""
 
     logs: tyro.conf.Positional[Path]
-    """One pair a row at two steps or more, .jsonl, .json, .csv or .parquet; or a trainer_state.json, which answers less."""
+    """One pair a row at two steps or more, .jsonl, .json, .csv, .tsv or .parquet; or a trainer_state.json, which answers less."""
     beta: float | None = None
     """Inverse temperature of the run; from the log, where it says."""
+    objective: str | None = None
+    """The loss trained, where the log does not show it: dpo, ipo, kto, orpo, simpo, cdpo:smoothing=0.1, …"""
     drawn: str = "unknown"
     """Responses known to be draws from the reference: chosen, rejected, both or unknown."""
     level: float = 0.95
@@ -41,6 +44,8 @@ class Diagnose(Command):
     """Column of the true reward of the chosen response, where there is one."""
     score_rejected: str | None = None
     """... of the rejected one."""
+    details: bool = False
+    """Print every question and fault with its numbers."""
     json: Path | None = None
     """File for all numbers."""
     html: Path | None = None
@@ -63,8 +68,9 @@ class Diagnose(Command):
         from didsim.diagnose.columns import COLUMNS
 
         names = {meaning: getattr(self, meaning, None) for meaning in COLUMNS if meaning != "beta"}
-        found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level)
-        page.show(found, Console())
+        found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level, objective=self.objective)
+        with consoles.printing():
+            page.show(found, Console(), details=self.details)
         files.write_json("--json", self.json, found.dictionary)
         if self.html is not None:
             files.write("--html", self.html, page.html(found))
