@@ -3,6 +3,7 @@
 from didsim.cli.command import Command
 from didsim.cli.commands.bench import Bench
 from didsim.cli.commands.diagnose import Diagnose
+from didsim.cli.commands.golden import Golden
 from didsim.cli.commands.info import Info
 from didsim.cli.commands.list import List
 from didsim.cli.commands.objectives import Objectives
@@ -13,6 +14,7 @@ from didsim.cli.commands.simplex import Simplex
 from didsim.cli.commands.sweep import Sweep
 from didsim.cli.commands.train import Train
 from didsim.cli.commands.verify import Verify
+from didsim.cli.commands.worlds import Worlds
 
 # In the order in which help shows them.
 COMMANDS: tuple[type[Command], ...] = (
@@ -22,6 +24,8 @@ COMMANDS: tuple[type[Command], ...] = (
     Report,
     Diagnose,
     Objectives,
+    Golden,
+    Worlds,
     Sampler,
     Simplex,
     Train,
