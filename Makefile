@@ -61,7 +61,7 @@ docs: $(VENV)/.docs-ready  ## build the pages into build/docs, warnings are erro
 	@$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs . build/docs $(ARGS)
 
 known: $(VENV)/.run-ready  ## renew didsim/cli/known.json after a change of what is registered
-	@$(BIN)/python -m didsim.cli.known
+	@$(BIN)/python -c "from didsim.cli import known; known.write()"
 
 lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@$(INSTALL) --group lock

@@ -71,6 +71,11 @@ def collect() -> dict[str, Any]:
     return {"objectives": rows, "dialects": dialects, "samplers": list(SAMPLERS), "claims": list(LEDGER)}
 
 
+def write() -> None:
+    """Renews the file."""
+    FILE.write_text(text(), encoding="utf-8")
+
+
 def text() -> str:
     """The file's text, one entry a line."""
     return json.dumps(collect(), indent=1, ensure_ascii=False) + "\n"
@@ -93,7 +98,3 @@ def _row(kind: Any) -> dict[str, str | bool]:
         "where": card.where,
         "source": card.source,
     }
-
-
-if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
