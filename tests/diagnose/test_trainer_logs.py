@@ -271,8 +271,8 @@ def test_stuck_off_the_reference_is_not_displaced():
         rows = []
         for step in range(1, 41):
             a, b = -0.7 + 0.2 * random.normal() + 1.5 * random.normal(size=(2, 60))
-            rows.append({"step": step, "reward_chosen": 0.1 * a.mean(), "reward_rejected": 0.1 * b.mean(), "margin": 0.1 * (a - b).mean(),
-                         "loss": made.softplus(-0.1 * (a - b)).mean(), "grad_norm": 0.0})  # fmt: skip
+            row = {"step": step, "reward_chosen": 0.1 * a.mean(), "reward_rejected": 0.1 * b.mean(), "grad_norm": 0.0}
+            rows.append(row | {"margin": 0.1 * (a - b).mean(), "loss": made.softplus(-0.1 * (a - b)).mean()})
         assert [fault.name for fault in diagnose.diagnose(made.styled(rows)).faults] == ["stuck", "wrong reference"]
 
 
