@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from didsim.numerics import sequences, simplex
     from didsim.numerics.compilation import use_compilation_cache
     from didsim.numerics.errors import ArgumentError
+    from didsim.objectives import pair_losses
     from didsim.sweeps import sweep
     from didsim.worlds import Problem, preferences, problem
 
@@ -50,6 +51,7 @@ _HOME = {  # public name: the module it is, or the module and the name in it
     "numerics": "numerics",
     "objectives": "objectives",
     "optimal_rejected": "did:optimal_rejected",
+    "pair_losses": "objectives:pair_losses",
     "plotting": "plotting",
     "policies": "policies",
     "preferences": "worlds.preferences",
@@ -72,7 +74,7 @@ _HOME = {  # public name: the module it is, or the module and the name in it
 __all__ = [
     "ArgumentError", "PolicySolution", "Problem", "Run", "Solution", "Status", "Trajectory", "__version__", "alignment",
     "claims", "cli", "diagnose", "did", "dynamics", "exercises", "explain", "figures", "iterated", "landscape",
-    "learned_policy", "log_did", "metrics", "numerics", "objectives", "optimal_rejected", "plotting", "policies",
+    "learned_policy", "log_did", "metrics", "numerics", "objectives", "optimal_rejected", "pair_losses", "plotting", "policies",
     "preferences", "problem", "samplers", "sequences", "signal", "simplex", "solve", "solve_policy", "survey", "sweep",
     "sweeps", "teaching", "train", "triangle", "use_compilation_cache", "worlds",
 ]  # fmt: skip

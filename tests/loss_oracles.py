@@ -74,14 +74,30 @@ def slic(won: Seen, lost: Seen, z0: float, *, margin: float, nll_weight: float):
     return inside * gap - nll_weight * won.log, -inside - nll_weight, inside
 
 
-def simpo(won: Seen, lost: Seen, z0: float, *, beta: float, gamma: float):
-    m = beta * (won.log / won.length - lost.log / lost.length) - gamma
-    return -log_sigmoid(m), -sigmoid(-m) * beta / won.length, sigmoid(-m) * beta / lost.length
+def smoothed(m: float, smoothing: float) -> tuple[float, float]:
+    """``-(1-ε) log σ(m) - ε log σ(-m)`` and its slope."""
+    value = -(1 - smoothing) * log_sigmoid(m) - smoothing * log_sigmoid(-m)
+    return value, -(1 - smoothing) * sigmoid(-m) + smoothing * sigmoid(m)
 
 
-def cpo(won: Seen, lost: Seen, z0: float, *, beta: float, nll_weight: float):
-    m = beta * (won.log - lost.log)
-    return -log_sigmoid(m) - nll_weight * won.log, -beta * sigmoid(-m) - nll_weight, beta * sigmoid(-m)
+def simpo(won: Seen, lost: Seen, z0: float, *, beta: float, gamma: float, smoothing: float = 0.0):
+    value, slope = smoothed(beta * (won.log / won.length - lost.log / lost.length) - gamma, smoothing)
+    return value, slope * beta / won.length, -slope * beta / lost.length
+
+
+def cpo(won: Seen, lost: Seen, z0: float, *, beta: float, nll_weight: float, smoothing: float = 0.0):
+    value, slope = smoothed(beta * (won.log - lost.log), smoothing)
+    return value - nll_weight * won.log, beta * slope - nll_weight, -beta * slope
+
+
+def cpo_token_mean(won: Seen, lost: Seen, tokens: float, *, beta: float, nll_weight: float, smoothing: float = 0.0):
+    """``tokens`` is the mean length of the data's chosen responses."""
+    return cpo(won, lost, tokens, beta=beta, nll_weight=nll_weight / tokens, smoothing=smoothing)
+
+
+def cpo_simpo(won: Seen, lost: Seen, tokens: float, *, beta: float, gamma: float, nll_weight: float, smoothing: float = 0.0):
+    value, by_won, by_lost = simpo(won, lost, tokens, beta=beta, gamma=gamma, smoothing=smoothing)
+    return value - nll_weight / tokens * won.log, by_won - nll_weight / tokens, by_lost
 
 
 def orpo(won: Seen, lost: Seen, z0: float, *, odds_weight: float):
@@ -125,6 +141,26 @@ def exo_pair(won: Seen, lost: Seen, z0: float, *, beta: float, smoothing: float)
 
 def sft(won: Seen, lost: Seen, z0: float):
     return -won.log, -1.0, 0.0
+
+
+def sft_token_mean(won: Seen, lost: Seen, tokens: float):
+    return -won.log / tokens, -1.0 / tokens, 0.0
+
+
+def orpo_prompt(won: Seen, lost: Seen, tokens: float, *, odds_weight: float, prompt: float = 0.0):
+    """``tokens`` counts the prompt's as well, ``prompt`` is its log-probability."""
+    value, by_won, by_lost = orpo(won, lost, tokens, odds_weight=odds_weight)
+    likelihood, rest = won.log / won.length, 1 / won.length
+    return value + likelihood - (prompt + won.log) / tokens, by_won + rest - 1 / tokens, by_lost
+
+
+def half(function):
+    """A mean over examples: one pair counts as two."""
+
+    def halved(won: Seen, lost: Seen, z0: float, **numbers):
+        return tuple(0.5 * x for x in function(won, lost, z0, **numbers))
+
+    return halved
 
 
 def robust(won: Seen, lost: Seen, z0: float, *, beta: float, smoothing: float):
@@ -178,6 +214,12 @@ def alpha_dpo(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float):
     return -log_sigmoid(m), -sigmoid(-m) * beta * up, sigmoid(-m) * beta * down
 
 
+def alpha_authors(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float):
+    up, down = math.exp(-alpha * won.ratio), math.exp(-alpha * lost.ratio)
+    m = beta * (down - up) / alpha
+    return -log_sigmoid(m), -sigmoid(-m) * beta * up, sigmoid(-m) * beta * down
+
+
 def chi_po(won: Seen, lost: Seen, z0: float, *, beta: float, reward_bound: float):
     m = beta * (math.exp(won.ratio) + won.ratio - math.exp(lost.ratio) - lost.ratio)
     if abs(m) > 2 * reward_bound:
@@ -216,8 +258,8 @@ def sppo(won: Seen, lost: Seen, z0: float, *, eta: float):
     return up**2 + down**2, 2 * up, 2 * down
 
 
-def simpo_ratio(won: Seen, lost: Seen, z0: float, *, beta: float, gamma_ratio: float):
-    return simpo(won, lost, z0, beta=beta, gamma=beta * gamma_ratio)
+def simpo_ratio(won: Seen, lost: Seen, z0: float, *, beta: float, gamma_ratio: float, smoothing: float = 0.0):
+    return simpo(won, lost, z0, beta=beta, gamma=beta * gamma_ratio, smoothing=smoothing)
 
 
 def alphapo(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float, gamma: float):
@@ -298,7 +340,15 @@ PAIRS = {
     "bco[running]": bco_running,
     "apo_zero": apo_zero,
     "apo_down": apo_down,
+    "sft[token_mean]": sft_token_mean,
+    "cpo[token_mean]": cpo_token_mean,
+    "cpo-simpo": cpo_simpo,
+    "orpo[prompt]": orpo_prompt,
+    "kto[example_mean]": half(kto),
+    "apo_zero[example_mean]": half(apo_zero),
+    "f-dpo[alpha_authors]": alpha_authors,
 }
+TOKEN_MEAN = ["sft[token_mean]", "cpo[token_mean]", "cpo-simpo", "orpo[prompt]"]
 
 
 def chosen_rejected_law(shown: np.ndarray, first_wins: np.ndarray) -> np.ndarray:
@@ -338,7 +388,9 @@ def value_and_gradient(name: str, logits, world: World, law: np.ndarray, *, z0: 
 
 
 def constant(name: str, logits, world: World, law: np.ndarray, **numbers) -> float:
-    """What an objective holds still: ``KL(π‖π_ref)``, or for bco[batch] the mean reward of the data."""
+    """What an objective holds still: ``KL(π‖π_ref)``, the mean reward of the data, or its mean length of chosen responses."""
+    if name in TOKEN_MEAN:
+        return sum(law[a, b] * world.lengths[a] for a in range(len(law)) for b in range(len(law)))
     log_policy = log_softmax(logits)
     if name != "bco[batch]":
         return divergence(log_policy, world.ref)

@@ -7,7 +7,7 @@ function for all.
 """
 
 from dataclasses import replace
-from typing import final
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, Key
 from didsim.numerics.pair_sums import expected_kernel, kernel_sum
 from didsim.numerics.pair_sums.joint import batch_last, expected_log_sigmoid, expected_log_sigmoid_of_one
 from didsim.numerics.pytrees import pytree, static
-from didsim.objectives.links import Term
+from didsim.objectives.links import Term, margin
 from didsim.objectives.parts import Comparisons, Objective, Responses, responses
 from didsim.samplers import ProductMixture, Sampler
 from didsim.worlds import Problem
@@ -39,7 +39,8 @@ class Population(Comparisons):
             for term in link.log_sigmoids:
                 total = total + term.scale * self._mean_log_sigmoid(term, chosen_reward, rejected_reward)
             return total
-        return jnp.sum(self.ordered * link(chosen_reward[:, :, None] - rejected_reward[:, None, :]), axis=(1, 2))
+        margins = margin(*jnp.broadcast_arrays(chosen_reward[:, :, None], rejected_reward[:, None, :]))
+        return jnp.sum(weighted(self.ordered, link(margins)), axis=(1, 2))
 
     def _mean_log_sigmoid(self, term: Term, chosen_reward, rejected_reward):
         first, second = term.sign * chosen_reward, term.sign * rejected_reward
@@ -48,10 +49,10 @@ class Population(Comparisons):
         return expected_log_sigmoid(self.ordered, first + term.shift, second)
 
     def mean_chosen(self, values):
-        return jnp.sum(self.ordered.sum(2) * values, axis=1)
+        return jnp.sum(weighted(self.ordered.sum(2), values), axis=1)
 
     def mean_rejected(self, values):
-        return jnp.sum(self.ordered.sum(1) * values, axis=1)
+        return jnp.sum(weighted(self.ordered.sum(1), values), axis=1)
 
     def masses(self, n):
         del n
@@ -118,10 +119,10 @@ class ProductPopulation(Comparisons):
         return total
 
     def mean_chosen(self, values):
-        return jnp.sum((self.first_wins + self.second_wins) * values, axis=1)
+        return jnp.sum(weighted(self.first_wins + self.second_wins, values), axis=1)
 
     def mean_rejected(self, values):
-        return jnp.sum((self.second_loses + self.first_loses) * values, axis=1)
+        return jnp.sum(weighted(self.second_loses + self.first_loses, values), axis=1)
 
     def masses(self, n):
         del n
@@ -141,15 +142,17 @@ class SampledPairs(Comparisons):
     win: Float[Array, "... prompts m"]
 
     def mean_link(self, link, chosen_reward, rejected_reward):
-        forward = link(gather(chosen_reward, self.first) - gather(rejected_reward, self.second))
-        backward = link(gather(chosen_reward, self.second) - gather(rejected_reward, self.first))
-        return jnp.mean(self.win * forward + (1.0 - self.win) * backward, axis=1)
+        forward = link(margin(gather(chosen_reward, self.first), gather(rejected_reward, self.second)))
+        backward = link(margin(gather(chosen_reward, self.second), gather(rejected_reward, self.first)))
+        return jnp.mean(weighted(self.win, forward) + weighted(1.0 - self.win, backward), axis=1)
 
     def mean_chosen(self, values):
-        return jnp.mean(self.win * gather(values, self.first) + (1.0 - self.win) * gather(values, self.second), axis=1)
+        first, second = gather(values, self.first), gather(values, self.second)
+        return jnp.mean(weighted(self.win, first) + weighted(1.0 - self.win, second), axis=1)
 
     def mean_rejected(self, values):
-        return jnp.mean(self.win * gather(values, self.second) + (1.0 - self.win) * gather(values, self.first), axis=1)
+        first, second = gather(values, self.first), gather(values, self.second)
+        return jnp.mean(weighted(self.win, second) + weighted(1.0 - self.win, first), axis=1)
 
     def masses(self, n):
         weight, chosen, rejected = self.both_ways()
@@ -166,6 +169,11 @@ class SampledPairs(Comparisons):
         weight = jnp.concatenate([self.win, 1.0 - self.win], axis=1) / self.first.shape[1]
         chosen = jnp.concatenate([self.first, self.second], axis=1)
         return weight, chosen, jnp.concatenate([self.second, self.first], axis=1)
+
+
+def weighted(weight: Float[Array, "*any"], value: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``weight · value``, where a pair that cannot be counts nothing even if its loss overflows."""
+    return weight * jnp.where((weight == 0) & jnp.isinf(value), 0.0, value)
 
 
 def population(problem: Problem, sampler: Sampler, labels: Labels, log_policy: Float[Array, "prompts n"]) -> Population:
@@ -245,12 +253,22 @@ def draw_pairs(
 
 
 def view(objective: Objective, problem: Problem, log_policy: Float[Array, "prompts n"], comparisons: Comparisons) -> Responses:
-    """What an objective sees of a policy in a problem, with the mean reward of the data if it looks at that."""
-    seen = responses(problem, log_policy)
-    if not objective.centred:
-        return seen
-    means = comparisons.mean_chosen(objective.chosen_reward(seen)) + comparisons.mean_rejected(objective.rejected_reward(seen))
-    return replace(seen, baseline=jnp.broadcast_to(jax.lax.stop_gradient(0.5 * means)[:, None], log_policy.shape))
+    """What an objective sees of a policy in a problem, with the means over the data that it looks at."""
+    return with_means(objective, responses(problem, log_policy), comparisons)
+
+
+def with_means(objective: Objective, seen: Any, comparisons: Comparisons) -> Any:
+    """The same view with the data's mean implicit reward and mean length, if the objective looks at them."""
+    if objective.centred:
+        means = comparisons.mean_chosen(objective.chosen_reward(seen)) + comparisons.mean_rejected(
+            objective.rejected_reward(seen)
+        )
+        constant = jax.lax.stop_gradient(0.5 * means)[:, None]
+        seen = replace(seen, baseline=jnp.broadcast_to(constant, seen.log_policy.shape))
+    if objective.token_mean:
+        length = comparisons.mean_chosen(objective.tokens(seen))[:, None]
+        seen = replace(seen, mean_length=jnp.broadcast_to(length, seen.log_policy.shape))
+    return seen
 
 
 def prompt_losses(objective: Objective, seen: Responses, comparisons: Comparisons) -> Float[Array, " prompts"]:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from didsim.numerics import checks
 from didsim.numerics.pytrees import at_least, between, positive
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
-from didsim.objectives.links import clip, logistic
+from didsim.objectives.links import clip, logistic, scaled_expm1
 from didsim.objectives.parts import Card, Limit, Logistic, Objective, register
 from didsim.worlds import Problem
 
@@ -28,7 +28,7 @@ class _Divergence(Logistic):
     beta: Scalar
 
     def bend(self, log_ratio: Float[Array, "*any"]) -> Float[Array, "*any"]:
-        """``g``."""
+        """``β g``, up to a constant."""
         raise NotImplementedError
 
     def unbend(self, value: Float[Array, "*any"]) -> Float[Array, "*any"]:
@@ -36,7 +36,7 @@ class _Divergence(Logistic):
         raise NotImplementedError
 
     def chosen_reward(self, seen):
-        return self.beta * self.bend(seen.log_ratio)
+        return self.bend(seen.log_ratio)
 
     def minimiser(self, problem: Problem):
         return policy_with_reward(lambda reward: problem.log_ref + self.unbend(reward / self.beta), logistic_fit(problem))
@@ -51,7 +51,7 @@ class ForwardKlDpo(_Divergence):
     beta: Scalar = positive(default=0.1)
 
     def bend(self, log_ratio):
-        return -jnp.exp(-log_ratio)
+        return -scaled_expm1(-log_ratio, self.beta) - self.beta
 
     def unbend(self, value):
         return jnp.where(value < 0, -jnp.log(jnp.where(value < 0, -value, 1.0)), jnp.inf)
@@ -68,7 +68,7 @@ class JensenShannonDpo(_Divergence):
     beta: Scalar = positive(default=0.1)
 
     def bend(self, log_ratio):
-        return -logistic(log_ratio)
+        return -self.beta * logistic(log_ratio)
 
     def unbend(self, value):
         return jnp.where(value < 0, -jnp.log(jnp.expm1(jnp.where(value < 0, -value, 1.0))), jnp.inf)
@@ -79,9 +79,9 @@ class JensenShannonDpo(_Divergence):
 class AlphaDpo(_Divergence):
     """``-log σ(β(g(a) - g(b)))`` with ``g(x) = (e^{(α-1)x} - 1)/(α-1)``: DPO with an α-divergence (2309.16240).
 
-    α = 0 is the forward KL, α → 1 DPO, and α = 2 the χ² divergence.  Up to its constant this is the published
-    ``e^{(α-1)x}/(α-1)``, with a limit at α = 1.  For α > 1 the reward has a lower end, and where the data's rewards are
-    too far apart for it the worst responses lose their mass.
+    α = 0 is the forward KL, α → 1 DPO, and α = 2 the χ² divergence.  This is the α of TRL from 0.29 on; with that of the
+    paper's authors and of TRL up to 0.28 it is ``1 - α``, the dialect ``f-dpo[alpha_authors]``.  For α > 1
+    the reward has a lower end, and where the data's rewards are too far apart for it the worst responses lose their mass.
     """
 
     card: ClassVar[Card] = Card(
@@ -91,15 +91,32 @@ class AlphaDpo(_Divergence):
     alpha: Scalar = between(0.0, 2.0, default=0.5)
 
     def bend(self, log_ratio):
-        power = jnp.asarray(self.alpha) - 1.0
-        return jnp.where(power == 0, log_ratio, jnp.expm1(power * log_ratio) / jnp.where(power == 0, 1.0, power))
+        return powered(log_ratio, jnp.asarray(self.alpha) - 1.0, self.beta)
 
     def unbend(self, value):
-        power = jnp.asarray(self.alpha) - 1.0
-        inside = 1.0 + power * value
-        found = jnp.log(jnp.where(inside > 0, inside, 1.0)) / jnp.where(power == 0, 1.0, power)
-        beyond = jnp.where(power < 0, jnp.inf, -jnp.inf)
-        return jnp.where(power == 0, value, jnp.where(inside > 0, found, beyond))
+        return unpowered(value, jnp.asarray(self.alpha) - 1.0)
+
+
+@register("f-dpo[alpha_authors]")
+@final
+class AlphaDpoAuthors(_Divergence):
+    """``-log σ(β(g(a) - g(b)))`` with ``g(x) = (1 - e^{-αx})/α``: DPO with an α-divergence as its authors count α (2309.16240).
+
+    α → 0 is DPO and α = 1 the forward KL: ``f-dpo[alpha]`` at ``1 - α``.  Up to its constant this is the paper's
+    ``-u^{-α}/α``, which TRL had up to 0.28.
+    """
+
+    card: ClassVar[Card] = Card(
+        "-β (π/π_ref)^{-α}/α", "-log σ(m)", Limit.FORMULA, "π_ref (-α (log(π_w/π_l) + C)/β)^{-1/α}", "2309.16240"
+    )
+    beta: Scalar = positive(default=0.1)
+    alpha: Scalar = between(0.0, 1.0, default=0.5)
+
+    def bend(self, log_ratio):
+        return powered(log_ratio, -jnp.asarray(self.alpha), self.beta)
+
+    def unbend(self, value):
+        return unpowered(value, -jnp.asarray(self.alpha))
 
 
 @register("chi-po")
@@ -118,7 +135,7 @@ class ChiPo(Objective):
     width: Scalar = at_least(0.0, default=0.0)
 
     def chosen_reward(self, seen):
-        return self.beta * (jnp.exp(seen.log_ratio) + seen.log_ratio)
+        return scaled_expm1(seen.log_ratio, self.beta) + self.beta * (1.0 + seen.log_ratio)
 
     def link(self, margin):
         return logistic(clip(margin, 2.0 * self.reward_bound, self.width))
@@ -128,6 +145,21 @@ class ChiPo(Objective):
         if not checks.is_traced(fit) and bool(jnp.any(fit.max(-1) - fit.min(-1) > 2.0 * self.reward_bound)):
             return None
         return policy_with_reward(lambda reward: problem.log_ref + log_lambert(reward / self.beta), fit)
+
+
+def powered(log_ratio: Float[Array, "*any"], power: Float[Array, ""], beta: Scalar) -> Float[Array, "*any"]:
+    """``β (e^{px} - 1)/p``, with its limit ``βx`` at p = 0."""
+    exponent = jnp.where(power == 0, 1.0, power)
+    grown = jnp.sign(exponent) * scaled_expm1(exponent * log_ratio, beta / jnp.abs(exponent))
+    return jnp.where(power == 0, beta * log_ratio, grown)
+
+
+def unpowered(value: Float[Array, "*any"], power: Float[Array, ""]) -> Float[Array, "*any"]:
+    """The ``x`` with ``(e^{px} - 1)/p = value``, ±inf beyond the range."""
+    inside = 1.0 + power * value
+    found = jnp.log(jnp.where(inside > 0, inside, 1.0)) / jnp.where(power == 0, 1.0, power)
+    beyond = jnp.where(power < 0, jnp.inf, -jnp.inf)
+    return jnp.where(power == 0, value, jnp.where(inside > 0, found, beyond))
 
 
 def log_lambert(value: Float[Array, "*any"]) -> Float[Array, "*any"]:

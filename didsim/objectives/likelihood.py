@@ -28,6 +28,27 @@ class Sft(Objective):
         return problem.log_chosen
 
 
+@register("sft[token_mean]")
+@final
+class SftTokenMean(Objective):
+    """``-log π(y_w) / E n_w``: likelihood per token, over all tokens of the data's chosen responses; minimiser π_w (derived).
+
+    Trainers average cross-entropy over the tokens of a batch, so that long responses count more than short ones; of a batch it
+    is ``-Σ log π(y_w) / Σ n_w``.
+    """
+
+    card: ClassVar[Card] = Card("-log π(y_w) / E n_w", "none", Limit.FORMULA, "π_w", "standard")
+    reference_free: ClassVar[bool] = True
+    paired: ClassVar[bool] = False
+    token_mean: ClassVar[bool] = True
+
+    def chosen_term(self, seen):
+        return -seen.log_policy / seen.mean_length
+
+    def minimiser(self, problem):
+        return problem.log_chosen
+
+
 @register("sft[best_of_k]")
 @final
 class BestOfSft(Objective):

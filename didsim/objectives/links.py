@@ -1,5 +1,6 @@
 """Which functions of a margin are losses made of, and which of them are sums of kernels?"""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics.pytrees import pytree, static
+
+FLAT = 1000.0  # a corner rounded at scale w is flat to every digit from 1000 w on
 
 
 @final
@@ -57,15 +60,46 @@ def _logistic_jvp(primals, tangents):
     return logistic(margin), -jax.nn.sigmoid(-margin) * tangent
 
 
+@jax.custom_jvp
+def margin(chosen_reward: Float[Array, "*any"], rejected_reward: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``g_w - g_l``, ±∞ by which is greater if one of them has overflown (see `scaled_expm1`), 0 if they are one number."""
+    gap = jnp.where(chosen_reward == rejected_reward, 0.0, chosen_reward - rejected_reward)
+    overflown = jnp.maximum(jnp.abs(chosen_reward), jnp.abs(rejected_reward)) >= jnp.finfo(gap.dtype).max / 8
+    return jnp.where(overflown & (gap != 0), jnp.where(gap > 0, jnp.inf, -jnp.inf), gap)
+
+
+@margin.defjvp
+def _margin_jvp(primals, tangents):
+    return margin(*primals), tangents[0] - tangents[1]
+
+
 def logistic_link(shift: float | Float[Array, "..."] = 0.0, *, odd: bool = True) -> Link:
     """``-log σ(m + shift)``; its odd part is linear where the shift is zero (``odd``)."""
     function = logistic if odd else lambda margin: logistic(margin + shift)
     return Link(function, (Term("log_sigmoid", -1.0, 1, shift),), 1.0 if odd else None)
 
 
+def smoothed_link(smoothing: float | Float[Array, "..."], shift: float | Float[Array, "..."] = 0.0, *, odd: bool = True) -> Link:
+    """``-(1-ε) log σ(m + shift) - ε log σ(-(m + shift))``: the logistic link on labels of which a share ε is flipped."""
+    if isinstance(smoothing, (int, float)) and smoothing == 0:
+        return logistic_link(shift, odd=odd)
+
+    def function(margin):
+        return (1.0 - smoothing) * logistic(margin + shift) + smoothing * logistic(-margin - shift)
+
+    keep, flip = Term("log_sigmoid", smoothing - 1.0, 1, shift), Term("log_sigmoid", -smoothing, -1, -shift)
+    return Link(function, (keep, flip), 1.0 - 2.0 * smoothing if odd else None)
+
+
 def squared_link(target: float | Float[Array, "..."]) -> Link:
     """``(m - target)²``."""
     return Link(lambda margin: jnp.square(margin - target), (Term("square", 1.0, 1, -target),), 4.0 * target)
+
+
+def finite(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``x`` with ±∞ taken for the largest numbers, so that a factor of 0 makes it 0."""
+    top = jnp.finfo(x.dtype).max
+    return jnp.clip(x, -top, top)
 
 
 def ramp(x: Float[Array, "*any"], width: float | Float[Array, ""]) -> Float[Array, "*any"]:
@@ -81,5 +115,39 @@ def hinge_link(margin: float | Float[Array, "..."], width: float | Float[Array, 
 
 
 def clip(x: Float[Array, "*any"], bound: float | Float[Array, ""], width: float | Float[Array, ""]) -> Float[Array, "*any"]:
-    """``x`` kept within ``±bound``, as the difference of two ramps whose corners are rounded at the scale ``width``."""
+    """``x`` kept within ``±bound``, as the difference of two ramps whose corners are rounded at the scale ``width``.
+
+    Far beyond the corners it is flat to every digit, and ``x`` is first brought back there: of numbers much larger than the
+    bound the two ramps would keep no digit of it, and of ∞ none at all.
+    """
+    far = 2.0 * bound + FLAT * width
+    x = jnp.clip(x, -far, far)
     return ramp(x + bound, width) - ramp(x - bound, width) - bound
+
+
+@jax.custom_jvp
+def scaled_expm1(x: Float[Array, "*any"], scale: float | Float[Array, "..."]) -> Float[Array, "*any"]:
+    """``scale · (e^x - 1)`` for a positive scale; where that overflows, a number that still rises with ``x``.
+
+    Beyond an eighth of the largest number it goes on from there to a quarter, so that the difference of two overflown values
+    keeps its sign, where ∞ - ∞ would be NaN (derived).  Its slope there is ∞, but 0 times its slope is 0.
+    """
+    inside, beyond, top = _within_range(x, scale)
+    risen = jnp.finfo(inside.dtype).max / 8 * (2.0 - top / jnp.maximum(x, top))
+    return jnp.where(beyond, risen, scale * finite(jnp.expm1(inside)))
+
+
+@scaled_expm1.defjvp
+def _scaled_expm1_jvp(primals, tangents):
+    (x, scale), (x_dot, scale_dot) = primals, tangents
+    inside, beyond, _ = _within_range(x, scale)
+    # Two factors, each finite: with a tangent of 0 the product is 0, and with one of ordinary size it overflows to ∞.
+    again = jnp.where(beyond, jnp.finfo(inside.dtype).max / 8, 1.0)
+    by_x = jnp.where(beyond, again, scale * jnp.exp(inside))
+    return scaled_expm1(x, scale), (by_x * x_dot + finite(jnp.expm1(inside)) * scale_dot) * again
+
+
+def _within_range(x, scale):
+    """``x`` up to where ``scale · e^x`` is an eighth of the largest number, whether it is beyond, and where that is."""
+    top = math.log(float(jnp.finfo(x.dtype).max) / 8) - jnp.log(jnp.asarray(scale, x.dtype))
+    return jnp.minimum(x, top), x > top, top

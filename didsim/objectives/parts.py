@@ -24,24 +24,13 @@ from didsim.numerics.pytrees import positive, pytree
 from didsim.numerics.registry import Registry
 from didsim.objectives.links import Link, logistic_link
 from didsim.worlds import Problem
+from didsim.worlds.preferences import Labels
 
 Scalar = float | Float[Array, "..."]
 
 
-@final
-@pytree
-class Responses:
-    """What an implicit reward may look at, one entry per response; all arrays of shape (prompts, n).
-
-    Attributes:
-        log_policy: ``log π_θ(y|x)``, summed over tokens.
-        log_ref: ``log π_ref(y|x)``.
-        lengths: number of tokens.
-        reward: true reward, for objectives that are shown it.
-        divergence: ``KL(π_θ‖π_ref)`` of the prompt, broadcast, under a stop-gradient.
-        baseline: mean implicit reward of the prompt's data, broadcast, under a stop-gradient; zero unless the objective
-            is ``centred``.
-    """
+class Seen:
+    """What an objective may look at, of all responses of a problem or of those of given pairs (attributes as `Responses`)."""
 
     log_policy: Float[Array, "... prompts n"]
     log_ref: Float[Array, "... prompts n"]
@@ -49,6 +38,13 @@ class Responses:
     reward: Float[Array, "... prompts n"]
     divergence: Float[Array, "... prompts n"]
     baseline: Float[Array, "... prompts n"]
+    mean_length: Float[Array, "... prompts n"]
+    prompt_log_policy: Float[Array, "... prompts n"]
+    prompt_lengths: Float[Array, "... prompts n"]
+
+    def win_rates(self, labels: Labels) -> Float[Array, "prompts n"]:
+        """``P(y ≻ π_ref)`` of each response."""
+        raise NotImplementedError
 
     @property
     def log_ratio(self) -> Float[Array, "prompts n"]:
@@ -71,17 +67,59 @@ class Responses:
         return self.log_ratio / self.lengths
 
 
+@final
+@pytree
+class Responses(Seen):
+    """What an implicit reward may look at, one entry per response; all arrays of shape (prompts, n).
+
+    Attributes:
+        log_policy: ``log π_θ(y|x)``, summed over tokens.
+        log_ref: ``log π_ref(y|x)``.
+        lengths: number of tokens.
+        reward: true reward, for objectives that are shown it.
+        divergence: ``KL(π_θ‖π_ref)`` of the prompt, broadcast, under a stop-gradient.
+        baseline: mean implicit reward of the prompt's data, broadcast, under a stop-gradient; zero unless the objective
+            is ``centred``.
+        mean_length: mean number of tokens of the data's chosen responses, broadcast; 1 unless the objective is ``token_mean``.
+    """
+
+    log_policy: Float[Array, "... prompts n"]
+    log_ref: Float[Array, "... prompts n"]
+    lengths: Float[Array, "... prompts n"]
+    reward: Float[Array, "... prompts n"]
+    divergence: Float[Array, "... prompts n"]
+    baseline: Float[Array, "... prompts n"]
+    mean_length: Float[Array, "... prompts n"]
+
+    @property
+    def prompt_log_policy(self) -> Float[Array, "prompts n"]:
+        """Log-probability of the prompt itself, which a law of responses does not have: 0."""
+        return jnp.zeros_like(self.log_policy)
+
+    @property
+    def prompt_lengths(self) -> Float[Array, "prompts n"]:
+        """Number of the prompt's tokens: 0."""
+        return jnp.zeros_like(self.log_policy)
+
+    def win_rates(self, labels: Labels) -> Float[Array, "prompts n"]:
+        """``P(y ≻ π_ref) = Σ_b π_ref(b) P_yb`` under a label model."""
+        return jnp.sum(labels.matrix(self.reward) * jnp.exp(self.log_ref)[..., None, :], -1)
+
+
 def responses(problem: Problem, log_policy: Float[Array, "prompts n"]) -> Responses:
     """The view of a policy in a problem that objectives are given."""
     divergence = jax.lax.stop_gradient(simplex.kl(log_policy, problem.log_ref))[..., None]
     constant = jnp.broadcast_to(divergence, log_policy.shape)
     nothing = jnp.zeros_like(log_policy)
-    return Responses(log_policy, problem.log_ref, problem.lengths, problem.reward, constant, nothing)
+    return Responses(log_policy, problem.log_ref, problem.lengths, problem.reward, constant, nothing, nothing + 1.0)
 
 
 def log_odds(log_probability: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """``log(p/(1-p))`` from ``log p``; finite for a sure event."""
-    return log_probability - jnp.log(-jnp.expm1(jnp.minimum(log_probability, -jnp.finfo(log_probability.dtype).tiny)))
+    """``log(p/(1-p))`` from ``log p``; finite for a sure event, with the slope ``1/(1-p)`` that it has just short of it."""
+    # The square root keeps 1/(1-p) times what vanishes with 1-p within the numbers' range.
+    short = -(float(jnp.finfo(log_probability.dtype).tiny) ** 0.5)
+    kept = log_probability + jax.lax.stop_gradient(jnp.minimum(short - log_probability, 0.0))
+    return kept - jnp.log(-jnp.expm1(kept))
 
 
 class Comparisons(abc.ABC):
@@ -157,6 +195,8 @@ class Objective(abc.ABC):
         reference_free: its implicit reward does not look at π_ref.
         kinked: it is not differentiable everywhere; ``smoothed`` rounds the kinks.
         centred: it looks at the mean implicit reward of the data, ``Responses.baseline``.
+        token_mean: a term of it is a mean over the tokens of the data's chosen responses; it looks at ``Responses.mean_length``.
+        example_mean: it is a mean over examples, chosen and rejected alike, so that one pair counts as two.
         batch_level: it is no mean over pairs but a function of all of them, ``batch_term``; no exact solver takes it.
         card: what the table of objectives says of it.
     """
@@ -168,6 +208,8 @@ class Objective(abc.ABC):
     kinked: ClassVar[bool] = False
     reference_free: ClassVar[bool] = False
     centred: ClassVar[bool] = False
+    token_mean: ClassVar[bool] = False
+    example_mean: ClassVar[bool] = False
     batch_level: ClassVar[bool] = False
 
     def link(self, margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
@@ -180,11 +222,11 @@ class Objective(abc.ABC):
         """The link as one value; whoever overrides ``link`` alone has one that is no sum of kernels."""
         return Link(self.link)
 
-    def chosen_reward(self, seen: Responses) -> Float[Array, "prompts n"]:
+    def chosen_reward(self, seen: Seen) -> Float[Array, "prompts n"]:
         """``g_w``, the implicit reward of a response in the role of the chosen one."""
         raise TypeError(f"objective {self.name!r} has no implicit reward")
 
-    def rejected_reward(self, seen: Responses) -> Float[Array, "prompts n"]:
+    def rejected_reward(self, seen: Seen) -> Float[Array, "prompts n"]:
         """``g_l``, the implicit reward in the role of the rejected one; the same as ``g_w`` unless overridden."""
         return self.chosen_reward(seen)
 
@@ -193,19 +235,23 @@ class Objective(abc.ABC):
         """Whether chosen and rejected responses share one implicit reward."""
         return type(self).rejected_reward is Objective.rejected_reward
 
-    def chosen_term(self, seen: Responses) -> Float[Array, "prompts n"]:
+    def chosen_term(self, seen: Seen) -> Float[Array, "prompts n"]:
         """``f_w``, a loss on the chosen response alone."""
         return jnp.zeros_like(seen.log_policy)
 
-    def rejected_term(self, seen: Responses) -> Float[Array, "prompts n"]:
+    def rejected_term(self, seen: Seen) -> Float[Array, "prompts n"]:
         """``f_l``, a loss on the rejected response alone."""
         return jnp.zeros_like(seen.log_policy)
 
-    def policy_term(self, seen: Responses) -> Float[Array, "prompts n"]:
+    def policy_term(self, seen: Seen) -> Float[Array, "prompts n"]:
         """``h``, summed over all responses, always exactly."""
         return jnp.zeros_like(seen.log_policy)
 
-    def batch_term(self, seen: Responses, comparisons: Comparisons) -> Float[Array, " prompts"]:
+    def tokens(self, seen: Seen) -> Float[Array, "prompts n"]:
+        """Number of tokens of a chosen response that the mean of a ``token_mean`` term is over."""
+        return seen.lengths
+
+    def batch_term(self, seen: Seen, comparisons: Comparisons) -> Float[Array, " prompts"]:
         """Loss of all pairs together, where it is no mean over them."""
         raise TypeError(f"objective {self.name!r} is a mean over pairs")
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import at_least, between, positive
 from didsim.objectives.inversion import logistic_fit, policy_with_reward
-from didsim.objectives.links import Link, Term, logistic
+from didsim.objectives.links import Link, Term, logistic, smoothed_link
 from didsim.objectives.parts import Card, Limit, Logistic, LogRatio, register
 
 Scalar = float | Float[Array, "..."]
@@ -40,12 +40,7 @@ class ConservativeDpo(LogRatio):
     smoothing: Scalar = between(0.0, 0.5, default=0.1, open_high=True)
 
     def pair_link(self):
-        keep, flip = Term("log_sigmoid", self.smoothing - 1.0), Term("log_sigmoid", -self.smoothing, -1)
-        return Link(
-            lambda m: (1.0 - self.smoothing) * logistic(m) + self.smoothing * logistic(-m),
-            (keep, flip),
-            1.0 - 2.0 * self.smoothing,
-        )
+        return smoothed_link(self.smoothing)
 
 
 @register("robust")

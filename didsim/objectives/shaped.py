@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import checks
 from didsim.numerics.pytrees import at_least, between, checked, positive
-from didsim.objectives.links import hinge_link, logistic, ramp
+from didsim.objectives.links import finite, hinge_link, logistic, ramp
 from didsim.objectives.parts import Card, Limit, Logistic, LogRatio, register
 
 Scalar = float | Float[Array, "..."]
@@ -18,7 +18,10 @@ CLAMP = 1e-3
 @register("hinge")
 @final
 class Hinge(LogRatio):
-    """``max(0, 1 - z)``: the hinge on log-ratios that TRL calls hinge.  Piecewise linear; faces of minimisers can occur."""
+    """``max(0, 1 - z)``: the hinge on log-ratios that TRL calls hinge.  Piecewise linear; faces of minimisers can occur.
+
+    On the corner ``z = 1`` any slope from -1 to 0 is one: here it is -½, in PyTorch's ``relu`` 0.
+    """
 
     card: ClassVar[Card] = Card("β log(π/π_ref)", "max(0, 1 - m)", Limit.OWN, "corner or face of a polyhedron", "2309.06657")
     kinked: ClassVar[bool] = True
@@ -33,7 +36,9 @@ class Hinge(LogRatio):
 class Dpop(Logistic):
     """``-log σ(β[Δ - λ max(0, -a)])``: DPO that punishes a falling chosen response (Pal et al. 2402.13228).
 
-    Convex in a table's logits: the margin is concave in them and ``-log σ`` is convex and decreasing (derived).
+    At ``π_θ = π_ref`` it is on its corner: the first gradient has half of the penalty's slope here, where PyTorch's ``relu`` has
+    none of it.  ``width`` rounds the corner.  Convex
+    in a table's logits: the margin is concave in them and ``-log σ`` is convex and decreasing (derived).
     """
 
     card: ClassVar[Card] = Card(
@@ -74,7 +79,7 @@ class ExoPair(LogRatio):
 @register("exo_pair[clamped]")
 @final
 class ExoPairClamped(LogRatio):
-    """``exo_pair`` that takes ε = 0 for 10⁻³, as TRL does, where the other dialect refuses it (2402.00856)."""
+    """``exo_pair`` that takes ε = 0 for 10⁻³, as TRL did up to 0.28, where the other dialect refuses it (2402.00856)."""
 
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "KL of σ(m) from smoothed labels, ε = 0 taken for 10⁻³", Limit.OWN, "depends on ε", "2402.00856"
@@ -99,11 +104,13 @@ class DiscoPop(LogRatio):
     temperature: Scalar = positive(default=0.05)
 
     def link(self, margin):
+        margin = finite(margin)
         rest = jax.nn.sigmoid(-margin / self.temperature)
         # s e^{-m} in one exponential: far below zero s vanishes faster than e^{-m} grows, but each alone overflows.
         return rest * logistic(margin) + jnp.exp(-margin - logistic(margin / self.temperature))
 
 
 def _reverse_kl(margin: Float[Array, "*any"], smoothing: Scalar) -> Float[Array, "*any"]:
+    margin = finite(margin)
     chosen = jax.nn.sigmoid(margin) * (-logistic(margin) - jnp.log1p(-jnp.asarray(smoothing)))
     return chosen + jax.nn.sigmoid(-margin) * (-logistic(-margin) - jnp.log(smoothing))

@@ -145,8 +145,7 @@ class Sppo(Objective):
     preferences: Labels = BradleyTerry()
 
     def chosen_term(self, seen):
-        wins = jnp.sum(self.preferences.matrix(seen.reward) * jnp.exp(seen.log_ref)[..., None, :], -1)
-        return jnp.square(seen.log_ratio - self.eta * (wins - 0.5))
+        return jnp.square(seen.log_ratio - self.eta * (seen.win_rates(self.preferences) - 0.5))
 
     def rejected_term(self, seen):
         return self.chosen_term(seen)

@@ -38,6 +38,32 @@ class Kto(Objective):
         return self.undesirable * jax.nn.sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
 
 
+@register("kto[example_mean]")
+@final
+class KtoExampleMean(Objective):
+    """KTO as a mean over examples, chosen and rejected alike: half of ``kto`` where they are as many (2402.01306).
+
+    So have the authors' code and TRL's, where ``z₀`` is an estimate from mismatched pairs, cut off at 0.
+    """
+
+    card: ClassVar[Card] = Card(
+        "½[λ_D σ(β(z₀ - a)) + λ_U σ(β(b - z₀))], z₀ = KL(π‖π_ref)", "none", Limit.NOWHERE,
+        "all responses with λ_D π_w < λ_U π_l lose their mass", "2402.01306",
+    )  # fmt: skip
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    example_mean: ClassVar[bool] = True
+    beta: Scalar = positive(default=0.1)
+    desirable: Scalar = positive(default=1.0)
+    undesirable: Scalar = positive(default=1.0)
+
+    def chosen_term(self, seen):
+        return 0.5 * self.desirable * jax.nn.sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
+
+    def rejected_term(self, seen):
+        return 0.5 * self.undesirable * jax.nn.sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
+
+
 @register("nca_pair")
 @final
 class NcaPair(Objective):
@@ -116,7 +142,8 @@ class BcoRunning(_Bco):
     """``-log σ(βa - δ) - log σ(-(βb - δ))`` with a given ``δ`` (2404.04656).
 
     Public code keeps a running mean of rewards over all steps so far; within one step it is a number, and this is that
-    step's loss.  At ``δ = -β log Σ π_ref (π_w/π_l)^{1/β}`` the minimiser on product data is DPO's (derived).
+    step's loss; TRL's ``bco_pair`` had such a mean up to 0.28 and has none since.
+    At ``δ = -β log Σ π_ref (π_w/π_l)^{1/β}`` the minimiser on product data is DPO's (derived).
     """
 
     card: ClassVar[Card] = Card(
@@ -144,6 +171,24 @@ class ApoZero(Objective):
 
     def rejected_term(self, seen):
         return jax.nn.sigmoid(self.beta * seen.log_ratio)
+
+
+@register("apo_zero[example_mean]")
+@final
+class ApoZeroExampleMean(Objective):
+    """``apo_zero`` as a mean over examples, half of it where they are in pairs: TRL's ``apo_zero_unpaired`` (2408.06266)."""
+
+    card: ClassVar[Card] = Card("½[1 - σ(βa) + σ(βb)]", "none", Limit.NOWHERE, LOSERS, "2408.06266")
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    example_mean: ClassVar[bool] = True
+    beta: Scalar = positive(default=0.1)
+
+    def chosen_term(self, seen):
+        return 0.5 * jax.nn.sigmoid(-self.beta * seen.log_ratio)
+
+    def rejected_term(self, seen):
+        return 0.5 * jax.nn.sigmoid(self.beta * seen.log_ratio)
 
 
 @register("apo_down")

@@ -32,10 +32,12 @@ CHANGES = {
     **{name: {"beta": BETA} for name in NUMBERS if "beta" in NUMBERS[name]},
     "rebel": {"eta": 1 / BETA},
     "sft": {},
+    "sft[token_mean]": {},
+    "kto[example_mean]": {"beta": BETA, "desirable": 1.0, "undesirable": 1.0},
     "kto": {"beta": BETA, "desirable": 1.0, "undesirable": 1.0},
     "chi-po": {"beta": BETA, "reward_bound": 5.0},
-    "simpo": {"beta": BETA, "gamma": 0.0},
-    "simpo[gamma_ratio]": {"beta": BETA, "gamma_ratio": 0.0},
+    "simpo": {"beta": BETA, "gamma": 0.0, "smoothing": 0.0},
+    "simpo[gamma_ratio]": {"beta": BETA, "gamma_ratio": 0.0, "smoothing": 0.0},
     "alphapo": {"beta": BETA, "gamma": 0.0, "alpha": 0.6},
     "robust": {"beta": BETA, "smoothing": 0.05},
 }
@@ -141,7 +143,7 @@ def test_names_of_other_limits():
     assert make("simpo[gamma_ratio]").minimiser(L.world) is None
     assert make("alphapo").minimiser(L.world) is None
     assert make("chi-po", reward_bound=0.01).minimiser(L.world) is None
-    free = make("cpo", beta=BETA, nll_weight=0.0).minimiser(L.world)
+    free = make("cpo", beta=BETA, nll_weight=0.0, smoothing=0.0).minimiser(L.world)
     np.testing.assert_allclose(free, oracles.normalize(np.asarray(L.world.log_target) - LOG_REF), atol=1e-12)
 
 

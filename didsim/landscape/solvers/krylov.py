@@ -18,7 +18,7 @@ from didsim.landscape.solvers.result import Solution, Status
 from didsim.numerics import linalg, simplex
 from didsim.numerics.search import conjugate_gradients, longest_step, slope
 from didsim.objectives import Objective, Responses, responses
-from didsim.objectives.comparisons import comparisons_for, prompt_losses
+from didsim.objectives.comparisons import comparisons_for, prompt_losses, view
 from didsim.samplers.data import Data
 from didsim.worlds import Problem
 
@@ -33,7 +33,7 @@ def newton_krylov(problem: Problem, objective: Objective, data: Data, log_start,
     def losses(x: Array, around: Array) -> Array:
         # Pairs drawn from the policy do not move with it.
         comparisons = comparisons_for(objective, problem, data.sampler, data.labels, jax.lax.stop_gradient(around))
-        return prompt_losses(objective, responses(problem, simplex.normalize(x)), comparisons)
+        return prompt_losses(objective, view(objective, problem, simplex.normalize(x), comparisons), comparisons)
 
     def gradient(x: Array, around: Array) -> Array:
         return jax.grad(lambda at: losses(at, around).sum())(x)
