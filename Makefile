@@ -9,11 +9,13 @@ INSTALL := $(PIP) install -qq --no-compile -c constraints.txt
 # Nearly all of the tests' time is compilation on one core each: one process per core, a file's tests together.
 PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
+# What test-trainers installs as PyTorch; any build will do, the one without accelerators is the smallest.
+TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
 # Where this is set, every process would compile all that it imports anew: four seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all notebooks notebooks-refresh lint report bench docs lock known clean
+.PHONY: help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report bench docs lock known clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +33,11 @@ test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 
 test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
 	@$(PYTEST) -m pages $(ARGS)
+
+test-trainers:  ## hold the golden vectors against the newest TRL, in an environment of its own
+	@test -d build/trainers || $(PYTHON) -m venv build/trainers
+	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl
+	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
 
 notebooks: $(VENV)/.dev-ready  ## execute all notebooks, each from a clean kernel
 	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 300 --timeout 600 notebooks $(ARGS)

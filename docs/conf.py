@@ -61,7 +61,17 @@ CONTENTS = """
 {notebooks}
 ```
 """
-PAGES = ("docs/ledger", "docs/sweeps", "docs/diagnose", "docs/extending", "docs/api/index", "CONTRIBUTING", "CHANGELOG")
+PAGES = (
+    "docs/ledger",
+    "docs/sweeps",
+    "docs/diagnose",
+    "docs/golden",
+    "docs/trainers",
+    "docs/extending",
+    "docs/api/index",
+    "CONTRIBUTING",
+    "CHANGELOG",
+)
 
 
 def write_reference() -> None:

@@ -61,6 +61,18 @@ def _logistic_jvp(primals, tangents):
 
 
 @jax.custom_jvp
+def sigmoid(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``σ(x)`` with the slope ``σ(x) σ(-x)``, which is right in both tails; ``σ (1 - σ)`` rounds to 0 in one of them."""
+    return jax.nn.sigmoid(x)
+
+
+@sigmoid.defjvp
+def _sigmoid_jvp(primals, tangents):
+    (x,), (tangent,) = primals, tangents
+    return sigmoid(x), sigmoid(x) * sigmoid(-x) * tangent
+
+
+@jax.custom_jvp
 def margin(chosen_reward: Float[Array, "*any"], rejected_reward: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """``g_w - g_l``, ±∞ by which is greater if one of them has overflown (see `scaled_expm1`), 0 if they are one number."""
     gap = jnp.where(chosen_reward == rejected_reward, 0.0, chosen_reward - rejected_reward)

@@ -2,11 +2,10 @@
 
 from typing import ClassVar, final
 
-import jax
 from jaxtyping import Array, Float
 
 from didsim.numerics.pytrees import finite, positive
-from didsim.objectives.links import logistic
+from didsim.objectives.links import logistic, sigmoid
 from didsim.objectives.parts import Card, Limit, LogRatio, Objective, register
 
 Scalar = float | Float[Array, "..."]
@@ -32,10 +31,10 @@ class Kto(Objective):
     undesirable: Scalar = positive(default=1.0)
 
     def chosen_term(self, seen):
-        return self.desirable * jax.nn.sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
+        return self.desirable * sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
 
     def rejected_term(self, seen):
-        return self.undesirable * jax.nn.sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
+        return self.undesirable * sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
 
 
 @register("kto[example_mean]")
@@ -58,10 +57,10 @@ class KtoExampleMean(Objective):
     undesirable: Scalar = positive(default=1.0)
 
     def chosen_term(self, seen):
-        return 0.5 * self.desirable * jax.nn.sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
+        return 0.5 * self.desirable * sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
 
     def rejected_term(self, seen):
-        return 0.5 * self.undesirable * jax.nn.sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
+        return 0.5 * self.undesirable * sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
 
 
 @register("nca_pair")
@@ -167,10 +166,10 @@ class ApoZero(Objective):
     beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
-        return jax.nn.sigmoid(-self.beta * seen.log_ratio)
+        return sigmoid(-self.beta * seen.log_ratio)
 
     def rejected_term(self, seen):
-        return jax.nn.sigmoid(self.beta * seen.log_ratio)
+        return sigmoid(self.beta * seen.log_ratio)
 
 
 @register("apo_zero[example_mean]")
@@ -185,10 +184,10 @@ class ApoZeroExampleMean(Objective):
     beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
-        return 0.5 * jax.nn.sigmoid(-self.beta * seen.log_ratio)
+        return 0.5 * sigmoid(-self.beta * seen.log_ratio)
 
     def rejected_term(self, seen):
-        return 0.5 * jax.nn.sigmoid(self.beta * seen.log_ratio)
+        return 0.5 * sigmoid(self.beta * seen.log_ratio)
 
 
 @register("apo_down")
@@ -202,7 +201,7 @@ class ApoDown(LogRatio):
     convex: ClassVar[bool] = False
 
     def link(self, margin):
-        return jax.nn.sigmoid(-margin)
+        return sigmoid(-margin)
 
     def chosen_term(self, seen):
-        return jax.nn.sigmoid(self.beta * seen.log_ratio)
+        return sigmoid(self.beta * seen.log_ratio)

@@ -3,6 +3,7 @@
 from didsim.cli.command import Command
 from didsim.cli.commands.bench import Bench
 from didsim.cli.commands.diagnose import Diagnose
+from didsim.cli.commands.golden import Golden
 from didsim.cli.commands.info import Info
 from didsim.cli.commands.list import List
 from didsim.cli.commands.objectives import Objectives
@@ -22,6 +23,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Report,
     Diagnose,
     Objectives,
+    Golden,
     Sampler,
     Simplex,
     Train,

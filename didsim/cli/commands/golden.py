@@ -1,0 +1,87 @@
+"""`didsim golden`: numbers that a loss must give, and a check of one's own loss against them."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from didsim.cli import files
+from didsim.cli.command import Command, Overwrite, command, words
+from didsim.numerics.errors import ArgumentError
+
+
+@command
+class Golden(Command):
+    """Write golden vectors of the objectives for any trainer's tests, or check a loss of one's own against them."""
+
+    out: Path | None = None
+    """File for the cases."""
+    objective: Annotated[tuple[str, ...], words("NAME ...")] = ()
+    """Objectives, all if none is given; `didsim objectives` lists them."""
+    format: Literal["json", "jsonl", "npz", "pytest"] = "json"
+    """One JSON, one JSON object a line, NumPy arrays, or a test that is complete in itself."""
+    check: Annotated[str | None, words("MODULE:FUNCTION")] = None
+    """Your loss, a function of `policy_chosen`, `ref_rejected`, `beta` and so on; says which dialect it is."""
+    renew: bool = False
+    """Compute the cases anew instead of taking those that ship; minutes."""
+    overwrite: Overwrite = False
+
+    def run(self) -> int:
+        """Writes the cases asked for; with a function, prints how it agrees with each objective and what it is nearest to."""
+        from didsim.objectives import OBJECTIVES
+
+        if self.out is None and self.check is None:
+            raise ArgumentError("Argument `--out` must be given where `--check` is not, but neither is.")
+        files.writable("--out", self.out, overwrite=self.overwrite)
+        names = tuple(OBJECTIVES.spelled(word, "--objective") for word in self.objective)
+        from didsim.cli.golden import cases, check
+
+        function = None if self.check is None else check.load(self.check)
+        content = cases.compute(names or OBJECTIVES) if self.renew else cases.shipped()
+        content = _only(content, names) if names else content
+        if not content["cases"]:
+            raise ArgumentError(f"Argument `--objective` must be a loss of pairs, but is {' '.join(names)}, one of whole laws.")
+        if self.out is not None:
+            _write(self.out, self.format, content)
+        return (
+            0 if function is None else _told(check.check(function, content, names or tuple(content["objectives"])), bool(names))
+        )
+
+
+def _only(content: dict, names: tuple[str, ...]) -> dict:
+    """The same file with the cases of some objectives alone."""
+    made = [one for one in content["cases"] if one["objective"] in names]
+    facts = {name: fact for name, fact in content["objectives"].items() if name in names}
+    return {**content, "objectives": facts, "cases": made}
+
+
+def _told(rows: list, named: bool) -> int:
+    """Prints a table; of all objectives those alone that agree, or the nearest one if none does."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from didsim.cli import tables
+
+    if not rows:
+        raise ArgumentError(
+            "Argument `--check` must be a function of a batch's arrays and an objective's numbers, but none fits."
+        )
+    if not named:
+        agreeing = [row for row in rows if row.ok]
+        rows = agreeing or sorted(rows, key=lambda row: (bool(row.nearest.startswith("none")), row.worst))[:1]
+    shown = tables.table("dialect", right=("agrees", "worst/tol"), last=("is instead",))
+    for row in rows:
+        shown.add_row(escape(row.objective), f"{row.right}/{row.asked}", f"{row.worst:.2g}", escape(row.nearest))
+    Console().print(shown)
+    return 0 if all(row.ok for row in rows) else 1
+
+
+def _write(out: Path, kind: str, content: dict) -> None:
+    from didsim.cli.golden import cases, formats
+
+    if kind == "npz":
+        files.write("--out", out, lambda path: formats.save_npz(path, content))
+    elif kind == "jsonl":
+        files.write("--out", out, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in formats.lines(content)))
+    else:
+        text = cases.text(content)
+        files.write("--out", out, text if kind == "json" else formats.pytest_file(text))
