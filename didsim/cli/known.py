@@ -54,14 +54,21 @@ def objectives() -> list[dict[str, Any]]:
     return list(_known()["objectives"].values())
 
 
+def dialect(name: str) -> dict[str, Any]:
+    """What else the project knows of an objective: its ``formula``, ``names`` by trainer and version, ``kindred`` ones."""
+    return dict(_known()["dialects"][name])
+
+
 def collect() -> dict[str, Any]:
     """What the registries hold now, for the file; this needs JAX."""
     from didsim.claims.ledger import LEDGER
     from didsim.objectives import OBJECTIVES
+    from didsim.objectives.names import facts
     from didsim.samplers import SAMPLERS
 
     rows = {name: _row(kind) for name, kind in OBJECTIVES.items()}
-    return {"objectives": rows, "samplers": list(SAMPLERS), "claims": list(LEDGER)}
+    dialects = {name: facts(name) for name in OBJECTIVES}
+    return {"objectives": rows, "dialects": dialects, "samplers": list(SAMPLERS), "claims": list(LEDGER)}
 
 
 def text() -> str:

@@ -4,6 +4,10 @@ An entry says what to set so that the trainer minimises that function; an object
 one name stands for several functions, `KINDRED` says which are easily taken for each other.
 """
 
+from typing import Any
+
+from didsim.objectives.parts import OBJECTIVES
+
 NEW, OLD = "TRL >= 0.29", "TRL <= 0.28"
 FACTORY, OPEN, TUNE, TUNIX = "LLaMA-Factory", "OpenRLHF", "torchtune", "tunix"
 
@@ -73,6 +77,14 @@ KINDRED: tuple[tuple[str, ...], ...] = (
     ("aot", "aot_unpaired", "dpo"),
     ("sft", "sft[token_mean]"),
 )
+
+
+def facts(name: str) -> dict[str, Any]:
+    """What a reader of one objective wants beside its card: formula, names elsewhere, kindred objectives."""
+    kind = OBJECTIVES[name]
+    first = (kind.__doc__ or "").strip().split("``")
+    formula = first[1] if len(first) > 1 and first[1] not in OBJECTIVES else kind.card.link
+    return {"formula": formula, "names": ELSEWHERE.get(name, {}), "kindred": list(kindred(name))}
 
 
 def kindred(name: str) -> tuple[str, ...]:

@@ -188,3 +188,24 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     )
     assert answer.returncode == 0
     assert answer.stderr == ""
+
+
+def test_one_objective_reads_at_80_columns(capsys):
+    """Every objective's block: its formula, where it ends, its names in trainers, and those it is taken for."""
+    for name in OBJECTIVES:
+        assert cli.main(["objectives", name]) == 0
+        printed = capsys.readouterr().out
+        assert max(map(len, printed.splitlines())) <= 80
+        assert printed.splitlines()[0] == name
+        for label in ("formula", "reward", "link", "ends", "source", "kindred"):
+            assert f"\n  {label} " in printed
+    assert cli.main(["objectives", "IPO[token-mean]", "kto"]) == 0
+    printed = capsys.readouterr().out
+    assert "TRL >= 0.29" in printed
+    assert "ipo[sum]" in printed
+    assert "no equal in the trainers that were read" in printed
+
+
+def test_a_mistyped_objective_gets_the_nearest(capsys):
+    assert cli.main(["objectives", "dppo"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

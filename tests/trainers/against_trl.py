@@ -39,7 +39,7 @@ DPO = [
     ("aot_unpaired", "aot_unpaired", {}, ""),
     ("apo_zero", "apo_zero", {}, ROUNDED),
     ("apo_down", "apo_down", {}, ""),
-    ("discopop", "discopop", {"discopop_tau": "temperature"}, "exp(-z) alone overflows: NaN at a log-ratio of -1000"),
+    ("discopop", "discopop", {"discopop_tau": "temperature"}, ""),
     ("sft", "sft[token_mean]", {}, ""),
     ("sigmoid_norm", "dpo_norm", {}, ""),
     ("sigmoid, f_divergence_type=forward_kl", "f-dpo[forward_kl]", {}, "∞ - ∞ and 0 · ∞ are NaN at ±1000"),
@@ -53,7 +53,7 @@ CPO = [
     ("sigmoid", "cpo[token_mean]", {"cpo_alpha": "nll_weight"}, ""),
     ("simpo", "cpo-simpo", {"cpo_alpha": "nll_weight", "simpo_gamma": "gamma"}, ""),
     ("simpo, cpo_alpha=0", "simpo", {"simpo_gamma": "gamma"}, ""),
-    ("simpo, alpha", "alphapo", {"simpo_gamma": "gamma", "alpha": "alpha"}, "exp before the power: 0/0 for long responses"),
+    ("simpo, alpha", "alphapo", {"simpo_gamma": "gamma", "alpha": "alpha"}, ""),
     ("ipo, cpo_alpha=0", "ipo[reference_free]", {}, ""),
 ]
 KTO = [("kto", "kto[example_mean]", {}, ROUNDED), ("apo_zero_unpaired", "apo_zero[example_mean]", {}, ROUNDED)]
@@ -256,7 +256,7 @@ def main():
     for title, run, words, dialect, settings, known in rows:
         narrow = known.startswith("refuses float64") or known in (FLOAT32_INSIDE, "label smoothing is rounded to float32")
         right, asked, worst, where = compare(run, words, dialect, settings, SINGLE if narrow else WIDE)
-        bad += right < asked and not known
+        bad += right < asked and (not known or set(where) != {"far"})
         told = f"{', '.join(where)}: {known}" if where else known if narrow else ""
         precision = "float32" if narrow else "float64"
         print(f"| {title} | {words} | `{dialect}` | {precision} | {right}/{asked} | {worst:.1e} | {told} |")

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from didsim.cli import files
+from didsim.numerics import files
 from didsim.cli.command import Command, Overwrite, command, words
 from didsim.numerics.errors import ArgumentError
 
 
 @command
 class Golden(Command):
-    """Write golden vectors of the objectives for any trainer's tests, or check a loss of one's own against them."""
+    """Write golden vectors for any trainer's tests; check a loss of one's own."""
 
     out: Path | None = None
     """File for the cases."""

@@ -1,15 +1,24 @@
 """`didsim objectives`: which losses there are, and where each ends."""
 
+import textwrap
 from pathlib import Path
+from typing import Annotated, Any
 
-from didsim.cli.command import Command, Overwrite, command
+import tyro
+
+from didsim.cli.command import Command, Overwrite, command, words
 from didsim.numerics import files
+from didsim.numerics.errors import spelled
+
+WIDTH, INDENT = 80, 14
 
 
 @command
 class Objectives(Command):
     """List the objectives: reward, link, and where each population loss is least."""
 
+    name: Annotated[tyro.conf.Positional[tuple[str, ...]], words("[NAME ...]")] = ()
+    """Objectives to show one by one, with their names in trainers; a table of all if none is given."""
     json: Path | None = None
     """File for the rows."""
     overwrite: Overwrite = False
@@ -24,7 +33,13 @@ class Objectives(Command):
 
         files.writable("--json", self.json, overwrite=self.overwrite)
         rows = known.objectives()
+        if self.name:
+            chosen = [spelled("NAME", word, known.names("objectives")) for word in self.name]
+            rows = [row for name in chosen for row in rows if row["name"] == name]
         files.write_json("--json", self.json, rows)
+        if self.name:
+            print("\n\n".join(_block(row, known.dialect(str(row["name"]))) for row in rows))
+            return 0
         shown = tables.table(*(name.replace("_", " ") for name in rows[0]))
         for one in rows:
             shown.add_row(*(escape(value) if isinstance(value, str) else "yes" if value else "" for value in one.values()))
@@ -33,3 +48,21 @@ class Objectives(Command):
         print("Here m is a pair's margin, chosen minus rejected; without a link the first column is the whole loss.")
         print('Objectives with a link can be followed by projected gradients instead: rule = "projected" in a TOML file.')
         return 0
+
+
+def _block(row: dict[str, Any], more: dict[str, Any]) -> str:
+    """One objective in lines of at most 80 columns."""
+    lines = {
+        "formula": more["formula"],
+        "reward": row["reward"],
+        "link": row["link"],
+        "ends": f"{row['minimiser']}: {row['where']}",
+        "source": row["source"],
+        "kindred": ", ".join(more["kindred"]) or "none",
+        **(more["names"] or {"elsewhere": "no equal in the trainers that were read"}),
+    }
+    return "\n".join([str(row["name"]), *(_wrapped(label, str(text)) for label, text in lines.items())])
+
+
+def _wrapped(label: str, text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {label:<{INDENT}}", subsequent_indent=" " * (INDENT + 2))

@@ -16,7 +16,7 @@ import numpy as np
 
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, Objective, pair_losses
-from didsim.objectives.names import ELSEWHERE, kindred
+from didsim.objectives.names import facts, kindred
 
 FORMAT = 1
 SHIPPED = Path(__file__).with_name("golden.json")
@@ -295,20 +295,13 @@ def compute(names: Iterable[str] = OBJECTIVES) -> dict[str, Any]:
     """The file, or that of some objectives, computed anew."""
     made = list(cases(names))
     named = {one["objective"] for one in made}
-    facts = {name: _facts(name) for name in OBJECTIVES if name in named}
-    return {"format": FORMAT, "about": ABOUT, "objectives": facts, "batches": BATCHES, "cases": made}
+    told = {name: _facts(name) for name in OBJECTIVES if name in named}
+    return {"format": FORMAT, "about": ABOUT, "objectives": told, "batches": BATCHES, "cases": made}
 
 
 def _facts(name: str) -> dict[str, Any]:
-    kind = OBJECTIVES[name]
-    formula = (kind.__doc__ or "").strip().split("``")
-    return {
-        "formula": formula[1] if len(formula) > 1 else kind.card.reward,
-        "reward": kind.card.reward,
-        "link": kind.card.link,
-        "source": kind.card.source,
-        "names": ELSEWHERE.get(name, {}),
-    }
+    card, more = OBJECTIVES[name].card, facts(name)
+    return {"formula": more["formula"], "reward": card.reward, "link": card.link, "source": card.source, "names": more["names"]}
 
 
 def shipped() -> dict[str, Any]:
