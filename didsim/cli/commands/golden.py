@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from didsim.numerics import files
+import tyro
+
 from didsim.cli.command import Command, Overwrite, command, words
+from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 
 
@@ -19,23 +21,29 @@ class Golden(Command):
     """Objectives, all if none is given; `didsim objectives` lists them."""
     format: Literal["json", "jsonl", "npz", "pytest"] = "json"
     """One JSON, one JSON object a line, NumPy arrays, or a test that is complete in itself."""
-    check: Annotated[str | None, words("MODULE:FUNCTION")] = None
+    loss: Annotated[str | None, tyro.conf.arg(name="check", metavar="MODULE:FUNCTION", help_behavior_hint="")] = None
     """Your loss, a function of `policy_chosen`, `ref_rejected`, `beta` and so on; says which dialect it is."""
     renew: bool = False
     """Compute the cases anew instead of taking those that ship; minutes."""
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses a call that asks for nothing, a file that may not be written, and names that are none."""
+        from didsim.cli import known
+
+        if self.out is None and self.loss is None:
+            raise ArgumentError("Argument `--out` must be given where `--check` is not, but neither is.")
+        files.writable("--out", self.out, overwrite=self.overwrite)
+        known.check_parts("--objective", "objectives", self.objective)
+
     def run(self) -> int:
         """Writes the cases asked for; with a function, prints how it agrees with each objective and what it is nearest to."""
         from didsim.objectives import OBJECTIVES
 
-        if self.out is None and self.check is None:
-            raise ArgumentError("Argument `--out` must be given where `--check` is not, but neither is.")
-        files.writable("--out", self.out, overwrite=self.overwrite)
         names = tuple(OBJECTIVES.spelled(word, "--objective") for word in self.objective)
         from didsim.cli.golden import cases, check
 
-        function = None if self.check is None else check.load(self.check)
+        function = None if self.loss is None else check.load(self.loss)
         content = cases.compute(names or OBJECTIVES) if self.renew else cases.shipped()
         content = _only(content, names) if names else content
         if not content["cases"]:
