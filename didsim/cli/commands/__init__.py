@@ -14,6 +14,7 @@ from didsim.cli.commands.simplex import Simplex
 from didsim.cli.commands.sweep import Sweep
 from didsim.cli.commands.train import Train
 from didsim.cli.commands.verify import Verify
+from didsim.cli.commands.worlds import Worlds
 
 # In the order in which help shows them.
 COMMANDS: tuple[type[Command], ...] = (
@@ -24,6 +25,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Diagnose,
     Objectives,
     Golden,
+    Worlds,
     Sampler,
     Simplex,
     Train,

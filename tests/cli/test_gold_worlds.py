@@ -1,0 +1,81 @@
+"""Gold worlds, read back with NumPy alone: optimum, value, divergence, spectrum, and no slope where an objective ends."""
+
+import json
+import math
+from dataclasses import fields
+
+import loss_oracles as oracle
+import numpy as np
+import pytest
+
+from didsim import cli
+from didsim.cli.golden import worlds
+from didsim.objectives import OBJECTIVES
+
+
+@pytest.fixture(scope="module")
+def gold():
+    return json.loads(worlds.SHIPPED.read_text(encoding="utf-8"))["worlds"]
+
+
+def test_optimum_value_and_divergence(gold):
+    assert len(gold) == 20
+    for name, one in gold.items():
+        mass = np.array(one["reference"]) * np.exp(np.array(one["reward"]) / one["beta"])
+        target = np.array(one["target"])
+        np.testing.assert_allclose(target, mass / mass.sum(), atol=1e-15, err_msg=name)
+        np.testing.assert_allclose(one["value"], one["beta"] * math.log(mass.sum()), atol=1e-14)
+        np.testing.assert_allclose(one["divergence"], np.sum(target * np.log(target / one["reference"])), atol=1e-14)
+
+
+def test_spectrum_under_uniform_pairs(gold):
+    """The Laplacian of DPO at its optimum, ``β² μ_ab σ'(r_a - r_b)`` on every unordered pair shown both ways."""
+    for name, one in gold.items():
+        reward, n = np.array(one["reward"]), 4
+        weight = np.array([[oracle.sigmoid(a - b) * oracle.sigmoid(b - a) for b in reward] for a in reward])
+        weight = 2 * one["beta"] ** 2 * weight / n**2
+        np.fill_diagonal(weight, 0.0)
+        values = np.linalg.eigvalsh(np.diag(weight.sum(1)) - weight)
+        found = one["uniform_pairs"]
+        np.testing.assert_allclose(found["lambda_2"], values[1], rtol=1e-9, err_msg=name)
+        np.testing.assert_allclose(found["kappa"], values[-1] / values[1], rtol=1e-9, err_msg=name)
+
+
+def test_no_slope_where_an_objective_ends(gold):
+    """Loss and gradient of the double loops at every end; a law beside it has a slope."""
+    seen = 0
+    for name, one in gold.items():
+        world = oracle.World(np.log(one["reference"]), np.array(one["reward"]), np.array(one["lengths"]))
+        law = np.outer(one["chosen"], one["rejected"])
+        for label, end in one["ends"].items():
+            kind = OBJECTIVES[label]
+            defaults = {field.name: field.default for field in fields(kind)}
+            numbers = {key: value for key, value in defaults.items() if isinstance(value, int | float) and key != "width"}
+            numbers |= {"beta": one["beta"]} if "beta" in defaults else {}
+            logits = np.log(end["law"])
+            value, slope = oracle.value_and_gradient(label, logits, world, law, **numbers)
+            assert np.abs(slope).max() < 1e-9, (name, label)
+            np.testing.assert_allclose(value, end["loss"], rtol=1e-10, atol=1e-12, err_msg=f"{name} {label}")
+            _, beside = oracle.value_and_gradient(label, logits + 0.1 * np.arange(4), world, law, **numbers)
+            assert np.abs(beside).max() > 1e2 * np.abs(slope).max()
+            seen += 1
+    assert seen > 200
+
+
+def test_dpo_ends_at_the_optimum_of_matched_worlds_alone(gold):
+    for name in ("matched", "matched_skewed", "weak_reference", "sharp_reference", "ties", "length_biased"):
+        np.testing.assert_allclose(gold[name]["ends"]["dpo"]["law"], gold[name]["target"], atol=1e-10)
+    for name in ("off_power_law", "misled"):
+        one = gold[name]
+        assert np.abs(np.array(one["ends"]["dpo"]["law"]) - one["target"]).max() > 0.01
+        mass = np.array(one["reference"]) * (np.array(one["chosen"]) / one["rejected"]) ** (1 / one["beta"])
+        np.testing.assert_allclose(one["ends"]["dpo"]["law"], mass / mass.sum(), atol=1e-10)
+
+
+def test_the_file_is_written(tmp_path, capsys):
+    out = tmp_path / "worlds.json"
+    assert cli.main(["worlds", "--out", str(out)]) == 0
+    assert "20 worlds" in capsys.readouterr().out
+    assert out.read_text(encoding="utf-8") == worlds.SHIPPED.read_text(encoding="utf-8")
+    assert cli.main(["worlds", "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
