@@ -18,7 +18,8 @@ from didsim.samplers import Blocks, ChosenRejected, OnPolicy, Product, Uniform
 from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped, Hard, PreferenceMatrix
 
 NAMES = sorted(NUMBERS)
-SORTED = ["aot", "aot_unpaired"]  # no means over pairs: they are tested by themselves
+# No means over margins: they are tested by themselves.
+SORTED = ["aot", "aot_unpaired", "kldo", "hypo", "pro", "adpo", "plackett-luce", "multinomial", "gvpo"]
 PAIRLESS = ["rlhf", "sft[best_of_k]"]
 each_objective = pytest.mark.parametrize("name", NAMES)
 # What is the same code for all is looked at in one of each kind, and in all of them in the slow run.

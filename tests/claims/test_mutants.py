@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from didsim import did, explain, landscape, objectives, policies, preferences, samplers, sequences, simplex
+from didsim import did, dynamics, explain, landscape, objectives, policies, preferences, samplers, sequences, simplex
 from didsim.claims import LEDGER
 from didsim.claims.ledger import _judged
 from didsim.claims.trials import judge_many
@@ -76,6 +76,9 @@ curvature_law = curvature.inverse_slope_law
 best_of = behaviours.log_best_of
 factor = landscape.off_support_factor
 population = objectives.population
+segments = objectives.Adpo.segment_rewards
+outcomes = preferences.Davidson.outcomes
+values_of = landscape.state_values
 
 MUTANTS = [
     Mutant("DID not normalised", did, "log_did", lambda p, r: p - r, ("D1.unique",)),
@@ -308,6 +311,130 @@ MUTANTS = [
         "matrix",
         lambda self, r: jax.nn.sigmoid(0.5 * preferences.reward_gaps(r)),
         ("D3.bradley-terry", "K2.quotient"),
+    ),
+    Mutant("floor in bits", landscape, "dpo_floor", _weaken(landscape.dpo_floor, lambda x: x / jnp.log(2.0)), ("F1.reached",)),
+    Mutant("floor of one order", landscape, "bco_floor", lambda w, q: 2 * simplex.kl(w, q), ("F1.bco",)),
+    Mutant("KLDO's floor the other way", landscape, "kldo_floor", _swapped(landscape.kldo_floor), ("F1.kldo-end",)),
+    Mutant(
+        "KLDO without its logarithm",
+        objectives.Kldo,
+        "batch_term",
+        lambda self, seen, c: c.mean_rejected(self.beta * seen.log_ratio) - c.mean_chosen(self.beta * seen.log_ratio),
+        ("F1.kldo-end",),
+    ),
+    Mutant("misfit of the ends exchanged", did, "power_law_misfit", _swapped(did.power_law_misfit), ("F2.pythagoras",)),
+    Mutant(
+        "HyPO keeps the whole reference",
+        objectives.Hypo,
+        "batch_term",
+        lambda self, seen, c: c.mean_link(Link(jax.nn.softplus), -self.beta * seen.log_ratio, -self.beta * seen.log_ratio),
+        ("F3.hypo",),
+    ),
+    Mutant(
+        "covariance not centred",
+        landscape,
+        "gold_slope",
+        lambda p, g, r: simplex.expectation(p, g * r),
+        ("F5.turn",),
+    ),
+    Mutant(
+        "SquaredPO's reward falls half as fast",
+        objectives.SquaredPo,
+        "chosen_reward",
+        lambda self, seen: self.beta * seen.log_ratio * jnp.exp(-0.5 * seen.log_ratio),
+        ("F7.branches", "F7.summit"),
+    ),
+    Mutant(
+        "KLIEP with a steeper line",
+        objectives.BpoKliep,
+        "pair_link",
+        lambda self: Link(lambda m: jnp.exp(-m) - 1.1 * m),
+        ("F8.one-minimiser",),
+    ),
+    Mutant(
+        "LSIF not halved",
+        objectives.BpoLsif,
+        "pair_link",
+        lambda self: Link(lambda m: jnp.exp(-2.0 * m) - jnp.exp(m)),
+        ("F8.one-minimiser", "F8.weight"),
+    ),
+    Mutant(
+        "PRO forgets its regulariser",
+        objectives.Pro,
+        "batch_term",
+        lambda self, seen, c: c.mean_rejected(seen.log_ratio) - c.mean_chosen(seen.log_ratio),
+        ("F9.unseen",),
+    ),
+    Mutant(
+        "segments with β squared",
+        objectives.Adpo,
+        "segment_rewards",
+        lambda self, seen: self.beta * segments(self, seen),
+        ("F10.segments",),
+    ),
+    Mutant(
+        "Davidson's tie half as likely",
+        preferences.Davidson,
+        "outcomes",
+        lambda self, gap: outcomes(type(self)(0.5 * self.tie), gap),
+        ("F12.split", "F12.half-way"),
+    ),
+    Mutant(
+        "users all alike in weight",
+        preferences.Users,
+        "matrix",
+        lambda self, r: jax.nn.sigmoid(preferences.reward_gaps(self.rewards) ** 3).mean(0),
+        ("F13.mixture",),
+    ),
+    Mutant(
+        "IPO at half its aim",
+        objectives.IpoSum,
+        "pair_link",
+        lambda self: Link(lambda m: jnp.square(m - 0.25 / self.beta)),
+        ("F13.ipo",),
+    ),
+    Mutant(
+        "GVPO with the policy's sign turned",
+        objectives.Gvpo,
+        "batch_term",
+        lambda self, seen, c: simplex.cumulants(seen.log_ref, seen.reward + self.beta * seen.log_ratio)[..., 1],
+        ("F14.one-minimiser",),
+    ),
+    Mutant("mirror step against the stream", dynamics, "mirror_step", _swapped(dynamics.mirror_step), ("F16.falls",)),
+    Mutant(
+        "exploitability of the average",
+        dynamics,
+        "exploitability",
+        lambda p, game: jnp.max(game.mean(-1)) - 0.5,
+        ("F16.nash",),
+    ),
+    Mutant(
+        "win rate of the other side",
+        dynamics,
+        "win_rates",
+        lambda p, game: game.T @ jnp.exp(p),
+        ("F16.falls", "F17.policy-gradient"),
+    ),
+    Mutant(
+        "advantage not standardised",
+        dynamics,
+        "grpo_step",
+        lambda p, a, r, b: simplex.normalize(a + (r - simplex.expectation(p, r)) / b),
+        ("F17.grpo",),
+    ),
+    Mutant(
+        "recursion with the variance itself",
+        dynamics,
+        "success_recursion",
+        lambda p, a, b: jax.nn.sigmoid(jax.scipy.special.logit(a) + 1.0 / (b * p * (1.0 - p))),
+        ("F17.grpo",),
+    ),
+    Mutant(
+        "values without β in front",
+        landscape,
+        "state_values",
+        lambda s, r, x, b: values_of(s, r, x, b) / b,
+        ("F18.credit", "F18.telescopes"),
     ),
 ]
 SAMPLE = {
