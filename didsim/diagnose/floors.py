@@ -54,7 +54,9 @@ def loss_of_means(log: MeanLog, level: float) -> Answer:
     if trained.key == "cdpo" and (smoothing := trained.parameters.get("smoothing")):
         numbers["least loss, H(ε)"] = smoothed_floor(smoothing)
     numbers |= {
-        f"{name}, end": end(values[np.isfinite(values)], level) for name, values in (("margin", log.gap), ("loss", log.loss))
+        f"{name}, end": end(values[np.isfinite(values)], level)
+        for name, values in (("margin", log.gap), ("loss", log.loss))
+        if values is not None
     }
     answer = f"Loss: {trained.name} ({trained.why}), {loss:.4g} at last;"
     if loss < bound - TRIFLE:

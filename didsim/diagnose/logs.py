@@ -194,7 +194,7 @@ def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None, drawn: s
     both = [name for name in found if COLUMNS[name].partner in found]
     read = {name: numbers(rows, found[name], name, everywhere) for name in (*NEEDED, *both)}
     step = _ascending(rows, found["step"], read.pop("step"), everywhere)
-    values = {name: np.minimum(read.pop(name), 0.0) for name in NEEDED if name != "step"}
+    values: dict[str, Any] = {name: np.minimum(read.pop(name), 0.0) for name in NEEDED if name != "step"}
     example = _examples(rows, found["example"], step) if "example" in found else None
     _two_steps(rows, step)
     notes = _summed(values, read)

@@ -123,7 +123,9 @@ def loss_seen(means: Mapping[str, np.ndarray], beta: float | None) -> Loss:
     if _any(means, "log_odds") or _any(means, "log_odds_ratio"):
         return Loss("orpo", "log-odds are logged", {})
     margin, loss = means.get("margin"), means.get("loss")
-    both = np.isfinite(margin) & np.isfinite(loss) if margin is not None and loss is not None else np.zeros(0, bool)
+    nothing = np.zeros(0)
+    margin, loss = (margin, loss) if margin is not None and loss is not None else (nothing, nothing)
+    both = np.isfinite(margin) & np.isfinite(loss)
     near = both & (np.abs(margin) <= NEAR) if both.any() else both
     starts_at_ln2 = bool(near.any()) and abs(loss[near][0] - softplus(-margin[near][0])) <= CLOSE
     if _any(means, "kl") and not starts_at_ln2:

@@ -73,7 +73,7 @@ def words_of(name: str) -> list[str]:
     """
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
     joined = re.sub(r"(?i)log[\W_]*(probabilit(y|ies)|probs?|ps?)(?![a-z])", "logp", apart)
-    return [SYNONYMS.get(word, word) for word in re.findall(r"[^\W_]+", joined.lower())]
+    return [SYNONYMS.get(word, word) for word in map(str, re.findall(r"[^\W_]+", joined.lower()))]
 
 
 def meant(name: str) -> Meant | None:

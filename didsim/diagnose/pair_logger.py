@@ -103,7 +103,7 @@ class PairLogger:
 
     def sums(self, *, reference: bool) -> tuple[list[float], list[float]]:
         """Log-probabilities of all chosen and all rejected responses, summed over tokens, under the policy or the reference."""
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         model = self.trainer.model_wrapped if getattr(self.trainer, "model_wrapped", None) is not None else self.trainer.model
         found: tuple[list[float], list[float]] = ([], [])
@@ -162,7 +162,7 @@ def pairs_of(dataset: Sequence[Any], count: int) -> list[Pair]:
 
 def _log_probs(model: Any, texts: Sequence[tuple[list[int], list[int]]]) -> list[float]:
     """Log-probability of each response given its prompt, summed over its tokens: Σ_t log softmax(logits_{t-1})[y_t]."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     device = next(model.parameters()).device
     longest = max(len(prompt) + len(response) for prompt, response in texts)

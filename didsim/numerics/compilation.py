@@ -13,6 +13,7 @@ import platform
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 SIZE_LIMIT = 2 * 2**30  # bytes
 ENDING = "-cache"  # as JAX has it
@@ -33,9 +34,10 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     """
     import jax
 
-    if not jax.config.jax_enable_compilation_cache:
+    settings: Any = jax.config
+    if not settings.jax_enable_compilation_cache:
         return None
-    name, chosen = _machine(), jax.config.jax_compilation_cache_dir
+    name, chosen = _machine(), settings.jax_compilation_cache_dir
     if chosen and Path(chosen).name != name:  # the caller's own
         return Path(chosen)
     pool = Path(chosen).parent if chosen else user_folder() if folder is None else Path(folder).absolute()

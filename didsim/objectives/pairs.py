@@ -5,6 +5,7 @@ catalogue is that batch's loss, so that a trainer's own can be held against it.
 """
 
 import copy
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -208,7 +209,8 @@ class _GivenPairs(Comparisons):
 def _losses(objective: Objective, chosen: _Role, rejected: _Role) -> Float[Array, " pairs"]:
     """Loss of every pair, or of every example where chosen and rejected ones differ in number."""
     if isinstance(objective, WeightedSum):
-        return sum(c * _losses(part, chosen, rejected) for part, c in zip(objective.parts, objective.weights, strict=True))
+        parts = zip(objective.parts, objective.weights, strict=True)
+        return functools.reduce(jnp.add, (weight * _losses(part, chosen, rejected) for part, weight in parts))
     if type(objective).policy_term is not Objective.policy_term:
         raise ArgumentError(f"Argument `objective` must be a loss of pairs, but {objective.name!r} is one of whole laws.")
     chosen, rejected = _with_means(objective, chosen, rejected)

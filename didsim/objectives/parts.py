@@ -92,12 +92,12 @@ class Responses(Seen):
     mean_length: Float[Array, "... prompts n"]
 
     @property
-    def prompt_log_policy(self) -> Float[Array, "prompts n"]:
+    def prompt_log_policy(self) -> Float[Array, "prompts n"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Log-probability of the prompt itself, which a law of responses does not have: 0."""
         return jnp.zeros_like(self.log_policy)
 
     @property
-    def prompt_lengths(self) -> Float[Array, "prompts n"]:
+    def prompt_lengths(self) -> Float[Array, "prompts n"]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Number of the prompt's tokens: 0."""
         return jnp.zeros_like(self.log_policy)
 

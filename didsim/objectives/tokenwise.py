@@ -65,4 +65,4 @@ class Adpo(Objective):
     def batch_term(self, seen, comparisons):
         rewards = self.segment_rewards(seen)
         weight, margins = comparisons.margins(*(rewards[..., k] for k in range(rewards.shape[-1])))
-        return sum(jnp.sum(weight * logistic(margin), -1) for margin in margins)
+        return jnp.stack([jnp.sum(weight * logistic(margin), -1) for margin in margins]).sum(0)

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import jax
@@ -183,7 +184,7 @@ def candidates(name: str, one: dict[str, Any], batch: Arrays) -> Iterator[tuple[
     if name in ("kto", "kto[example_mean]"):
         yield f"{name}, without its KL term", _answers(name, numbers, {**given, "kl": 0.0})
     for other in OBJECTIVES:
-        fields = OBJECTIVES[other].__dataclass_fields__
+        fields = signature(OBJECTIVES[other]).parameters
         shared = {key: value for key, value in numbers.items() if key in fields}
         try:
             yield other, _answers(other, shared, given)

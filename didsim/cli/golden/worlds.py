@@ -5,6 +5,7 @@ the residual: the largest slope left in a logit.
 """
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _laws(one: Any) -> dict[str, Any]:
 
 def _ends(together: Any, name: str) -> list[dict[str, Any]] | None:
     """Where an objective ends in every world, at the world's β if it has one; None where there is no closed form."""
-    numbers = {"beta": BETA} if "beta" in OBJECTIVES[name].__dataclass_fields__ else {}
+    numbers = {"beta": BETA} if "beta" in signature(OBJECTIVES[name]).parameters else {}
     objective = OBJECTIVES[name](**numbers)
     best = objective.minimiser(together)
     if best is None:
