@@ -74,7 +74,7 @@ def pair_losses(
     and ``vmap``; values are then not checked, only shapes.
 
     Args:
-        objective: an objective, or its name (`didsim objectives` lists them).
+        objective: an objective, or its name (``didsim objectives`` lists them).
         policy_chosen: log-probabilities of the chosen responses under the policy, summed over tokens, in nats.
         policy_rejected: the same of the rejected ones, in pairs with them; for objectives without pairs of any number.
         ref_chosen: the same of the chosen responses under the reference, for objectives that look at it.

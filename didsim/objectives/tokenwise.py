@@ -37,7 +37,7 @@ class Adpo(Objective):
 
     With labels of whole sequences its minimiser is not DPO's: the optimum is kept only where every segment has labels of
     its own (derived, F10).  One segment for all tokens is DPO.  The responses must be all sequences of ``length`` tokens
-    from ``vocabulary`` many, in the order of `SequenceSpace`.
+    from ``vocabulary`` many, in the order of ``SequenceSpace``.
     """
 
     card: ClassVar[Card] = Card(
