@@ -138,6 +138,20 @@ def clip(x: Float[Array, "*any"], bound: float | Float[Array, ""], width: float 
 
 
 @jax.custom_jvp
+def exponential(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``e^x``, whose slope times 0 is 0 where it overflows: a pair that cannot be has none (derived)."""
+    return jnp.exp(x)
+
+
+@exponential.defjvp
+def _exponential_jvp(primals, tangents):
+    value = exponential(primals[0])
+    # Two factors, each finite: with a tangent of 0 the product is 0, and with one of ordinary size it overflows to ∞.
+    again = jnp.where(jnp.isinf(value), jnp.finfo(value.dtype).max / 8, 1.0)
+    return value, finite(value) * tangents[0] * again
+
+
+@jax.custom_jvp
 def scaled_expm1(x: Float[Array, "*any"], scale: float | Float[Array, "..."]) -> Float[Array, "*any"]:
     """``scale · (e^x - 1)`` for a positive scale; where that overflows, a number that still rises with ``x``.
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import positive
 from didsim.objectives.inversion import logistic_fit
+from didsim.objectives.links import scaled_expm1
 from didsim.objectives.parts import Card, Limit, Logistic, register
 
 Scalar = float | Float[Array, "..."]
@@ -33,7 +34,13 @@ class SquaredPo(Logistic):
     beta: Scalar = positive(default=0.1)
 
     def chosen_reward(self, seen):
-        return self.beta * seen.log_ratio * jnp.exp(-seen.log_ratio)
+        x = seen.log_ratio
+        falling = jnp.minimum(x, -1.0)  # there x e^{-x} = -e^{log(-x) - x}, which may overflow
+        return jnp.where(
+            x < -1.0,
+            -scaled_expm1(jnp.log(-falling) - falling, self.beta) - self.beta,
+            self.beta * jnp.maximum(x, -1.0) * jnp.exp(-jnp.maximum(x, -1.0)),
+        )
 
     def minimiser(self, problem):
         return squared_log_fit(problem.log_ref, logistic_fit(problem) / self.beta)

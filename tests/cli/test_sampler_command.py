@@ -89,7 +89,7 @@ def test_bad_files_are_one_line(files, capsys, option, array, message):
         (("unifrom",), "Did you mean 'uniform'"),
         (("best_of_base:k",), "must be name or name:field=number, but is 'best_of_base:k'"),
         (("best_of_base:kk=3",), "Did you mean 'k'"),
-        (("--reward", "none.npy"), "`--reward` must be a readable .npy or CSV file, but none.npy is not"),
+        (("--reward", "none.npy"), "`--reward` must be a readable file, but none.npy is not"),
         (("--accuracy", "2"), "`accuracy` must be in [0, 1), but is 2"),
     ],
 )
