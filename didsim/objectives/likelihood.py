@@ -60,6 +60,7 @@ class BestOfSft(Objective):
 
     card: ClassVar[Card] = Card("-log π(best of K)", "none", Limit.FORMULA, "F(y)^K - F(y⁻)^K", "standard")
     paired: ClassVar[bool] = False
+    of_pairs: ClassVar[bool] = False
     draws: int = whole(1, default=4)
 
     def policy_term(self, seen):
@@ -77,6 +78,7 @@ class Rlhf(Objective):
     card: ClassVar[Card] = Card("-E_π r + β KL(π‖π_ref)", "none", Limit.TARGET, "π_ref e^{r/β}", "standard")
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
+    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def policy_term(self, seen):

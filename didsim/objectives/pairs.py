@@ -211,7 +211,7 @@ def _losses(objective: Objective, chosen: _Role, rejected: _Role) -> Float[Array
     if isinstance(objective, WeightedSum):
         parts = zip(objective.parts, objective.weights, strict=True)
         return functools.reduce(jnp.add, (weight * _losses(part, chosen, rejected) for part, weight in parts))
-    if type(objective).policy_term is not Objective.policy_term:
+    if not objective.of_pairs:
         raise ArgumentError(f"Argument `objective` must be a loss of pairs, but {objective.name!r} is one of whole laws.")
     chosen, rejected = _with_means(objective, chosen, rejected)
     if objective.batch_level:

@@ -198,6 +198,7 @@ class Objective(abc.ABC):
         token_mean: a term of it is a mean over the tokens of the data's chosen responses; it looks at ``Responses.mean_length``.
         example_mean: it is a mean over examples, chosen and rejected alike, so that one pair counts as two.
         batch_level: it is no mean over pairs but a function of all of them, ``batch_term``; no exact solver takes it.
+        of_pairs: given pairs have a loss of their own, which `pair_losses` gives; off where it is one of whole laws.
         card: what the table of objectives says of it.
     """
 
@@ -211,6 +212,7 @@ class Objective(abc.ABC):
     token_mean: ClassVar[bool] = False
     example_mean: ClassVar[bool] = False
     batch_level: ClassVar[bool] = False
+    of_pairs: ClassVar[bool] = True
 
     def link(self, margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """Loss ``ℓ(m)`` of a pair from its margin, elementwise."""

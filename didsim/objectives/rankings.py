@@ -36,6 +36,7 @@ class _Listwise(Objective):
 
     paired: ClassVar[bool] = False
     batch_level: ClassVar[bool] = True
+    of_pairs: ClassVar[bool] = False
     beta: Scalar
 
     def minimiser(self, problem):

@@ -46,6 +46,7 @@ class Adpo(Objective):
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
     batch_level: ClassVar[bool] = True
+    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
     vocabulary: int = whole(2, default=2)
     length: int = whole(1, default=2)

@@ -27,6 +27,7 @@ class Kldo(Objective):
     )
     paired: ClassVar[bool] = False
     batch_level: ClassVar[bool] = True
+    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):
@@ -51,6 +52,7 @@ class Hypo(Objective):
     )
     paired: ClassVar[bool] = False
     batch_level: ClassVar[bool] = True
+    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):
@@ -72,6 +74,7 @@ class Pro(Objective):
     )
     paired: ClassVar[bool] = False
     batch_level: ClassVar[bool] = True
+    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):

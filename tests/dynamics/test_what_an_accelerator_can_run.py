@@ -28,13 +28,14 @@ from didsim.worlds.preferences import AsShown, BradleyTerry
 PLATFORMS = ["cuda", "tpu"]
 OF_A_BATCH = ("aot", "aot_unpaired")  # these have no population loss over pairs one by one
 SPACE = SequenceSpace(2, 2)
-PARTS = {  # what those samplers and policies need that have no defaults
+PARTS = {  # what those objectives, samplers and policies need that have no defaults
     "independent": lambda: {"first": FromPolicy(), "second": FromReference()},
     "product": lambda: {"log_first": jnp.asarray(given().first), "log_second": jnp.asarray(given().second)},
     "joint": lambda: {"log_joint": jnp.log(given().shown)},
     "blocks": lambda: {"block": jnp.asarray([0, 0, 1, 1, 1])},
     "restrict": lambda: {"base": Uniform(), "support": jnp.arange(N) < 3},
     "mix": lambda: {"first": Uniform(), "second": ChosenRejected()},
+    "adpo": lambda: {"vocabulary": N, "length": 1},
     "log_linear": lambda: {"features": jnp.ones((P, N, 2))},
     "context_linear": lambda: {"contexts": jnp.ones((P, 2))},
     "started_at": lambda: {"log_start": jnp.asarray(given().first)},
@@ -55,7 +56,7 @@ def slope(objective, sampler, labels, logits, world):
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_objectives(name):
-    objective = OBJECTIVES[name](**objective_cases.NUMBERS.get(name, {}))
+    objective = OBJECTIVES[name](**{**objective_cases.NUMBERS.get(name, {}), **PARTS.get(name, dict)()})
     if name in OF_A_BATCH:
         pairs = draw_pairs(jax.random.key(0), given().problem, ChosenRejected(), AsShown(), given().problem.log_ref, 4)
         lowered(jax.grad(lambda x: loss(objective, given().problem, jax.nn.log_softmax(x), pairs)), given().logits)

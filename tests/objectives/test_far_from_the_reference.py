@@ -214,4 +214,4 @@ def test_odds_of_a_sure_response_have_a_slope(dtype):
 
 
 def test_every_objective_of_pairs_is_looked_at():
-    assert sorted({*PAIRS, *SORTED, "rlhf", "sft[best_of_k]"}) == sorted(OBJECTIVES)
+    assert sorted({*PAIRS, *SORTED}) == sorted(name for name, kind in OBJECTIVES.items() if kind.of_pairs)

@@ -142,7 +142,7 @@ BATCHES["weighted"] = _batch("Each pair has a factor, as WPO's.", TYPICAL, weigh
 def cases(names: Iterable[str] = OBJECTIVES) -> Iterator[dict[str, Any]]:
     """Every case: which objective, with which numbers, on which batch, with its answers."""
     for name in names:
-        if type(OBJECTIVES[name]()).policy_term is Objective.policy_term:
+        if OBJECTIVES[name].of_pairs:
             yield from _cases_of(name)
 
 
