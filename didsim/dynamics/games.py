@@ -67,7 +67,7 @@ def play(
         >>> import jax.numpy as jnp
         >>> from didsim import dynamics
         >>> game = jnp.array([[0.5, 0.1, 0.8], [0.9, 0.5, 0.1], [0.2, 0.9, 0.5]])
-        >>> policies = dynamics.play(game, jnp.log(jnp.array([0.6, 0.2, 0.2])), rounds=60)
+        >>> policies = dynamics.play(game, jnp.log(jnp.array([0.6, 0.2, 0.2])), rounds=200)
         >>> [round(float(mass) * 11, 2) for mass in jnp.exp(policies[-1])]
         [4.0, 3.0, 4.0]
     """

@@ -99,9 +99,10 @@ def pair_losses(
             out of range.
 
     Example:
+        >>> import didsim
         >>> got = didsim.pair_losses("dpo", [-4.0, -6.0], [-5.0, -5.0], [-4.5, -5.5], [-4.5, -5.5], beta=0.1)
         >>> print(got.losses.round(4), got.mean.round(4), got.accuracy)
-        [0.6444 0.6981] 0.6713 0.5
+        [0.6444 0.7444] 0.6944 0.5
     """
     kind = _objective(objective, numbers)
     shared = {"divergence": ("kl", kl)}

@@ -27,6 +27,8 @@ class WeightedSum(Objective):
         ArgumentError: no parts, or another number of weights.
 
     Example:
+        >>> import didsim
+        >>> from didsim import objectives
         >>> rpo = objectives.WeightedSum((objectives.Dpo(beta=0.1), objectives.Sft()), (1.0, 0.5))
         >>> print(didsim.pair_losses(rpo, [-4.0], [-5.0], [-4.0], [-5.0]).losses.round(4))
         [2.6931]
