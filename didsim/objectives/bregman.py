@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import positive
-from didsim.objectives.links import Link, exponential, logistic
+from didsim.objectives.links import Link, expm1, logistic
 from didsim.objectives.parts import Card, Limit, LogRatio, register
 
 Scalar = float | Float[Array, "..."]
@@ -48,7 +48,7 @@ class BpoKliep(_Bregman):
     card: ClassVar[Card] = _card("e^{-m} - m")
 
     def pair_link(self):
-        return Link(lambda m: exponential(-m) - m)
+        return Link(lambda m: 1.0 + expm1(-m) - m)
 
 
 @register("bpo[lsif]")
@@ -60,7 +60,7 @@ class BpoLsif(_Bregman):
     convex: ClassVar[bool] = False
 
     def pair_link(self):
-        return Link(lambda m: 0.5 * exponential(-2.0 * m) - exponential(m) + 0.5)
+        return Link(lambda m: 0.5 * expm1(-2.0 * m) - expm1(m))
 
 
 @register("bpo[basu]")
@@ -77,4 +77,4 @@ class BpoBasu(_Bregman):
 
     def pair_link(self):
         power = jnp.asarray(self.power)
-        return Link(lambda m: exponential(-(1.0 + power) * m) - ((1.0 + power) * exponential(power * m) - 1.0) / power)
+        return Link(lambda m: expm1(-(1.0 + power) * m) - (1.0 + power) / power * expm1(power * m))

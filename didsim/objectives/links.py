@@ -138,17 +138,17 @@ def clip(x: Float[Array, "*any"], bound: float | Float[Array, ""], width: float 
 
 
 @jax.custom_jvp
-def exponential(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """``e^x``, whose slope times 0 is 0 where it overflows: a pair that cannot be has none (derived)."""
-    return jnp.exp(x)
+def expm1(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``e^x - 1``, whose slope times 0 is 0 where it overflows: a pair that cannot be has none (derived)."""
+    return jnp.expm1(x)
 
 
-@exponential.defjvp
-def _exponential_jvp(primals, tangents):
-    value = exponential(primals[0])
+@expm1.defjvp
+def _expm1_jvp(primals, tangents):
+    slope = jnp.exp(primals[0])
     # Two factors, each finite: with a tangent of 0 the product is 0, and with one of ordinary size it overflows to ∞.
-    again = jnp.where(jnp.isinf(value), jnp.finfo(value.dtype).max / 8, 1.0)
-    return value, finite(value) * tangents[0] * again
+    again = jnp.where(jnp.isinf(slope), jnp.finfo(slope.dtype).max / 8, 1.0)
+    return expm1(primals[0]), finite(slope) * tangents[0] * again
 
 
 @jax.custom_jvp

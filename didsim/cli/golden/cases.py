@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim.numerics.errors import ArgumentError
-from didsim.objectives import OBJECTIVES, Objective, pair_losses
+from didsim.objectives import OBJECTIVES, pair_losses
 from didsim.objectives.names import facts, kindred
 
 FORMAT = 1
@@ -29,6 +29,7 @@ DTYPES = (np.float64, np.float32)
 SHAKES = 8  # times that the inputs are moved to measure a tolerance
 
 NUMBERS: dict[str, dict[str, float]] = {
+    "squaredpo": {"beta": 0.5},
     "cdpo": {"beta": 0.25, "smoothing": 0.125},
     "robust": {"beta": 0.25, "smoothing": 0.125},
     "r-dpo": {"beta": 0.25, "length_weight": 0.0625},
