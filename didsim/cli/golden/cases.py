@@ -30,6 +30,7 @@ SHAKES = 8  # times that the inputs are moved to measure a tolerance
 
 NUMBERS: dict[str, dict[str, float]] = {
     "squaredpo": {"beta": 0.5},
+    "bpo[basu]": {"beta": 0.25, "power": 0.5},
     "cdpo": {"beta": 0.25, "smoothing": 0.125},
     "robust": {"beta": 0.25, "smoothing": 0.125},
     "r-dpo": {"beta": 0.25, "length_weight": 0.0625},
