@@ -44,7 +44,8 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     home = pool / name
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)  # who can write here can run code as this user
-        trim(pool)
+        if not chosen:  # once, where the folder is chosen: not in every process that is started
+            trim(pool)
     except OSError:
         return None
     for option, value in (("jax_compilation_cache_dir", str(home)), ("jax_persistent_cache_min_compile_time_secs", 0.0)):

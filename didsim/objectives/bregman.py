@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import positive
+from didsim.objectives.inversion import logistic_fit
 from didsim.objectives.links import Link, expm1, logistic
 from didsim.objectives.parts import Card, Limit, LogRatio, register
 
@@ -22,7 +23,7 @@ class _Bregman(LogRatio):
     """What the four generators share: DPO's reward and DPO's minimiser."""
 
     def minimiser(self, problem):
-        return simplex.normalize(problem.log_ref + (problem.log_chosen - problem.log_rejected) / self.beta)
+        return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
 
 
 def _card(link: str) -> Card:

@@ -214,6 +214,11 @@ class Objective(abc.ABC):
     batch_level: ClassVar[bool] = False
     of_pairs: ClassVar[bool] = True
 
+    @property
+    def share(self) -> float:
+        """Weight of a response's own term: ½ in a mean over examples, of which a pair has two."""
+        return 0.5 if self.example_mean else 1.0
+
     def link(self, margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
         """Loss ``ℓ(m)`` of a pair from its margin, elementwise."""
         if type(self).pair_link is Objective.pair_link:
@@ -282,6 +287,14 @@ class LogRatio(Objective):
 
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio
+
+
+class OfLaws(Objective):
+    """What objectives share that are functions of whole laws, not means over pairs."""
+
+    paired: ClassVar[bool] = False
+    batch_level: ClassVar[bool] = True
+    of_pairs: ClassVar[bool] = False
 
 
 OBJECTIVES: Registry[type[Objective]] = Registry("objective")

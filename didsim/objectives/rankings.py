@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
 from didsim.numerics.pytrees import positive, whole
-from didsim.objectives.parts import Card, Limit, Objective, register
+from didsim.objectives.parts import Card, Limit, OfLaws, register
 
 Scalar = float | Float[Array, "..."]
 MOST = 2**20
@@ -31,12 +31,9 @@ def log_best_of(scores: Float[Array, "*batch k"]) -> Float[Array, "*batch"]:
     return scores[..., 0] - jax.nn.logsumexp(scores, -1)
 
 
-class _Listwise(Objective):
+class _Listwise(OfLaws):
     """What these objectives share: DPO's reward, draws from π_ref, and DPO's target as minimiser."""
 
-    paired: ClassVar[bool] = False
-    batch_level: ClassVar[bool] = True
-    of_pairs: ClassVar[bool] = False
     beta: Scalar
 
     def minimiser(self, problem):

@@ -9,7 +9,7 @@ from didsim.numerics import checks
 from didsim.numerics.pytrees import positive, whole
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives.links import logistic
-from didsim.objectives.parts import Card, Limit, Objective, register
+from didsim.objectives.parts import Card, Limit, OfLaws, register
 
 Scalar = float | Float[Array, "..."]
 
@@ -32,7 +32,7 @@ def token_log_ratios(
 
 @register("adpo")
 @final
-class Adpo(Objective):
+class Adpo(OfLaws):
     """``-Σ_i log σ(β[h_i(w) - h_i(l)])`` over segments i of ``segment`` tokens, ``h_i`` the segment's log-ratio (2602.09533).
 
     With labels of whole sequences its minimiser is not DPO's: the optimum is kept only where every segment has labels of
@@ -44,9 +44,6 @@ class Adpo(Objective):
         "β log-ratio of a segment", "Σ -log σ(m_i) over segments", Limit.OWN, "found by training alone", "2602.09533"
     )
     convex: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
-    batch_level: ClassVar[bool] = True
-    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
     vocabulary: int = whole(2, default=2)
     length: int = whole(1, default=2)

@@ -4,7 +4,7 @@ from typing import ClassVar, final
 
 from jaxtyping import Array, Float
 
-from didsim.numerics.pytrees import finite, positive
+from didsim.numerics.pytrees import finite, positive, pytree
 from didsim.objectives.links import logistic, sigmoid
 from didsim.objectives.parts import Card, Limit, LogRatio, Objective, register
 
@@ -12,9 +12,26 @@ Scalar = float | Float[Array, "..."]
 LOSERS = "all responses with π_w < π_l lose their mass"
 
 
+@pytree
+class _Kto(Objective):
+    """What KTO as a mean over pairs and as one over examples share: the latter is half of the former."""
+
+    convex: ClassVar[bool] = False
+    paired: ClassVar[bool] = False
+    beta: Scalar = positive(default=0.1)
+    desirable: Scalar = positive(default=1.0)
+    undesirable: Scalar = positive(default=1.0)
+
+    def chosen_term(self, seen):
+        return self.share * self.desirable * sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
+
+    def rejected_term(self, seen):
+        return self.share * self.undesirable * sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
+
+
 @register("kto")
 @final
-class Kto(Objective):
+class Kto(_Kto):
     """``λ_D (1 - σ(β(a - z₀)))`` on chosen and ``λ_U (1 - σ(β(z₀ - b)))`` on rejected responses (2402.01306).
 
     ``z₀ = KL(π_θ‖π_ref)`` exactly, under a stop-gradient, where public code estimates it from mismatched pairs.
@@ -24,22 +41,11 @@ class Kto(Objective):
         "λ_D σ(β(z₀ - a)) + λ_U σ(β(b - z₀)), z₀ = KL(π‖π_ref)", "none", Limit.NOWHERE,
         "all responses with λ_D π_w < λ_U π_l lose their mass", "2402.01306",
     )  # fmt: skip
-    convex: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
-    beta: Scalar = positive(default=0.1)
-    desirable: Scalar = positive(default=1.0)
-    undesirable: Scalar = positive(default=1.0)
-
-    def chosen_term(self, seen):
-        return self.desirable * sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
-
-    def rejected_term(self, seen):
-        return self.undesirable * sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
 
 
 @register("kto[example_mean]")
 @final
-class KtoExampleMean(Objective):
+class KtoExampleMean(_Kto):
     """KTO as a mean over examples, chosen and rejected alike: half of ``kto`` where they are as many (2402.01306).
 
     So have the authors' code and TRL's, where ``z₀`` is an estimate from mismatched pairs, cut off at 0.
@@ -49,18 +55,7 @@ class KtoExampleMean(Objective):
         "½[λ_D σ(β(z₀ - a)) + λ_U σ(β(b - z₀))], z₀ = KL(π‖π_ref)", "none", Limit.NOWHERE,
         "all responses with λ_D π_w < λ_U π_l lose their mass", "2402.01306",
     )  # fmt: skip
-    convex: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
     example_mean: ClassVar[bool] = True
-    beta: Scalar = positive(default=0.1)
-    desirable: Scalar = positive(default=1.0)
-    undesirable: Scalar = positive(default=1.0)
-
-    def chosen_term(self, seen):
-        return 0.5 * self.desirable * sigmoid(-self.beta * (seen.log_ratio - seen.divergence))
-
-    def rejected_term(self, seen):
-        return 0.5 * self.undesirable * sigmoid(-self.beta * (seen.divergence - seen.log_ratio))
 
 
 @register("nca_pair")
@@ -155,39 +150,36 @@ class BcoRunning(_Bco):
         return self.delta
 
 
-@register("apo_zero")
-@final
-class ApoZero(Objective):
-    """``1 - σ(βa) + σ(βb)``: chosen up, rejected down, each on its own (2408.06266)."""
+@pytree
+class _ApoZero(Objective):
+    """What APO-zero as a mean over pairs and as one over examples share: the latter is half of the former."""
 
-    card: ClassVar[Card] = Card("1 - σ(βa) + σ(βb)", "none", Limit.NOWHERE, LOSERS, "2408.06266")
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
-        return sigmoid(-self.beta * seen.log_ratio)
+        return self.share * sigmoid(-self.beta * seen.log_ratio)
 
     def rejected_term(self, seen):
-        return sigmoid(self.beta * seen.log_ratio)
+        return self.share * sigmoid(self.beta * seen.log_ratio)
+
+
+@register("apo_zero")
+@final
+class ApoZero(_ApoZero):
+    """``1 - σ(βa) + σ(βb)``: chosen up, rejected down, each on its own (2408.06266)."""
+
+    card: ClassVar[Card] = Card("1 - σ(βa) + σ(βb)", "none", Limit.NOWHERE, LOSERS, "2408.06266")
 
 
 @register("apo_zero[example_mean]")
 @final
-class ApoZeroExampleMean(Objective):
+class ApoZeroExampleMean(_ApoZero):
     """``apo_zero`` as a mean over examples, half of it where they are in pairs: TRL's ``apo_zero_unpaired`` (2408.06266)."""
 
     card: ClassVar[Card] = Card("½[1 - σ(βa) + σ(βb)]", "none", Limit.NOWHERE, LOSERS, "2408.06266")
-    convex: ClassVar[bool] = False
-    paired: ClassVar[bool] = False
     example_mean: ClassVar[bool] = True
-    beta: Scalar = positive(default=0.1)
-
-    def chosen_term(self, seen):
-        return 0.5 * sigmoid(-self.beta * seen.log_ratio)
-
-    def rejected_term(self, seen):
-        return 0.5 * sigmoid(self.beta * seen.log_ratio)
 
 
 @register("apo_down")

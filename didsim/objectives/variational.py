@@ -8,15 +8,16 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import positive
+from didsim.objectives.inversion import logistic_fit
 from didsim.objectives.links import logistic
-from didsim.objectives.parts import Card, Limit, Objective, register
+from didsim.objectives.parts import Card, Limit, OfLaws, register
 
 Scalar = float | Float[Array, "..."]
 
 
 @register("kldo")
 @final
-class Kldo(Objective):
+class Kldo(OfLaws):
     """``-E_w[βh] + ln E_l[e^{βh}]``, ``h = log(π/π_ref)``: the Donsker-Varadhan bound of KL(π_w‖π_l) (2502.00657).
 
     Its minimum is ``-KL(π_w‖π_l)``, at ``π ∝ π_ref (π_w/π_l)^{1/β}`` for any law of pairs, dependent draws included (F1).
@@ -25,9 +26,6 @@ class Kldo(Objective):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "-E_w[βh] + ln E_l[e^{βh}], over all pairs", Limit.TARGET, "π_ref (π_w/π_l)^{1/β}", "2502.00657"
     )
-    paired: ClassVar[bool] = False
-    batch_level: ClassVar[bool] = True
-    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):
@@ -36,12 +34,12 @@ class Kldo(Objective):
         return jax.nn.logsumexp(value, axis=-1, b=rejected) - jnp.sum(chosen * value, -1)
 
     def minimiser(self, problem):
-        return simplex.normalize(problem.log_ref + (problem.log_chosen - problem.log_rejected) / self.beta)
+        return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
 
 
 @register("hypo")
 @final
-class Hypo(Objective):
+class Hypo(OfLaws):
     """``-log σ(β(Δ_θ - max(0, Δ_ref)))``, ``Δ = log π(y_w) - log π(y_l)`` (2602.11902): a reference that disagrees is left out.
 
     Without any preference it ends at ``π ∝ √π_ref``, and where labels are Bradley-Terry its end depends on the sampler (F3).
@@ -50,9 +48,6 @@ class Hypo(Objective):
     card: ClassVar[Card] = Card(
         "log π, pair by pair", "-log σ(β(Δ - max(0, Δ_ref)))", Limit.OWN, "found by training alone", "2602.11902"
     )
-    paired: ClassVar[bool] = False
-    batch_level: ClassVar[bool] = True
-    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):
@@ -62,7 +57,7 @@ class Hypo(Objective):
 
 @register("pro")
 @final
-class Pro(Objective):
+class Pro(OfLaws):
     """``-½ E_ν[z] + E_{π_ref⊗π_ref} log 2cosh(z/2)``, ``z = β(h_w - h_l)`` (2505.23316): all pairs regularise.
 
     Over the pairs shown both terms together are DPO (F9).  Over all pairs the mass of a response that no pair shows is
@@ -72,9 +67,6 @@ class Pro(Objective):
     card: ClassVar[Card] = Card(
         "β log(π/π_ref)", "-m/2, and log 2cosh(m/2) over all pairs", Limit.OWN, "found by training alone", "2505.23316"
     )
-    paired: ClassVar[bool] = False
-    batch_level: ClassVar[bool] = True
-    of_pairs: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):

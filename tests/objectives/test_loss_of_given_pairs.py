@@ -201,9 +201,10 @@ def test_what_is_missing_or_meaningless_is_refused(name, changed, message):
 def test_reference_free_losses_ask_for_no_reference():
     """And those that look at it are not called reference-free."""
     for name in OBJECTIVES:
-        if name in ("rlhf", "sft[best_of_k]"):
-            continue
-        if OBJECTIVES[name].reference_free:
+        if not OBJECTIVES[name].of_pairs:
+            with pytest.raises(ArgumentError, match="is one of whole laws"):
+                didsim.pair_losses(name, *PAIRS, **MORE)
+        elif OBJECTIVES[name].reference_free:
             didsim.pair_losses(name, *POLICY, **MORE)
         else:
             with pytest.raises(ArgumentError, match="Argument `ref_"):

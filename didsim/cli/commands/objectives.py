@@ -24,6 +24,10 @@ class Objectives(Command):
     overwrite: Overwrite = False
     needs_jax = False
 
+    def check(self) -> None:
+        """Refuses a file that may not be written."""
+        files.writable("--json", self.json, overwrite=self.overwrite)
+
     def run(self) -> int:
         """Prints every objective with its parts and the class of its minimiser; writes the rows as JSON if asked."""
         from rich.console import Console
@@ -31,7 +35,6 @@ class Objectives(Command):
 
         from didsim.cli import known, tables
 
-        files.writable("--json", self.json, overwrite=self.overwrite)
         rows = known.objectives()
         if self.name:
             chosen = [spelled("NAME", word, known.names("objectives")) for word in self.name]

@@ -68,14 +68,13 @@ class Reproduce(Command):
         order = list(FIGURES)
         outcomes.sort(key=lambda outcome: order.index(outcome.entry.id))
         console.print(outcome_table(outcomes))
-        failed = [(outcome, verdict) for outcome in outcomes for verdict in outcome.verdicts if not verdict.ok]
+        every = [(outcome, verdict) for outcome in outcomes for verdict in outcome.verdicts]
+        failed = [(outcome, verdict) for outcome, verdict in every if not verdict.ok]
         if failed or self.verbose:
-            every = [(outcome, verdict) for outcome in outcomes for verdict in outcome.verdicts]
             console.print()
             console.print(verdict_table(every if self.verbose else failed))
-        total = sum(len(outcome.verdicts) for outcome in outcomes)
         more = "" if self.verbose else "; each verdict: --verbose, or summary.json"
-        print(f"{total - len(failed)} of {total} verdicts ok; files in {self.out}/{more}")
+        print(f"{len(every) - len(failed)} of {len(every)} verdicts ok; files in {self.out}/{more}")
         return 1 if failed else 0
 
 

@@ -12,7 +12,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import jax
@@ -24,6 +23,7 @@ from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, pair_losses
 
 Arrays = dict[str, Any]
+_KEYS = ("mean", "losses", "gradient_chosen", "gradient_rejected")
 DIFFERENT = 10.0  # a candidate further off than this many times the nearest one's error is not mentioned
 
 
@@ -140,8 +140,7 @@ def _values(out: Any) -> Arrays:
 
 def _given(one: dict[str, Any]) -> Arrays:
     """A case's answers as arrays, an interval of slopes as two of them."""
-    keys = ("mean", "losses", "gradient_chosen", "gradient_rejected")
-    return {key: np.asarray(one[key], object).astype(float) for key in keys}
+    return {key: np.asarray(one[key], object).astype(float) for key in _KEYS}
 
 
 def _error(mine: Arrays, right: Arrays, one: dict[str, Any], dtype: str = "float64") -> float:
@@ -184,7 +183,7 @@ def candidates(name: str, one: dict[str, Any], batch: Arrays) -> Iterator[tuple[
     if name in ("kto", "kto[example_mean]"):
         yield f"{name}, without its KL term", _answers(name, numbers, {**given, "kl": 0.0})
     for other in OBJECTIVES:
-        fields = signature(OBJECTIVES[other]).parameters
+        fields = inspect.signature(OBJECTIVES[other]).parameters
         shared = {key: value for key, value in numbers.items() if key in fields}
         try:
             yield other, _answers(other, shared, given)
@@ -219,9 +218,6 @@ def _other_role(key: str) -> str:
 
 def _answers(name: str, numbers: dict[str, float], given: Arrays) -> Arrays:
     return {key: value for key, value in answer(name, numbers, given).items() if key in _KEYS}
-
-
-_KEYS = ("mean", "losses", "gradient_chosen", "gradient_rejected")
 
 
 def _moving_baseline(numbers: dict[str, float], given: Arrays) -> Arrays:
