@@ -22,6 +22,12 @@ SHORT = 16  # arrays up to this size are written out, longer ones hashed
 VERSIONED = ("didsim", "optax", "jax")  # functions of these are named, not read: a new release does not undo a store
 
 
+class Default(str):
+    """A line that gives a field its default; a release that had no such field meant that value."""
+
+    __slots__ = ()
+
+
 def describe(cells: Grid) -> list[str]:
     """Lines ``name = value`` that together decide every number of a sweep but its precision and block width."""
     lines = [f"didsim = {__version__.split('.')[0]}", *_lines("run", cells.run, ())]
@@ -40,14 +46,31 @@ def config_hash(lines: list[str]) -> str:
 
 
 def same_sweep(mine: list[str], theirs: list[str]) -> bool:
-    """Whether two descriptions are of one sweep; older ones also say in which module of the package a function lies.
+    """Whether two descriptions are of one sweep; one that says a thing twice is of none."""
+    once = all(len(_named(lines)) == len(lines) for lines in (mine, theirs))
+    return once and not first_difference(mine, theirs)
 
-    A number of a function's closure may be whole in one and floating in the other: optax's schedules turn it when first used.
+
+def first_difference(mine: list[str], theirs: list[str]) -> str:
+    """What differs first between two descriptions, in words; empty if nothing does."""
+    here, there = _named(mine), _named(theirs)
+    for name in dict.fromkeys((*here, *there)):
+        if not _says_the_same(here.get(name), there.get(name)):
+            values = [line.partition(" = ")[2] if line else "absent" for line in (here.get(name), there.get(name))]
+            return f"`{name}` is {values[0]} here and {values[1]} there"
+    return ""
+
+
+def _says_the_same(here: str | None, there: str | None) -> bool:
+    """Whether a line means what the same line of a store means, of an older one too.
+
+    Older ones lack fields that came later, which have their default here then, and say in which module of the package a
+    function lies.  A number of a function's closure may be whole in one and floating in the other: optax's schedules turn it
+    when first used.
     """
-    pairs = zip(mine, theirs, strict=False)
-    return len(mine) == len(theirs) and all(
-        here == there or _without_module(here, there) or _same_number(here, there) for here, there in pairs
-    )
+    if here is None or there is None:
+        return there is None and isinstance(here, Default)
+    return here == there or _without_module(here, there) or _same_number(here, there)
 
 
 def _without_module(here: str, there: str) -> bool:
@@ -66,18 +89,9 @@ def _same_number(here: str, there: str) -> bool:
         return False
 
 
-def first_difference(mine: list[str], theirs: list[str]) -> str:
-    """What differs first between two descriptions, in words; empty if nothing does."""
-    here, there = _named(mine), _named(theirs)
-    for name in (*here, *there):
-        if here.get(name) != there.get(name):
-            return f"`{name}` is {here.get(name, 'absent')} here and {there.get(name, 'absent')} there"
-    return ""
-
-
 def _named(lines: list[str]) -> dict[str, str]:
-    parts = [line.partition(" = ") for line in lines]
-    return {name: value for name, _, value in parts}
+    """Lines by their name."""
+    return {line.partition(" = ")[0]: line for line in lines}
 
 
 def _lines(name: str, value: Any, seen: tuple[int, ...]) -> Iterator[str]:
@@ -91,7 +105,9 @@ def _lines(name: str, value: Any, seen: tuple[int, ...]) -> Iterator[str]:
         yield f"{name} = {_array(np.asarray(value))}"
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield f"{name} = {_type(value)}"
-        inner = [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+        for field in dataclasses.fields(value):
+            part = _lines(f"{name}.{field.name}", getattr(value, field.name), seen)
+            yield from map(Default, part) if _is_default(field, value) else part
     elif isinstance(value, Mapping):
         yield f"{name} = {_type(value)}"
         inner = [(str(key), value[key]) for key in sorted(value, key=str)]
@@ -110,6 +126,11 @@ def _lines(name: str, value: Any, seen: tuple[int, ...]) -> Iterator[str]:
         inner = sorted(getattr(value, "__dict__", {}).items())
     for part, entry in inner:
         yield from _lines(f"{name}.{part}", entry, seen)
+
+
+def _is_default(field: dataclasses.Field, value: Any) -> bool:
+    given = getattr(value, field.name)
+    return isinstance(given, (bool, int, float, str)) and type(given) is type(field.default) and given == field.default
 
 
 def _type(value: Any) -> str:

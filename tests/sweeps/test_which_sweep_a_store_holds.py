@@ -13,6 +13,7 @@ from sweep_cases import AXES, RUN
 
 from didsim import metrics, objectives, preferences, samplers, worlds
 from didsim.dynamics import Custom, Run
+from didsim.numerics.errors import ArgumentError
 from didsim.sweeps import grid, sweep
 from didsim.sweeps.axes import replace_path
 from didsim.sweeps.identity import config_hash, describe, first_difference, same_sweep
@@ -54,6 +55,21 @@ def test_a_store_of_an_earlier_release_is_resumed(tmp_path):
             np.testing.assert_allclose(resumed[name], fresh[name], rtol=1e-9, atol=1e-11, err_msg=name)
         else:
             assert np.array_equal(resumed[name], fresh[name]), name
+
+
+@pytest.mark.parametrize(
+    ("objective", "difference"), [(objectives.SimPo(beta=2.0, smoothing=0.1), "smoothing"), (objectives.SimPo(beta=2.5), "beta")]
+)
+def test_a_field_that_came_later_has_its_default_there(tmp_path, objective, difference):
+    """The store above is of a release whose SimPO had no label smoothing: it meant none, and no other number is guessed."""
+    axes = {
+        "objective": {"dpo": objectives.Dpo(beta=0.5), "simpo": objective},
+        "sampler": {"uniform": samplers.Uniform(), "mixed": samplers.Mix(samplers.Uniform(), samplers.OnPolicy(), 0.3)},
+        "world.beta": [0.5, 1.0],
+    }
+    zipfile.ZipFile(EARLIER).extractall(tmp_path / "store")
+    with pytest.raises(ArgumentError, match=f"objective.1.{difference}"):
+        sweep(run_with_schedule(10.0), axes, seeds=2, out=tmp_path / "store")
 
 
 def test_a_schedule_that_counts_whole_steps_can_be_stored_and_resumed(tmp_path):
