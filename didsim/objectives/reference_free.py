@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
 from didsim.numerics.pytrees import at_least, positive
-from didsim.objectives.inversion import logistic_fit, policy_with_reward
+from didsim.objectives.inversion import logistic_fit, policy_below, policy_with_reward
 from didsim.objectives.links import Link, Term, hinge_link, logistic, logistic_link
 from didsim.objectives.parts import Card, Limit, Logistic, Objective, log_odds, register
 
@@ -60,7 +60,7 @@ class SimPo(Objective):
     def pair_link(self):
         return logistic_link(-self.gamma, odd=False)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         scale = problem.lengths / self.beta
         return policy_with_reward(lambda reward: scale * reward, logistic_fit(problem)) if _zero(self.gamma) else None
 
@@ -84,7 +84,7 @@ class SimPoRatio(Objective):
     def pair_link(self):
         return logistic_link(-self.beta * self.gamma_ratio, odd=False)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         scale = problem.lengths / self.beta
         return policy_with_reward(lambda reward: scale * reward, logistic_fit(problem)) if _zero(self.gamma_ratio) else None
 
@@ -109,13 +109,17 @@ class AlphaPo(Objective):
     def pair_link(self):
         return logistic_link(-self.gamma, odd=False)
 
-    def minimiser(self, problem):
-        def log_policy_of(reward):
-            left = 1.0 - self.alpha * reward / self.beta
-            mean = -jnp.log(jnp.where(left > 0, left, 1.0)) / self.alpha
-            return jnp.where(left > 0, problem.lengths * mean, jnp.inf)
+    def closed_form(self, problem):
+        if not _zero(self.gamma):
+            return None
 
-        return policy_with_reward(log_policy_of, logistic_fit(problem)) if _zero(self.gamma) else None
+        def log_policy_of(top, drop):
+            # log(e^{-αx} + α·drop/β)/(-α), as x and what the drop takes from it.
+            change = jnp.log(self.alpha * drop / self.beta) + self.alpha * top
+            return problem.lengths * (top - jnp.logaddexp(0.0, change) / self.alpha)
+
+        none = jnp.zeros_like(problem.log_ref)
+        return policy_below(log_policy_of, logistic_fit(problem), none - jnp.log(float(none.shape[-1])), none)
 
 
 @register("cpo")
@@ -134,7 +138,7 @@ class Cpo(Logistic):
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(logistic_fit(problem) / self.beta) if _zero(self.nll_weight) else None
 
 
