@@ -310,5 +310,6 @@ def test_steps_that_run_out_say_so():
 def test_a_minimum_beyond_the_numbers_is_not_called_unbounded(far, gap):
     world = problem(oracles.normalize(np.array([[0.0, far]])), reward=np.array([[0.0, gap]]), beta=1.0)
     assert statuses(solve(world, Dpo(beta=1.0))) <= {"STALLED", "CONVERGED", "OUT_OF_STEPS"}
-    sure = problem(np.log([[0.5, 0.5]]), reward=np.zeros((1, 2)), log_chosen=np.array([[-np.inf, 0.0]]))
+    even = np.log([[0.5, 0.5]])
+    sure = problem(even, reward=np.zeros((1, 2)), log_chosen=np.array([[-np.inf, 0.0]]), log_rejected=even)
     assert statuses(solve(sure, Dpo(beta=1.0))) == {"UNBOUNDED"}  # control: nothing ever pulls back
