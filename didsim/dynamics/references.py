@@ -18,7 +18,7 @@ from didsim.policies import Policy
 
 
 class Anchor(NamedTuple):
-    """The reference of a round: its law, shape (prompts, n), and the parameters that a parameter average keeps."""
+    """The reference of a round: its law, shape (prompts, n), and the parameters whose law it is, None if none are known."""
 
     log_ref: Float[Array, "prompts n"]
     params: Any
@@ -34,7 +34,7 @@ class Round(NamedTuple):
 
 
 class Reference(abc.ABC):
-    """A reference schedule."""
+    """A reference schedule; its anchors hold parameters in every round or in none."""
 
     def begin(self, log_start: Float[Array, "prompts n"], params: Any) -> Anchor:
         """Reference of the first round: the world's π_ref."""
@@ -90,8 +90,13 @@ class GeometricAverage(Reference):
 
     power: float | Float[Array, ""] = between(0.0, 1.0, default=0.5)
 
+    def begin(self, log_start, params):
+        del params
+        return Anchor(log_start, None)
+
     def advance(self, anchor, ended):
-        return Anchor(simplex.geodesic(ended.log_start, ended.log_policy, self.power), anchor.params)
+        del anchor
+        return Anchor(simplex.geodesic(ended.log_start, ended.log_policy, self.power), None)
 
 
 @REFERENCES.register("none")
@@ -100,7 +105,8 @@ class NoReference(Reference):
     """The uniform law in place of π_ref: log-ratios become log-probabilities up to a constant."""
 
     def begin(self, log_start, params):
-        return Anchor(jnp.full_like(log_start, -jnp.log(float(log_start.shape[-1]))), params)
+        del params
+        return Anchor(jnp.full_like(log_start, -jnp.log(float(log_start.shape[-1]))), None)
 
     def advance(self, anchor, ended):
         del ended

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from didsim.dynamics.descent import Task, record_steps, select
-from didsim.dynamics.references import Anchor, FixedReference, Reference, Round
+from didsim.dynamics.references import Anchor, FixedReference, GeometricAverage, NoReference, Reference, Round
 from didsim.dynamics.trajectory import Trajectory, ended
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree, static, whole
@@ -45,6 +45,18 @@ class Rounds:
 
     def __post_init__(self) -> None:
         checks.part("reference", self.reference, Reference, "didsim.dynamics.IteratedReference()")
+
+    def check_restart(self, policy: Policy) -> None:
+        """Nothing, unless rounds restart at a reference of which no parameters of the policy are known.
+
+        Raises:
+            ArgumentError: they do.
+        """
+        if self.restart and not isinstance(policy, Table) and isinstance(self.reference, (GeometricAverage, NoReference)):
+            raise checks.ArgumentError(
+                f"Argument `restart` must be False where {type(self.reference).__name__} is the reference of "
+                f"{type(policy).__name__}, whose parameters cannot hold it, but is True."
+            )
 
     @property
     def kept(self) -> int:
@@ -154,7 +166,7 @@ def _round(task: Task, rounds: Rounds, within: Array, state: _State, number: Arr
     # Where the round starts.
     params, optimiser = state.params, state.optimiser
     if rounds.restart:
-        params = task.policy.init(state.anchor.log_ref)
+        params = _start(task.policy, state.anchor)
         optimiser = task.optimiser.init(params)
 
     # Its data, and what the memory offers.
@@ -191,6 +203,11 @@ def _round(task: Task, rounds: Rounds, within: Array, state: _State, number: Arr
         stopped=inner.stopped,
     )
     return new, recorded
+
+
+def _start(policy: Policy, anchor: Anchor) -> Any:
+    """Parameters whose law is the round's reference: a table holds any law, other policies need to be told."""
+    return policy.init(anchor.log_ref) if isinstance(policy, Table) or anchor.params is None else anchor.params
 
 
 def _gradient(task: Task, rounds: Rounds, anchor: Anchor, memory: Comparisons) -> Callable[[Any], Any]:

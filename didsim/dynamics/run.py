@@ -81,6 +81,7 @@ class Run:
                 checks.part(name, getattr(self, name), kind, example)
         if self.rounds is not None:
             self.rounds.count(self.steps)
+            self.rounds.check_restart(self.policy)
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)

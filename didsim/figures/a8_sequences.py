@@ -2,8 +2,9 @@
 
 A full prefix table is a free table in other coordinates: DPO takes it to π*, and likelihood moves as on the displacement
 map (L6, D5, D10).  A policy that can say less ends elsewhere, at a limit that an exact solver finds: k-grams always, a
-transformer where it is too narrow, and from some starts where it is not, for its loss has other stationary points (the
-narrowest have not settled when the solver's steps end: what is shown of them is an upper bound).  And
+transformer from some starts, for its loss has other stationary points (what is shown of narrow ones is an upper bound: they
+have not settled when the solver's steps end).  That k-grams cannot reach π* is judged by proof: ``KL(π*‖π_θ)`` is convex in
+their logits, so its stationary point is the least over all of them.  And
 where tokens share parameters, a pair's hidden states (CHES) say something of how far its chosen response will fall (L5).
 """
 
@@ -29,7 +30,7 @@ from didsim.landscape.solvers.parametric import minimise
 from didsim.landscape.solvers.result import in_double
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
-from didsim.objectives import Dpo, Objective
+from didsim.objectives import Dpo, Objective, Sft
 from didsim.policies import Policy, Transformer, k_gram, prefix_table
 from didsim.samplers.data import Data
 from didsim.sweeps import sweep
@@ -105,6 +106,7 @@ def run(settings: Config) -> xr.Dataset:
     parts = [
         _trained(space, world, limits[:, 0], settings),
         _limits(small, worlds, tables, settings),
+        _nearest(small, worlds, settings),
         pair_displacement(settings),
     ]
     return xr.merge(parts, combine_attrs="drop_conflicts").assign_attrs(
@@ -130,11 +132,9 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         must_break("k-grams reach π*: JSD", restricted["table_limit"], 1e-4),
         below("the widest transformer reaches π*: JSD, best start", ends.min("start")[-1], REACHED),
         above("the widest transformer reaches π*: share of starts", (ends[-1] < REACHED).mean("start"), 0.5),
-        *(
-            [must_break("the narrowest transformer reaches π*: JSD, best start", ends.min("start")[0], 1e-6)]
-            if len(ends) > 1
-            else []
-        ),
+        must_break("some k-gram reaches π*: least KL(π*‖π_θ), a convex minimum", data["order_kl"].isel(order=slice(0, -1)), 1e-4),
+        below("the least KL is one: largest gradient entry", data["order_slope"], 1e-8),
+        below("a prefix table reaches π*: least KL(π*‖π_θ)", data["order_kl"].isel(order=-1), 1e-10),
         below("prefix table moves as Λ' says: |Δ log π - Λ'|", off.sel(policy="prefix table"), by_dtype(1e-7, 1e-4)),
         must_break("bigrams move as Λ' says: |Δ log π - Λ'|", off.sel(policy="bigram").max(("chosen_at", "role")), 1e-3),
         below("chosen draws from π_ref, any policy: |Δ log π + KL(π_ref‖π_θ)|", lost, by_dtype(1e-10, 1e-5)),
@@ -214,6 +214,14 @@ def _limits(space: SequenceSpace, worlds: Problem, tables: Array, settings: Conf
     return xr.Dataset(made, coords=coords, attrs={"dimension": space.n - 1})
 
 
+def _nearest(space: SequenceSpace, worlds: Problem, settings: Config) -> xr.Dataset:
+    """The k-grams nearest to π* in ``KL(π*‖π_θ)``: maximum likelihood on draws from π*, convex in their logits."""
+    aimed = jax.tree.map(lambda leaf: leaf[: settings.seeds], replace(worlds, log_chosen=worlds.log_target))
+    ends = _solved(aimed, _k_grams(space), 1, settings, Sft())
+    found = {"order_kl": simplex.kl(aimed.log_target[:, 0], ends.log_policy[:, :, 0]), "order_slope": ends.gradient_norm}
+    return xr.Dataset({name: (("order", "seed"), np.asarray(value)) for name, value in found.items()})
+
+
 def _compared(worlds: Problem, first: Problem, solved: Array, by_start: Array, learned: Array, fine: Array) -> dict[str, Array]:
     """What the limits say: distances to π*, and changes of log-likelihood beside the closed form."""
     log_ref, log_target = first.log_ref[0, 0], first.log_target[0, 0]
@@ -249,11 +257,13 @@ def _batched(policies: Sequence[Policy]) -> Policy:
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *policies)
 
 
-def _solved(worlds: Problem, policies: Policy, count: int, settings: Config) -> PolicySolution:
+def _solved(
+    worlds: Problem, policies: Policy, count: int, settings: Config, objective: Objective | None = None
+) -> PolicySolution:
     """Exact limits of every policy (first axis) on every world (second axis)."""
     spread = jnp.asarray(settings.spread, worlds.log_ref.dtype)
     solver = functools.partial(_minimised, count=count, steps=settings.solver_steps)
-    return in_double(solver, (worlds, policies, Dpo(jnp.asarray(settings.beta)), spread))
+    return in_double(solver, (worlds, policies, Dpo(jnp.asarray(settings.beta)) if objective is None else objective, spread))
 
 
 @functools.partial(jax.jit, static_argnames=("count", "steps"))

@@ -82,6 +82,16 @@ def small_solve(matrix: Float[Array, "*batch n n"], right: Float[Array, "*batch 
     return joined[..., -1]
 
 
+def strongly_connected(edges: Bool[Array, "*batch n n"]) -> Bool[Array, "*batch"]:
+    """Whether a path along edges, from row to column, leads from every node to every other: squares of ``I + A``."""
+    n = edges.shape[-1]
+    reach = edges | jnp.eye(n, dtype=bool)
+    for _ in range(max(1, (n - 1).bit_length())):
+        counts = reach.astype(jnp.float32)
+        reach = counts @ counts > 0
+    return jnp.all(reach, axis=(-2, -1))
+
+
 def _each(function: Callable, signature: str) -> Callable:
     """The function over all leading axes: in turn on a CPU, at once elsewhere."""
     alone = jax.custom_batching.sequential_vmap(function) if jax.default_backend() == "cpu" else function

@@ -22,7 +22,7 @@ SOURCE = "2505.19601"
 class _Bregman(LogRatio):
     """What the four generators share: DPO's reward and DPO's minimiser."""
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
 
 

@@ -4,15 +4,16 @@ Regularising with an f-divergence makes ``β f'(π/π_ref)`` the implicit reward
 which is DPO, and the rewards of this module for the others.
 """
 
+import math
+from collections.abc import Callable
 from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks
 from didsim.numerics.pytrees import at_least, between, positive
-from didsim.objectives.inversion import logistic_fit, policy_with_reward
+from didsim.objectives.inversion import logistic_fit, policy_below
 from didsim.objectives.links import clip, logistic, scaled_expm1
 from didsim.objectives.parts import Card, Limit, Logistic, Objective, register
 from didsim.worlds import Problem
@@ -31,15 +32,15 @@ class _Divergence(Logistic):
         """``β g``, up to a constant."""
         raise NotImplementedError
 
-    def unbend(self, value: Float[Array, "*any"]) -> Float[Array, "*any"]:
-        """The inverse of ``g``, ±inf beyond its range."""
+    def lowered(self, log_ratio: Float[Array, "*#any"], drop: Float[Array, "*#any"]) -> Float[Array, "*any"]:
+        """The ``x`` with ``g(x) = g(log_ratio) - drop``, ``drop >= 0``; NaN where ``g`` does not reach so low."""
         raise NotImplementedError
 
     def chosen_reward(self, seen):
         return self.bend(seen.log_ratio)
 
-    def minimiser(self, problem: Problem):
-        return policy_with_reward(lambda reward: problem.log_ref + self.unbend(reward / self.beta), logistic_fit(problem))
+    def closed_form(self, problem: Problem):
+        return _below(problem, logistic_fit(problem) / self.beta, self.lowered)
 
 
 @register("f-dpo[forward_kl]")
@@ -53,8 +54,8 @@ class ForwardKlDpo(_Divergence):
     def bend(self, log_ratio):
         return -scaled_expm1(-log_ratio, self.beta) - self.beta
 
-    def unbend(self, value):
-        return jnp.where(value < 0, -jnp.log(jnp.where(value < 0, -value, 1.0)), jnp.inf)
+    def lowered(self, log_ratio, drop):
+        return -jnp.logaddexp(-log_ratio, jnp.log(drop))
 
 
 @register("f-dpo[js]")
@@ -70,8 +71,9 @@ class JensenShannonDpo(_Divergence):
     def bend(self, log_ratio):
         return -self.beta * logistic(log_ratio)
 
-    def unbend(self, value):
-        return jnp.where(value < 0, -jnp.log(jnp.expm1(jnp.where(value < 0, -value, 1.0))), jnp.inf)
+    def lowered(self, log_ratio, drop):
+        depth = logistic(log_ratio) + drop
+        return -depth - jnp.log(-jnp.expm1(-depth))
 
 
 @register("f-dpo[alpha]")
@@ -81,7 +83,8 @@ class AlphaDpo(_Divergence):
 
     α = 0 is the forward KL, α → 1 DPO, and α = 2 the χ² divergence.  This is the α of TRL from 0.29 on; with that of the
     paper's authors and of TRL up to 0.28 it is ``1 - α``, the dialect ``f-dpo[alpha_authors]``.  For α > 1
-    the reward has a lower end, and where the data's rewards are too far apart for it the worst responses lose their mass.
+    the reward has a lower end, and where the data's rewards are too far apart for it the worst responses lose their mass,
+    and the minimiser is no longer the closed form.
     """
 
     card: ClassVar[Card] = Card(
@@ -93,8 +96,14 @@ class AlphaDpo(_Divergence):
     def bend(self, log_ratio):
         return powered(log_ratio, jnp.asarray(self.alpha) - 1.0, self.beta)
 
-    def unbend(self, value):
-        return unpowered(value, jnp.asarray(self.alpha) - 1.0)
+    def lowered(self, log_ratio, drop):
+        return lowered_power(log_ratio, drop, jnp.asarray(self.alpha) - 1.0)
+
+    def closed_form(self, problem):
+        found = super().closed_form(problem)
+        # A response at the lower end of the reward has not the margins it should have: the others' are no longer theirs.
+        cut = jnp.isneginf(found) & jnp.isfinite(logistic_fit(problem))
+        return jnp.where(jnp.any(cut, -1, keepdims=True), jnp.nan, found)
 
 
 @register("f-dpo[alpha_authors]")
@@ -115,8 +124,8 @@ class AlphaDpoAuthors(_Divergence):
     def bend(self, log_ratio):
         return powered(log_ratio, -jnp.asarray(self.alpha), self.beta)
 
-    def unbend(self, value):
-        return unpowered(value, -jnp.asarray(self.alpha))
+    def lowered(self, log_ratio, drop):
+        return lowered_power(log_ratio, drop, -jnp.asarray(self.alpha))
 
 
 @register("chi-po")
@@ -140,11 +149,25 @@ class ChiPo(Objective):
     def link(self, margin):
         return logistic(clip(margin, 2.0 * self.reward_bound, self.width))
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         fit = logistic_fit(problem)
-        if not checks.is_traced(fit) and bool(jnp.any(fit.max(-1) - fit.min(-1) > 2.0 * self.reward_bound)):
-            return None
-        return policy_with_reward(lambda reward: problem.log_ref + log_lambert(reward / self.beta), fit)
+        clipped = fit.max(-1, keepdims=True) - fit.min(-1, keepdims=True) > 2.0 * self.reward_bound
+        return jnp.where(clipped, jnp.nan, _below(problem, fit / self.beta, self._lowered))
+
+    def _lowered(self, log_ratio: Float[Array, "*#any"], drop: Float[Array, "*#any"]) -> Float[Array, "*any"]:
+        # Where e^x is far beyond any drop that is not clipped, x stays what it is.
+        largest = 0.5 * math.log(float(jnp.finfo(drop.dtype).max))
+        return jnp.where(log_ratio > largest, log_ratio, log_lambert(log_ratio + jnp.exp(jnp.minimum(log_ratio, largest)) - drop))
+
+
+def _below(
+    problem: Problem,
+    reward: Float[Array, "prompts n"],
+    lowered: Callable[[Float[Array, "prompts 1"], Float[Array, "prompts n"]], Float[Array, "prompts n"]],
+) -> Float[Array, "prompts n"]:
+    """`policy_below` for rewards that are functions of the log-ratio: the best response's lies in ``[0, -log π_ref]``."""
+    none = jnp.zeros_like(reward)
+    return policy_below(lambda top, drop: problem.log_ref + lowered(top, drop), reward, none, -problem.log_ref)
 
 
 def powered(log_ratio: Float[Array, "*any"], power: Float[Array, ""], beta: Scalar) -> Float[Array, "*any"]:
@@ -154,12 +177,15 @@ def powered(log_ratio: Float[Array, "*any"], power: Float[Array, ""], beta: Scal
     return jnp.where(power == 0, beta * log_ratio, grown)
 
 
-def unpowered(value: Float[Array, "*any"], power: Float[Array, ""]) -> Float[Array, "*any"]:
-    """The ``x`` with ``(e^{px} - 1)/p = value``, ±inf beyond the range."""
-    inside = 1.0 + power * value
-    found = jnp.log(jnp.where(inside > 0, inside, 1.0)) / jnp.where(power == 0, 1.0, power)
-    beyond = jnp.where(power < 0, jnp.inf, -jnp.inf)
-    return jnp.where(power == 0, value, jnp.where(inside > 0, found, beyond))
+def lowered_power(log_ratio: Float[Array, "*#any"], drop: Float[Array, "*#any"], power: Float[Array, ""]) -> Float[Array, "*any"]:
+    """The ``x`` with ``e^{px}/p = e^{p log_ratio}/p - drop``; -inf where, for p > 0, the reward has its lower end before."""
+    size = jnp.where(power == 0, 1.0, jnp.abs(power))
+    # log(e^{px} - p·drop)/p, as x and what the drop adds to it.
+    log_change = jnp.log(size * drop) - power * log_ratio
+    raised = log_ratio - jnp.logaddexp(0.0, log_change) / size
+    left = -jnp.expm1(log_change)
+    reduced = jnp.where(left > 0, log_ratio + jnp.log(jnp.where(left > 0, left, 1.0)) / size, -jnp.inf)
+    return jnp.where(power == 0, log_ratio - drop, jnp.where(power < 0, raised, reduced))
 
 
 def log_lambert(value: Float[Array, "*any"]) -> Float[Array, "*any"]:

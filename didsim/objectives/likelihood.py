@@ -24,7 +24,7 @@ class Sft(Objective):
     def chosen_term(self, seen):
         return -seen.log_policy
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return problem.log_chosen
 
 
@@ -45,7 +45,7 @@ class SftTokenMean(Objective):
     def chosen_term(self, seen):
         return -seen.log_policy / seen.mean_length
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return problem.log_chosen
 
 
@@ -66,7 +66,7 @@ class BestOfSft(Objective):
     def policy_term(self, seen):
         return -_best_of(seen.log_ref, seen.reward, self.draws) * seen.log_policy
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(jnp.log(_best_of(problem.log_ref, problem.reward, self.draws)))
 
 
@@ -84,7 +84,7 @@ class Rlhf(Objective):
     def policy_term(self, seen):
         return jnp.exp(seen.log_policy) * (self.beta * seen.log_ratio - seen.reward)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + problem.reward / self.beta)
 
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import simplex
+from didsim.numerics import checks, simplex
 from didsim.numerics.pytrees import positive, pytree
 from didsim.numerics.registry import Registry
 from didsim.objectives.links import Link, logistic_link
@@ -263,7 +263,16 @@ class Objective(abc.ABC):
         raise TypeError(f"objective {self.name!r} is a mean over pairs")
 
     def minimiser(self, problem: Problem) -> Float[Array, "prompts n"] | None:
-        """Log-law that minimises the population loss on the problem's ``π_w ⊗ π_l`` in closed form; None if there is none."""
+        """Log-law that minimises the population loss on the problem's ``π_w ⊗ π_l`` in closed form; None if there is none.
+
+        There is none either where data leave a response open: one that neither law gives, or that a logistic link is never
+        shown as rejected.  Under ``jit`` or ``vmap``, where values cannot decide, such prompts hold NaN.
+        """
+        found = self.closed_form(problem)
+        return None if found is None or (not checks.is_traced(found) and bool(jnp.any(jnp.isnan(found)))) else found
+
+    def closed_form(self, problem: Problem) -> Float[Array, "prompts n"] | None:
+        """`minimiser` as it is written: None where no formula is known, NaN where data leave it without a value."""
         del problem
         return None
 

@@ -36,7 +36,7 @@ class _Listwise(OfLaws):
 
     beta: Scalar
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + problem.reward / self.beta)
 
 

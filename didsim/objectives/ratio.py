@@ -25,7 +25,7 @@ class Dpo(LogRatio, Logistic):
 
     card: ClassVar[Card] = Card("β log(π/π_ref)", "-log σ(m)", Limit.TARGET, "π_ref (π_w/π_l)^{1/β}", "2305.18290")
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
 
 
@@ -75,7 +75,7 @@ class DpoNorm(Logistic):
     def chosen_reward(self, seen):
         return self.beta * seen.mean_log_ratio
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         scale = problem.lengths / self.beta
         return policy_with_reward(lambda reward: problem.log_ref + scale * reward, logistic_fit(problem))
 
@@ -94,7 +94,7 @@ class LengthDpo(Logistic):
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio + self.length_weight * seen.lengths
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         reward = logistic_fit(problem) - self.length_weight * problem.lengths
         return simplex.normalize(problem.log_ref + reward / self.beta)
 
@@ -116,6 +116,6 @@ class OffsetDpo(Logistic):
     def chosen_reward(self, seen):
         return self.beta * seen.log_ratio - self.offset * seen.reward
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         reward = logistic_fit(problem) + self.offset * problem.reward
         return simplex.normalize(problem.log_ref + reward / self.beta)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from didsim.numerics import checks, simplex
 from didsim.numerics.pytrees import at_least, between, positive
-from didsim.objectives.inversion import logistic_fit, policy_with_reward
+from didsim.objectives.inversion import logistic_fit, policy_below, policy_with_reward
 from didsim.objectives.links import Link, Term, hinge_link, logistic, logistic_link, scaled_expm1, smoothed_link
 from didsim.objectives.parts import Card, Limit, Objective, log_odds, register
 
@@ -61,7 +61,7 @@ class SimPo(Objective):
     def pair_link(self):
         return smoothed_link(self.smoothing, -self.gamma, odd=False)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         scale = problem.lengths / self.beta
         plain = _zero(self.gamma) and _zero(self.smoothing)
         return policy_with_reward(lambda reward: scale * reward, logistic_fit(problem)) if plain else None
@@ -90,7 +90,7 @@ class SimPoRatio(Objective):
     def pair_link(self):
         return smoothed_link(self.smoothing, -self.beta * self.gamma_ratio, odd=False)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         scale = problem.lengths / self.beta
         plain = _zero(self.gamma_ratio) and _zero(self.smoothing)
         return policy_with_reward(lambda reward: scale * reward, logistic_fit(problem)) if plain else None
@@ -145,13 +145,17 @@ class AlphaPo(Objective):
     def pair_link(self):
         return logistic_link(-self.gamma, odd=False)
 
-    def minimiser(self, problem):
-        def log_policy_of(reward):
-            left = 1.0 - self.alpha * reward / self.beta
-            mean = -jnp.log(jnp.where(left > 0, left, 1.0)) / self.alpha
-            return jnp.where(left > 0, problem.lengths * mean, jnp.inf)
+    def closed_form(self, problem):
+        if not _zero(self.gamma):
+            return None
 
-        return policy_with_reward(log_policy_of, logistic_fit(problem)) if _zero(self.gamma) else None
+        def log_policy_of(top, drop):
+            # log(e^{-αx} + α·drop/β)/(-α), as x and what the drop takes from it.
+            change = jnp.log(self.alpha * drop / self.beta) + self.alpha * top
+            return problem.lengths * (top - jnp.logaddexp(0.0, change) / self.alpha)
+
+        none = jnp.zeros_like(problem.log_ref)
+        return policy_below(log_policy_of, logistic_fit(problem), none - jnp.log(float(none.shape[-1])), none)
 
 
 class _Cpo(Objective):
@@ -181,7 +185,7 @@ class Cpo(_Cpo):
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         plain = _zero(self.nll_weight) and _zero(self.smoothing)
         return simplex.normalize(logistic_fit(problem) / self.beta) if plain else None
 

@@ -36,7 +36,7 @@ class IpoSum(_Ipo):
     def chosen_reward(self, seen):
         return seen.log_ratio
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + squared_fit(problem, 0.5 / self.beta))
 
 
@@ -52,7 +52,7 @@ class IpoTokenMean(_Ipo):
     def chosen_reward(self, seen):
         return seen.mean_log_ratio
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         fit = squared_fit(problem, 0.5 / self.beta)
         return policy_with_reward(lambda reward: problem.log_ref + problem.lengths * reward, fit)
 
@@ -70,7 +70,7 @@ class IpoReferenceFree(_Ipo):
     def chosen_reward(self, seen):
         return seen.mean_log_policy
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return policy_with_reward(lambda reward: problem.lengths * reward, squared_fit(problem, 0.5 / self.beta))
 
 
@@ -88,7 +88,7 @@ class IpoMargin(Objective):
     def pair_link(self):
         return squared_link(self.beta)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + squared_fit(problem, self.beta))
 
 
@@ -106,7 +106,7 @@ class Rebel(Objective):
     def pair_link(self):
         return squared_link(0.0)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + self.eta * problem.reward)
 
 

@@ -42,7 +42,7 @@ class SquaredPo(Logistic):
             self.beta * jnp.maximum(x, -1.0) * jnp.exp(-jnp.maximum(x, -1.0)),
         )
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return squared_log_fit(problem.log_ref, logistic_fit(problem) / self.beta)
 
 

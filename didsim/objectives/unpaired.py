@@ -39,7 +39,7 @@ class Kto(_Kto):
 
     card: ClassVar[Card] = Card(
         "λ_D σ(β(z₀ - a)) + λ_U σ(β(b - z₀)), z₀ = KL(π‖π_ref)", "none", Limit.NOWHERE,
-        "all responses with λ_D π_w < λ_U π_l lose their mass", "2402.01306",
+        "losers of λ_D π_w < λ_U π_l lose their mass, if some win", "2402.01306",
     )  # fmt: skip
 
 
@@ -185,10 +185,14 @@ class ApoZeroExampleMean(_ApoZero):
 @register("apo_down")
 @final
 class ApoDown(LogRatio):
-    """``σ(βa) + 1 - σ(z)``: chosen down, rejected down further (2408.06266)."""
+    """``σ(βa) + 1 - σ(z)``: chosen down, rejected down further (2408.06266).
+
+    Leaving a response the mass ε costs of the order ε^β and gives of the order ε: for β > 1 the minimum can be a law of full
+    support (derived).
+    """
 
     card: ClassVar[Card] = Card(
-        "β log(π/π_ref), and σ(βa)", "1 - σ(m)", Limit.NOWHERE, "all but one response lose their mass", "2408.06266"
+        "β log(π/π_ref), and σ(βa)", "1 - σ(m)", Limit.NOWHERE, "β ≤ 1: all but one response lose their mass", "2408.06266"
     )
     convex: ClassVar[bool] = False
 

@@ -33,7 +33,7 @@ class Kldo(OfLaws):
         value = self.beta * seen.log_ratio
         return jax.nn.logsumexp(value, axis=-1, b=rejected) - jnp.sum(chosen * value, -1)
 
-    def minimiser(self, problem):
+    def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
 
 

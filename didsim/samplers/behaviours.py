@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from didsim.numerics import checks, simplex
+from didsim.numerics import checks, linalg, simplex
 from didsim.numerics.pytrees import at_least, between, checked, finite, one_of, positive
 from didsim.samplers.ranks import log_best_of, log_rank_of, ranks
 from didsim.samplers.source import BEHAVIOURS, Behaviour, Number
@@ -184,7 +184,9 @@ class TopP(Altered):
     def log_law(self, problem, log_policy):
         log_law = self.base.log_law(problem, log_policy)
         likelier = ranks(-log_law, log_law).below
-        return simplex.normalize(jnp.where(likelier < self.p, log_law, -jnp.inf))
+        # All of the mass is all responses, also those whose mass is lost in the rounding of the others'.
+        kept = (likelier < self.p) | (jnp.asarray(self.p) >= 1.0)
+        return simplex.normalize(jnp.where(kept, log_law, -jnp.inf))
 
 
 @BEHAVIOURS.register("greedy")
@@ -255,21 +257,33 @@ class RejectionSampled(Altered):
     tries: Number = at_least(1.0, default=16)
 
     def log_law(self, problem, log_policy):
-        base, accept = self._accept(problem, log_policy)
-        tries = jnp.asarray(self.tries, base.dtype)
-        refused = (1.0 - accept) ** (tries - 1.0)
-        target = jnp.exp(problem.log_target)
-        rest = jnp.maximum(jnp.exp(base) - accept * target, 0.0)
-        return simplex.normalize(jnp.log((1.0 - (1.0 - accept) * refused) * target + refused * rest))
+        base, log_accept = self._accept(problem, log_policy)
+        log_refused = _times(jnp.asarray(self.tries, base.dtype) - 1.0, _log_rest(log_accept))
+        found = _log_rest(log_refused + _log_rest(log_accept))
+        # So rarely accepted that the chance is no number any more, it is one for each of the tries.
+        log_found = jnp.where(jnp.exp(log_accept) > 0, found, jnp.log(jnp.asarray(self.tries, base.dtype)) + log_accept)
+        # What an accepted draw takes away from the base, in logs: a sharp target is far below it.
+        taken = jnp.where(jnp.isneginf(base), -jnp.inf, log_accept + problem.log_target - base)
+        return simplex.normalize(jnp.logaddexp(log_found + problem.log_target, log_refused + base + _log_rest(taken)))
 
     def draws(self, problem, log_policy):
-        _, accept = self._accept(problem, log_policy)
-        tries = jnp.asarray(self.tries, accept.dtype)
-        return ((1.0 - (1.0 - accept) ** tries) / accept)[:, 0] * self.base.draws(problem, log_policy)
+        log_accept = self._accept(problem, log_policy)[1][:, 0]
+        tries, accept = jnp.asarray(self.tries, log_accept.dtype), jnp.exp(log_accept)
+        # As many as allowed where nothing is ever accepted.
+        expected = linalg.divide(-jnp.expm1(_times(tries, _log_rest(log_accept))), accept, accept > 0)
+        return jnp.where(accept > 0, expected, tries) * self.base.draws(problem, log_policy)
 
     def _accept(self, problem: Problem, log_policy: Array) -> tuple[Array, Array]:
+        """Log-law of the base, and log-chance that a draw from it is accepted, shape (prompts, 1)."""
         base = self.base.log_law(problem, log_policy)
-        return base, jnp.exp(-jnp.max(problem.log_target - base, axis=-1, keepdims=True))
+        return base, jnp.minimum(-jnp.max(problem.log_target - base, axis=-1, keepdims=True), 0.0)
+
+
+def _log_rest(log_chance: Array) -> Array:
+    """``log(1 - p)`` from ``log p <= 0``; ``-inf`` for a sure event."""
+    rare = jnp.log1p(-jnp.exp(jnp.minimum(log_chance, -0.5)))
+    often = jnp.log(-jnp.expm1(jnp.clip(log_chance, -0.5, -jnp.finfo(log_chance.dtype).tiny)))
+    return jnp.where(log_chance < -0.5, rare, jnp.where(log_chance < 0, often, -jnp.inf))
 
 
 def _times(share: Number | Array, log_law: Array) -> Array:

@@ -5,15 +5,22 @@ draws of that level at random: given its level it is a draw of the base law.  So
 the base law within the level, and two ranks are independent given their levels.
 """
 
+import itertools
 import math
+from collections.abc import Callable
 from typing import final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
+from didsim.numerics import linalg
 from didsim.numerics.pytrees import pytree
 from didsim.samplers.source import Number
+
+NODES = 24
+SHARE = 1 / 16
 
 
 @final
@@ -21,14 +28,20 @@ from didsim.samplers.source import Number
 class Standing:
     """Where each response stands under a law and a score.
 
+    Masses are summed from both ends, so that a rare level is not lost in the rounding of a common one.
+
     Attributes:
         below: probability of a draw of strictly lower score, shape (prompts, n).
         tied: probability of a draw of the same score, the response itself included.
+        above: probability of a draw of strictly higher score.
+        level: number of the response's level, 0 the lowest score.
         log_within: log-law of the response given its level, ``-inf`` where the law has no mass.
     """
 
     below: Float[Array, "*batch n"]
     tied: Float[Array, "*batch n"]
+    above: Float[Array, "*batch n"]
+    level: Int[Array, "*batch n"]
     log_within: Float[Array, "*batch n"]
 
     @property
@@ -42,21 +55,23 @@ def ranks(score: Float[Array, "*batch n"], log_law: Float[Array, "*batch n"], sl
 
     One sort, O(N log N).
     """
-    rank = jnp.vectorize(_rank, signature="(n),(n),()->(n),(n)")
-    below, tied = rank(score, log_law, jnp.asarray(slack, score.dtype))
+    rank = jnp.vectorize(_rank, signature="(n),(n),()->(n),(n),(n),(n)")
+    below, tied, above, level = rank(score, log_law, jnp.asarray(slack, score.dtype))
     within = jnp.where(jnp.isneginf(log_law), -jnp.inf, log_law - jnp.log(jnp.where(tied > 0, tied, 1.0)))
-    return Standing(below, tied, within)
+    return Standing(below, tied, above, level, within)
 
 
-def _rank(score: Array, log_law: Array, slack: Array) -> tuple[Array, Array]:
+def _rank(score: Array, log_law: Array, slack: Array) -> tuple[Array, Array, Array, Array]:
     order = jnp.argsort(score)
     sorted_score, mass = score[order], jnp.exp(log_law[order])
     level = jnp.cumsum(jnp.concatenate([jnp.zeros(1, bool), jnp.diff(sorted_score) > slack]))
     level_mass = jnp.zeros_like(mass).at[level].add(mass)
-    total = jnp.cumsum(level_mass)
-    before = jnp.concatenate([jnp.zeros(1, mass.dtype), total[:-1]])
+    none = jnp.zeros(1, mass.dtype)
+    below = jnp.concatenate([none, jnp.cumsum(level_mass)[:-1]])
+    above = jnp.concatenate([jnp.cumsum(level_mass[::-1])[-2::-1], none])
+    total = below[-1] + level_mass[-1]
     back = jnp.zeros_like(order).at[order].set(level)
-    return before[back] / total[-1], level_mass[back] / total[-1]
+    return below[back] / total, level_mass[back] / total, above[back] / total, back
 
 
 def log_best_of(standing: Standing, k: Number) -> Float[Array, "*batch n"]:
@@ -74,55 +89,121 @@ def log_best_of(standing: Standing, k: Number) -> Float[Array, "*batch n"]:
 
 
 def log_rank_of(standing: Standing, k: Number, rank: Number) -> Float[Array, "*batch n"]:
-    """Log-law of the draw of the given rank among ``k``, 1 the best: differences of regularised incomplete beta functions."""
+    """Log-law of the draw of the given rank among ``k``, 1 the best; any real ``1 <= rank <= k``.
+
+    The rank's place in the distribution function is ``Beta(k - rank + 1, rank)``: the level's share is a difference of
+    incomplete beta functions, taken from the nearer end, and where it cancels the integral of the density.
+    """
     k, rank = (jnp.asarray(value, standing.tied.dtype) for value in (k, rank))
+    low, high = k - rank + 1.0, rank
+    below, above = jnp.clip(standing.below, 0.0, 1.0), jnp.clip(standing.above, 0.0, 1.0)
     # The score of rank j from the top is at most s when at least k - j + 1 draws are: a binomial tail.
-    upper, lower = (
-        jax.scipy.special.betainc(k - rank + 1.0, rank, jnp.clip(x, 0.0, 1.0)) for x in (standing.upto, standing.below)
-    )
-    return jnp.log(jnp.maximum(upper - lower, 0.0)) + standing.log_within
+    upper, lower = (jax.scipy.special.betainc(low, high, x) for x in (standing.upto, below))
+    over, under = (jax.scipy.special.betainc(high, low, x) for x in (jnp.minimum(above + standing.tied, 1.0), above))
+    from_below = upper <= over
+    apart = jnp.where(from_below, upper - lower, over - under)
+    clear = apart > SHARE * jnp.where(from_below, upper, over)
+    log_ways = jax.scipy.special.gammaln(k + 1.0) - jax.scipy.special.gammaln(low) - jax.scipy.special.gammaln(high)
+
+    def log_density(share: Array) -> Array:
+        x, rest = below + share * standing.tied, above + (1.0 - share) * standing.tied
+        return jax.scipy.special.xlogy(low - 1.0, x) + jax.scipy.special.xlogy(high - 1.0, rest) + log_ways
+
+    near = _log_mean(log_density, below) + _log(standing.tied)
+    return jnp.where(clear, jnp.log(jnp.where(clear, apart, 1.0)), near) + standing.log_within
 
 
 def log_best_and_worst_of(standing: Standing, k: Number) -> Float[Array, "*batch n n"]:
     """Log joint law of the best (row) and the worst (column) of the same ``k >= 2`` draws (S10).
 
     For levels ``r_b < r_a``: ``S[b,a]^k - S(b,a]^k - S[b,a)^k + S(b,a)^k`` with S the mass of an interval of scores; both
-    in one level: ``p^k``.
+    in one level: ``p^k``.  Where the four powers cancel, the level that is rarer is integrated over,
+    ``∫ k [(m + t + q)^{k-1} - (m + t)^{k-1}] dt`` for t from 0 to its mass p, with q the other's mass and m the mass between
+    (derived).
     """
     k = jnp.asarray(k, standing.tied.dtype)
-    upto, below = standing.upto, standing.below
     best, worst = (lambda x: x[..., :, None]), (lambda x: x[..., None, :])
-    closed, open_low = best(upto) - worst(below), best(upto) - worst(upto)
-    open_high, inside = best(below) - worst(below), best(below) - worst(upto)
-    powers = [jnp.maximum(mass, 0.0) ** k for mass in (closed, open_low, open_high, inside)]
+    higher, high, low = best(standing.level) > worst(standing.level), best(standing.tied), worst(standing.tied)
+    between = _between(standing)
+    powers = [mass**k for mass in (between + high + low, between + high, between + low, between)]
     apart = powers[0] - powers[1] - powers[2] + powers[3]
-    level = jnp.where(best(below) == worst(below), best(standing.tied) ** k, apart)
-    level = jnp.where(best(below) >= worst(below), jnp.maximum(level, 0.0), 0.0)
-    return jnp.log(level) + best(standing.log_within) + worst(standing.log_within)
+    rare, common = jnp.minimum(high, low), jnp.maximum(high, low)
+
+    def log_density(share: Array) -> Array:
+        reach = between + share * rare + common
+        step = jnp.minimum(linalg.divide(common, reach, reach > 0), 1.0)
+        return jnp.log(k) + (k - 1.0) * _log(reach) + _log(-jnp.expm1((k - 1.0) * jnp.log1p(-step)))
+
+    clear = apart > SHARE * powers[0]
+    log_apart = jnp.where(clear, _log(apart), _log_mean(log_density, rare) + _log(rare))
+    same = best(standing.level) == worst(standing.level)
+    level = jnp.where(same, k * _log(high), jnp.where(higher, log_apart, -jnp.inf))
+    return level + best(standing.log_within) + worst(standing.log_within)
 
 
 def log_two_ranks_of(standing: Standing, k: int, first: int, second: int) -> Float[Array, "*batch n n"]:
     """Log joint law of the draws of ranks ``first < second`` among the same ``k`` draws, 1 the best.
 
-    Differences of ``Pr(at least `first` draws reach level a and at least `second` reach level b)``, sums of multinomial
-    probabilities.
+    A sum of multinomial probabilities of how many draws lie above, in, and below the two levels and between them; all of
+    them positive, so that rare levels keep their relative accuracy.
     """
-    at_least, above = 1.0 - standing.below, 1.0 - standing.upto
-    high = jnp.stack([at_least, above, at_least, above])[..., :, None]
-    low = jnp.stack([at_least, at_least, above, above])[..., None, :]
-    both, no_high, no_low, neither = _both_reach(jnp.minimum(high, low), low, k, first, second)
-    level = jnp.where(standing.below[..., :, None] >= standing.below[..., None, :], both - no_high - no_low + neither, 0.0)
-    return jnp.log(jnp.maximum(level, 0.0)) + standing.log_within[..., :, None] + standing.log_within[..., None, :]
+    best, worst = (lambda x: x[..., :, None]), (lambda x: x[..., None, :])
+    kinds = best(standing.above), best(standing.tied), _between(standing), worst(standing.tied), worst(standing.below)
+    higher = best(standing.level) > worst(standing.level)
+    apart = _log_multinomial(
+        jnp.stack(jnp.broadcast_arrays(*kinds)), [c for c in _counts(k, 5) if _fits(c[0], c[1], c[2], c[3], first, second)]
+    )
+    alone = jnp.stack([standing.above, standing.tied, standing.below])
+    level = _log_multinomial(alone, [c for c in _counts(k, 3) if c[0] < first and c[0] + c[1] >= second])
+    same = best(standing.level) == worst(standing.level)
+    return (
+        jnp.where(same, best(level), jnp.where(higher, apart, -jnp.inf)) + best(standing.log_within) + worst(standing.log_within)
+    )
 
 
-def _both_reach(high: Array, low: Array, k: int, first: int, second: int) -> Array:
-    """Chance that at least ``first`` draws land in the mass ``high`` and at least ``second`` in ``low``, which contains it."""
-    terms = [(m, count) for m in range(first, k + 1) for count in range(max(second, m), k + 1)]
-    ways = [math.comb(k, m) * math.comb(k - m, count - m) for m, count in terms]
-    table = jnp.asarray([(way, m, count - m, k - count) for way, (m, count) in zip(ways, terms, strict=True)], low.dtype)
+def _between(standing: Standing) -> Float[Array, "*batch n n"]:
+    """Mass strictly between the levels of a row and of a column, from the end that the row is nearer to; >= 0."""
+    reach = standing.above + standing.tied
+    from_below = standing.below[..., :, None] - standing.upto[..., None, :]
+    from_above = standing.above[..., None, :] - reach[..., :, None]
+    return jnp.maximum(jnp.where(standing.upto[..., :, None] < 0.5, from_below, from_above), 0.0)
+
+
+def _fits(above: int, high: int, between: int, low: int, first: int, second: int) -> bool:
+    """Whether the draw of rank ``first`` lies in the higher level and that of rank ``second`` in the lower."""
+    return above < first <= above + high and above + high + between < second <= above + high + between + low
+
+
+def _counts(k: int, kinds: int) -> list[tuple[int, ...]]:
+    """All ways to spread ``k`` draws over some kinds."""
+    bars = itertools.combinations(range(k + kinds - 1), kinds - 1)
+    return [tuple(int(c) for c in np.diff([-1, *bar, k + kinds - 1]) - 1) for bar in bars]
+
+
+def _log_multinomial(masses: Float[Array, "kinds *batch"], counts: list[tuple[int, ...]]) -> Float[Array, "*batch"]:
+    """Log-probability that the draws fall on the kinds of response in one of the given numbers."""
+    ways = [math.factorial(sum(count)) // math.prod(math.factorial(c) for c in count) for count in counts]
+    table = jnp.asarray([(math.log(way), *count) for way, count in zip(ways, counts, strict=True)], masses.dtype)
+    log_masses = _log(masses)
 
     def add(total: Array, term: Array) -> tuple[Array, None]:
-        way, inside, between, outside = term
-        return total + way * high**inside * jnp.maximum(low - high, 0.0) ** between * jnp.maximum(1.0 - low, 0.0) ** outside, None
+        count = term[1:].reshape(-1, *[1] * (masses.ndim - 1))
+        powers = jnp.where(count > 0, count * log_masses, 0.0)
+        return jnp.logaddexp(total, term[0] + powers.sum(0)), None
 
-    return jax.lax.scan(add, jnp.zeros(jnp.broadcast_shapes(high.shape, low.shape), low.dtype), table)[0]
+    return jax.lax.scan(add, jnp.full(masses.shape[1:], -jnp.inf, masses.dtype), table)[0]
+
+
+def _log_mean(log_density: Callable[[Array], Array], like: Array) -> Array:
+    """Log of a mean over [0, 1] by Gauss and Legendre's rule, which is exact for polynomials up to the degree 47."""
+    rule = np.polynomial.legendre.leggauss(NODES)
+    places, log_weights = jnp.asarray(0.5 * (1.0 + rule[0]), like.dtype), jnp.asarray(np.log(0.5 * rule[1]), like.dtype)
+
+    def add(total: Array, node: tuple[Array, Array]) -> tuple[Array, None]:
+        return jnp.logaddexp(total, node[1] + log_density(node[0])), None
+
+    return jax.lax.scan(add, jnp.full_like(log_density(places[0]), -jnp.inf), (places, log_weights))[0]
+
+
+def _log(mass: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    return jnp.where(mass > 0, jnp.log(jnp.where(mass > 0, mass, 1.0)), -jnp.inf)

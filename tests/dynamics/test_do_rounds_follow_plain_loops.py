@@ -30,7 +30,7 @@ from didsim.landscape.solvers import Status
 from didsim.numerics.checks import ArgumentError
 from didsim.objectives import Dpo, IpoSum
 from didsim.objectives.comparisons import draw_pairs
-from didsim.policies import LogLinear
+from didsim.policies import LogLinear, Table
 from didsim.samplers import OnPolicy, Uniform
 from didsim.sweeps import sweep
 from didsim.worlds import Given, problem
@@ -233,3 +233,27 @@ def test_bad_arguments_are_named(case):
     make, message = ERRORS[case]
     with pytest.raises(ArgumentError, match=message.replace("(", r"\(")):
         make()
+
+
+@pytest.mark.parametrize(
+    "reference", [FixedReference(), IteratedReference(), ParameterAverage(0.3)], ids=lambda one: type(one).__name__
+)
+def test_a_log_linear_policy_restarts_where_a_table_does(reference):
+    """With one feature a response it is a table whose parameters do not say where it is: it starts at zero."""
+    world = problem(LOG_REF[:1], reward=np.arange(N, dtype=float))
+    rounds = Rounds(3, reference, restart=True)
+    runs = [
+        train(world, Dpo(beta=0.5), policy=policy, optimiser=Sgd(0.7), steps=9, records=10, rounds=rounds)
+        for policy in (Table(), LogLinear(jnp.eye(N)))
+    ]
+    assert_close(runs[1].log_policy, runs[0].log_policy)
+    onwards = train(world, Dpo(beta=0.5), optimiser=Sgd(0.7), steps=9, records=10, rounds=Rounds(3, reference))
+    assert np.abs(onwards.log_policy - runs[0].log_policy).max() > 1e-6 or isinstance(reference, IteratedReference)
+
+
+@pytest.mark.parametrize("reference", [GeometricAverage(0.5), NoReference()], ids=lambda one: type(one).__name__)
+def test_no_restart_at_a_law_that_no_parameters_have(reference):
+    world = problem(LOG_REF[:1], reward=np.arange(N, dtype=float))
+    rounds = Rounds(3, reference, restart=True)
+    with pytest.raises(ArgumentError, match=r"Argument `restart` must be False where \w+ is the reference of LogLinear, .*True"):
+        train(world, Dpo(beta=0.5), policy=LogLinear(jnp.eye(N)), steps=9, rounds=rounds)

@@ -172,3 +172,24 @@ def test_bad_arguments_are_named(case):
     make, message = ERRORS[case]
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+@pytest.mark.parametrize("gap", [1.0, 10.0, 20.0, 34.0])
+@pytest.mark.parametrize("law", [np.log([0.5, 0.5]), np.log([1e-9, 1 - 1e-9])], ids=["even", "narrow"])
+def test_dpo_optimum_is_the_reward_however_sure_the_labels(gap, law):
+    """Bradley-Terry labels of rewards 0 and R teach R (S6); ten steps from zero do not reach it."""
+    reward = jnp.asarray([0.0, gap])
+    fit = maps.dpo_fit(jnp.asarray(law), jax.nn.sigmoid(reward[:, None] - reward), jnp.asarray(law), 1.0)
+    assert fit.converged
+    np.testing.assert_allclose(fit.margin[1] - fit.margin[0], gap, rtol=1e-10)
+
+
+@pytest.mark.parametrize("cut", [[(0, 1), (0, 2)], [(1, 0), (1, 2)], [(0, 2), (1, 2)]], ids=str)
+def test_dpo_optimum_says_when_there_is_none(cut):
+    """A response, or a group, that never loses has no finite reward."""
+    table = np.full((3, 3), 0.5)
+    for a, b in cut:
+        table[a, b], table[b, a] = 1.0, 0.0
+    flat = jnp.asarray(FLAT)
+    assert not maps.dpo_fit(flat, jnp.asarray(table), flat, 1.0).converged
+    assert maps.dpo_fit(flat, iterated.three_cycle(0.5), flat, 1.0).converged  # sure labels alone are no hindrance

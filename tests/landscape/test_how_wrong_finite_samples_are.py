@@ -127,3 +127,20 @@ def test_resistances_by_hand():
     assert np.isinf(got[0, 2])
     assert np.isinf(got[2, 3])
     assert got[3, 3] == 0
+
+
+UNDECIDED = {
+    "two components": [[0, 3, 0, 0], [2, 0, 0, 0], [0, 0, 0, 5], [0, 0, 4, 0]],
+    "one never wins": [[0, 3, 1], [2, 0, 1], [0, 0, 0]],
+    "one never loses": [[0, 3, 1], [0, 0, 1], [0, 1, 0]],
+    "two groups, one way": [[0, 2, 1, 0], [1, 0, 0, 1], [0, 0, 0, 3], [0, 0, 1, 0]],
+    "never compared": [[0, 1, 0], [1, 0, 0], [0, 0, 0]],
+}
+
+
+@pytest.mark.parametrize("case", UNDECIDED)
+def test_fits_without_one_maximum_say_so(case):
+    """Chains of wins must lead from every response to every other (Ford 1957); one more win closes the chain."""
+    wins = np.array(UNDECIDED[case], float)
+    assert not fit_counts(jnp.asarray(wins)).converged
+    assert fit_counts(jnp.asarray(wins + 0.01)).converged

@@ -149,7 +149,7 @@ def test_statuses_are_words_and_stay_numbers():
 def test_solutions_are_one_line():
     found = soft("dpo")
     assert re.fullmatch(r"Solution\(log_policy=float64\[3,8\], 3 converged, gradient \de-\d\d\)", repr(found))
-    assert "3 stalled" in repr(run(Dpo(beta=0.7), steps=1))
+    assert "3 out of steps" in repr(run(Dpo(beta=0.7), steps=1))
     assert repr(jax.tree.map(lambda _: None, found)) == "Solution(log_policy=None, …)"
     seen = []
     jax.jit(lambda traced: seen.append(repr(traced)) or traced.value)(found)

@@ -261,3 +261,21 @@ def test_bad_arguments_are_named(case):
     make, message = ERRORS[case]
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+@pytest.mark.parametrize("reward", [(1.0, 0.0, 1.0), (2.0, 1.0, 2.0)])
+def test_a_top_is_left_for_a_best_policy(reward):
+    """By symmetry θ = 0 has no slope, but the value there is the lowest: either way it rises (one feature, -1, 0, 1)."""
+    world = problem(np.log([[1 / 3] * 3]), reward=np.array([reward]), beta=0.1)
+    policy = LogLinear(jnp.asarray([[-1.0], [0.0], [1.0]]))
+    best = alignment.best_in_class(world, policy, jnp.zeros((1, 1)))
+
+    def cost(theta):
+        logits = np.log(1 / 3) + theta * np.array([-1.0, 0.0, 1.0])
+        law = np.exp(logits) / np.exp(logits).sum()
+        return -(law @ np.array(reward)) + 0.1 * (law @ np.log(3 * law))
+
+    grid = np.array([cost(theta) for theta in np.linspace(-60, 60, 24_001)])
+    np.testing.assert_allclose(best.value, grid.min(), atol=1e-5)
+    assert cost(0.0) > grid.min() + 0.05
+    assert int(best.status) in (Status.CONVERGED, Status.UNBOUNDED)

@@ -239,3 +239,77 @@ def test_prompts_are_solved_alone():
         got = run(make("exo_pair"), given().shown[x : x + 1], given().soft[x : x + 1], world=alone)
         np.testing.assert_allclose(got.log_policy[0], together.log_policy[x], atol=NEAR)
         assert_close(got.value[0], together.value[x], atol=tolerance())
+
+
+# What the answer says of itself.
+
+
+def random_problems(n, count, seed, **numbers):
+    rng = np.random.default_rng(seed)
+    ref, chosen, rejected = oracles.normalize(2.0 * rng.standard_normal((3, count, n)))
+    return problem(ref, reward=rng.standard_normal((count, n)), log_chosen=chosen, log_rejected=rejected, **numbers)
+
+
+def pair_law(world, x):
+    return np.exp(np.asarray(world.log_chosen[x]))[:, None] * np.exp(np.asarray(world.log_rejected[x]))[None]
+
+
+@pytest.mark.parametrize("n", [3, pytest.param(8, marks=pytest.mark.slow)])
+def test_hinges_reach_the_linear_programme_on_random_data(n):
+    """Independent draws of laws that are far apart, where corners have slopes that no curvature shows."""
+    world = random_problems(n, 10, n)
+    for loss, beta in ((OBJECTIVES["hinge"](beta=0.1), 0.1), (OBJECTIVES["slic"](margin=1.0, nll_weight=0.0), 1.0)):
+        got = solve(world, loss)
+        assert statuses(got) <= {"CONVERGED", "NOT_UNIQUE"}
+        least = np.array([hinge_programme_of(pair_law(world, x), beta) for x in range(10)])
+        np.testing.assert_allclose(got.value, least, atol=1e-9)
+        assert np.min(1.0 - least) > 1e-4  # control: where all margins are zero the loss is one
+
+
+def hinge_programme_of(law, beta):
+    n = len(law)
+    pairs = [(a, b) for a in range(n) for b in range(n)]
+    rows = np.zeros((n * n, n + n * n))
+    for k, (a, b) in enumerate(pairs):
+        rows[k, a] -= beta
+        rows[k, b] += beta
+        rows[k, n + k] = -1.0
+    bounds = [(None, None)] * n + [(0, None)] * (n * n)
+    return linprog(np.r_[np.zeros(n), law.ravel()], A_ub=rows, b_ub=-np.ones(n * n), bounds=bounds, method="highs").fun
+
+
+def test_losses_that_are_not_convex_say_how_far_they_are_proved():
+    """What the default starts miss lies below their value, never below the bound; nothing missed is called proved."""
+    world = random_problems(3, 24, 1)
+    few, many = (solve(world, OBJECTIVES["discopop"](), starts=count) for count in (2, 24))
+    missed = np.asarray(few.value > many.value + 1e-9)
+    assert missed.any()
+    assert not np.asarray(few.proved)[missed].any()
+    assert np.all(few.lower_bound <= many.value + 1e-12)
+    assert np.all(few.starts == 2)
+    assert "best of 2 starts" in repr(few)
+    sure = solve(problem(given().ref, reward=given().reward, beta=0.7), OBJECTIVES["simpo"](beta=2.0))
+    assert np.all(sure.proved)  # every pair's margin is where it alone would have it
+    assert "best of" not in repr(sure)
+
+
+def test_a_top_is_no_minimum():
+    """With nothing to tell responses apart the start is a stationary point of a loss that bends down there."""
+    flat = problem(np.log([[1 / 3] * 3]), reward=np.zeros((1, 3)))
+    got = solve(flat, OBJECTIVES["discopop"](), starts=1)
+    assert float(got.value[0]) < OBJECTIVES["discopop"]().link(jnp.zeros(())) - 0.01
+    assert statuses(got) == {"CONVERGED"}
+
+
+def test_steps_that_run_out_say_so():
+    assert statuses(run(Dpo(beta=0.7), steps=1)) == {"OUT_OF_STEPS"}
+    assert statuses(run(Dpo(beta=0.7))) == {"CONVERGED"}
+
+
+@pytest.mark.parametrize(("far", "gap"), [(-600.0, 300.0), (-700.0, 650.0)])
+def test_a_minimum_beyond_the_numbers_is_not_called_unbounded(far, gap):
+    world = problem(oracles.normalize(np.array([[0.0, far]])), reward=np.array([[0.0, gap]]), beta=1.0)
+    assert statuses(solve(world, Dpo(beta=1.0))) <= {"STALLED", "CONVERGED", "OUT_OF_STEPS"}
+    even = np.log([[0.5, 0.5]])
+    sure = problem(even, reward=np.zeros((1, 2)), log_chosen=np.array([[-np.inf, 0.0]]), log_rejected=even)
+    assert statuses(solve(sure, Dpo(beta=1.0))) == {"UNBOUNDED"}  # control: nothing ever pulls back

@@ -166,3 +166,88 @@ def test_a_policy_has_the_reward_it_is_asked_for():
     cubed = policy_with_reward(lambda reward: reward**3, wanted)
     back = jnp.cbrt(cubed) - wanted
     np.testing.assert_allclose(back - back.mean(-1, keepdims=True), 0.0, atol=1e-9)
+
+
+# Sharp laws and missing support, against arithmetic of 1,200 bits.
+
+INVERSES = {
+    "f-dpo[forward_kl]": lambda u, p: 1 / -u if u < 0 else None,
+    "f-dpo[js]": lambda u, p: 1 / ((-u).exp() - 1) if u < 0 else None,
+    "f-dpo[alpha]": lambda u, p: (1 + (p - 1) * u) ** (1 / (p - 1)) if 1 + (p - 1) * u > 0 else None,
+    "dpo": lambda u, p: u.exp(),
+}
+
+
+def exact_law(name, world, beta, alpha):
+    """``π_ref g⁻¹((log(π_w/π_l) + C)/β)`` with C by bisection; None from ``g⁻¹`` says that C is too large."""
+    flint = pytest.importorskip("flint")
+    before, flint.ctx.prec = flint.ctx.prec, 1200
+    try:
+        ref, chosen, rejected = (
+            [flint.arb(float(x)) for x in law[0]] for law in (world.log_ref, world.log_chosen, world.log_rejected)
+        )
+        reward = [w - lost for w, lost in zip(chosen, rejected, strict=True)]
+        low, high = flint.arb(-(10**7)), flint.arb(10**7)
+        for _ in range(1100):
+            middle = ((low + high) / 2).mid()
+            mass = [INVERSES[name]((one + middle) / beta, flint.arb(alpha)) for one in reward]
+            masses = [None if m is None else m * p.exp() for m, p in zip(mass, ref, strict=True)]
+            over = any(m is None for m in masses) or sum(masses, flint.arb(0)) > 1
+            low, high = (low, middle) if over else (middle, high)
+        return np.array(
+            [
+                float((INVERSES[name]((one + low) / beta, flint.arb(alpha)) * p.exp()).log())
+                for one, p in zip(reward, ref, strict=True)
+            ]
+        )
+    finally:
+        flint.ctx.prec = before
+
+
+SHARP = [[(-25.66, -45.33, 0.0), (-28.39, 0.0, -39.03), (-57.94, -109.95, 0.0)]]
+SHARP += [np.random.default_rng(seed).uniform(-scale, 0.0, (3, 4)) for seed, scale in enumerate((3.0, 30.0, 150.0, 500.0))]
+
+
+@pytest.mark.parametrize("beta", [1e-3, 0.1, 50.0])
+@pytest.mark.parametrize("case", range(len(SHARP)))
+@pytest.mark.parametrize("name", ["f-dpo[forward_kl]", "f-dpo[js]", "f-dpo[alpha]", "dpo"])
+def test_closed_forms_hold_at_sharp_laws(name, case, beta):
+    ref, chosen, rejected = (oracles.normalize(np.array([law])) for law in SHARP[case])
+    world = problem(ref, reward=np.zeros(ref.shape), log_chosen=chosen, log_rejected=rejected)
+    loss = make(name, beta=beta, **({"alpha": 0.25} if name == "f-dpo[alpha]" else {}))
+    got = np.asarray(loss.minimiser(world))[0]
+    wanted = exact_law(name, world, beta, 0.25)
+    np.testing.assert_allclose(np.exp(got), np.exp(wanted), atol=1e-9)
+    np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-9)
+
+
+def test_a_reward_at_its_lower_end_leaves_no_closed_form():
+    """Truncated, the formula is not the minimum: another law lies lower."""
+    ref, target = (oracles.normalize(np.array([law])) for law in ((0.0, 1.0, 2.0), (0.0, -4.0, 1.0)))
+    world = problem(ref, log_target=target, beta=0.5)
+    loss = make("f-dpo[alpha]", beta=0.5, alpha=2.0)
+    assert loss.minimiser(world) is None
+    assert bool(jnp.isnan(jax.jit(loss.minimiser)(world)).all())
+    near = problem(ref, log_target=0.02 * target + 0.98 * ref - np.log(np.exp(0.02 * target + 0.98 * ref).sum()), beta=0.5)
+    assert loss.minimiser(near) is not None
+
+
+ANSWERED = [name for name in FORMULAS if name not in ("rebel", "rlhf", "sft[best_of_k]")]
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_missing_support_gives_a_law_or_none(name):
+    """A response that no pair shows, or that is never rejected, leaves a logistic link without a minimum; else a law."""
+    low = -np.inf
+    even, none_first = np.log([[1 / 3] * 3]), np.array([[low, np.log(0.4), np.log(0.6)]])
+    for chosen, rejected in ((none_first, none_first), (even, none_first), (none_first, even)):
+        world = problem(even, reward=np.arange(3.0), log_chosen=chosen, log_rejected=rejected, beta=0.5)
+        best = objective(name).minimiser(world)
+        assert best is None or not bool(jnp.isnan(best).any())
+        if best is not None:
+            np.testing.assert_allclose(jax.nn.logsumexp(best, -1), 0.0, atol=tolerance())
+            data = population(world, ChosenRejected(), AsShown(), world.log_ref)
+            value = both(objective(name), jnp.maximum(best, -600.0), data, world)[0]
+            for other in np.random.default_rng(0).standard_normal((20, 1, 3)):
+                assert both(objective(name), jnp.maximum(best, -20.0) + other, data, world)[0] > value
+    assert objective("dpo").minimiser(problem(even, reward=np.arange(3.0), log_chosen=even, log_rejected=none_first)) is None

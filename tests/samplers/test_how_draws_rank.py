@@ -1,5 +1,8 @@
 """Ranks of draws, ties included: bounds on best of k, ranks against each other, rare levels (S10)."""
 
+import math
+from fractions import Fraction
+
 import jax.numpy as jnp
 import numpy as np
 import oracles
@@ -9,6 +12,9 @@ from tolerance import tolerance
 
 from didsim import simplex
 from didsim.samplers import ranks
+from didsim.samplers.behaviours import BestOf, FromReference, Ranked, RejectionSampled, TopP
+from didsim.samplers.recipes import BestWorst, RankPair
+from didsim.worlds import problem
 
 
 def random_bases(count: int, n: int, ties: bool):
@@ -59,3 +65,85 @@ def test_rare_levels_keep_their_relative_accuracy():
     law = ranks.log_best_of(ranks.ranks(jnp.asarray([[0.0, 1.0, 2.0]]), base), 8.0)
     np.testing.assert_allclose(law[0, 2], np.log(8.0) + rare, rtol=1e-12)
     assert float(1.0**8 - (1.0 - 1e-40) ** 8) == 0.0
+
+
+def log(x: Fraction) -> float:
+    """Log of an exact number of any size."""
+    return math.log(x.numerator) - math.log(x.denominator) if x > 0 else -math.inf
+
+
+def exact_law(rng, spread: float, n: int = 6):
+    """Masses over ``spread`` nats as exact fractions, and their logs."""
+    mass = [Fraction(math.exp(x)) for x in rng.uniform(-spread, 0.0, n)]
+    mass = [one / sum(mass) for one in mass]
+    return mass, jnp.asarray([log(one) for one in mass])
+
+
+def tail(p: Fraction, k: int, least: int) -> Fraction:
+    """Chance that at least ``least`` of ``k`` draws have a property of chance p."""
+    return sum((math.comb(k, j) * p**j * (1 - p) ** (k - j) for j in range(least, k + 1)), Fraction(0))
+
+
+@pytest.mark.parametrize("spread", [3.0, 40.0, 200.0])
+@pytest.mark.parametrize("k", [2, 5, 12])
+def test_ranks_are_exact_for_masses_of_any_size(k, spread):
+    """Against exact fractions: nothing that can be drawn is dropped, however rare, and its log-mass has 13 digits."""
+    mass, base = exact_law(np.random.default_rng(k), spread)
+    standing = ranks.ranks(jnp.arange(6.0), base)
+    below = [sum(mass[:i], Fraction(0)) for i in range(7)]
+    for rank in {1, (k + 1) // 2, k}:
+        wanted = [log(tail(below[i + 1], k, k - rank + 1) - tail(below[i], k, k - rank + 1)) for i in range(6)]
+        np.testing.assert_allclose(ranks.log_rank_of(standing, float(k), float(rank)), wanted, rtol=1e-11, atol=1e-11)
+    wanted = np.full((6, 6), -np.inf)
+    for b in range(6):
+        wanted[b, b] = k * log(mass[b])
+        for a in range(b):
+            inside = below[b] - below[a + 1]
+            wanted[b, a] = log((inside + mass[a] + mass[b]) ** k - (inside + mass[b]) ** k - (inside + mass[a]) ** k + inside**k)
+    joint = ranks.log_best_and_worst_of(standing, float(k))
+    np.testing.assert_allclose(joint, wanted, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(ranks.log_two_ranks_of(standing, k, 1, k), wanted, rtol=1e-11, atol=1e-11)
+
+
+def test_single_precision_keeps_rare_pairs():
+    """In float32 a mass of 1e-5 is no longer 2e-3 off."""
+    mass = [Fraction(1, 10**5), Fraction(1, 2), Fraction(1, 2) - Fraction(1, 10**5)]
+    standing = ranks.ranks(jnp.arange(3.0, dtype=jnp.float32), jnp.asarray([log(one) for one in mass], jnp.float32))
+    got = ranks.log_best_and_worst_of(standing, 4.0)
+    rest = mass[1] + mass[0]
+    wanted = log(1 - (1 - mass[0]) ** 4 - rest**4 + mass[1] ** 4)
+    assert abs(float(got[2, 0]) - wanted) < 1e-5
+
+
+@pytest.mark.parametrize("rare", [-20.0, -45.0, -300.0])
+def test_whole_nuclei_and_first_ranks_keep_what_best_of_keeps(rare):
+    base = jnp.asarray(oracles.normalize(np.array([[rare, 0.3, 0.0, -1.0]])))
+    world = problem(base, reward=np.array([3.0, 0.0, 1.0, 2.0]))
+    start = FromReference()
+    whole = TopP(start, 1.0).log_law(world, base)
+    np.testing.assert_allclose(whole, base, rtol=1e-14)
+    best = BestOf(start, 4).log_law(world, base)
+    np.testing.assert_allclose(Ranked(start, 4, 1).log_law(world, base), best, rtol=1e-12)
+    np.testing.assert_allclose(best[0, 0], np.log(4.0) + base[0, 0], rtol=1e-8)
+    for sampler in (BestWorst(k=4), RankPair(k=4, first=1, second=4)):
+        joint = sampler.pair_law(world, base).log_matrix()[0]
+        assert np.isfinite(joint[0, 1:]).all()
+        assert np.isinf(joint[1:, 0]).all()  # the highest is never the worse one
+    assert np.isinf(TopP(start, 0.9).log_law(world, base)[0, 0])  # control: a smaller nucleus leaves it out
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1.0, 30.0, 100.0, 800.0])
+@pytest.mark.parametrize("tries", [1, 3, 16])
+def test_rejection_sampling_pays_for_every_refusal(gap, tries):
+    """Two responses, exact fractions: acceptance e^-gap, expected draws ``Σ_{i<t} (1-a)^i``."""
+    base = jnp.asarray(oracles.normalize(np.array([[0.0, -gap]])))
+    world = problem(base, log_target=base[:, ::-1])
+    sampled = RejectionSampled(FromReference(), tries)
+    accept = Fraction(math.exp(-gap / 4)) ** 4
+    wanted = sum((1 - accept) ** i for i in range(tries))
+    np.testing.assert_allclose(sampled.draws(world, base), [float(wanted)], rtol=1e-9)
+    p, q = Fraction(1) / (1 + accept), accept / (1 + accept)  # base; the target is the other way round
+    rest = (1 - accept) ** (tries - 1)
+    found = 1 - (1 - accept) * rest
+    law = [found * q + rest * (p - accept * q), found * p + rest * (q - accept * p)]
+    np.testing.assert_allclose(sampled.log_law(world, base)[0], [log(one) for one in law], rtol=1e-6, atol=1e-12)

@@ -1,16 +1,16 @@
 """What does one round do to the policy, solved exactly, and what path do many rounds take?"""
 
-from typing import final
+from typing import NamedTuple, final
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from didsim.numerics import checks, linalg, simplex
 from didsim.numerics.pytrees import between, checked, one_of, positive, pytree
 
 OBJECTIVES = ("ipo", "dpo")
-NEWTON_STEPS = 10
+NEWTON_STEPS = 200
 LONGEST = 2.0
 
 
@@ -53,30 +53,80 @@ def ipo_optimum(
     return simplex.tilt(log_ref, wins, 1.0 / tau)
 
 
+class DpoFit(NamedTuple):
+    """Population optimum of DPO with its evidence.
+
+    Attributes:
+        log_policy: log-law of the optimum, shape (n,).
+        margin: implicit reward u with mean zero; ``π = π_ref e^{u/β}``.
+        step: largest entry of the Newton step that is left there.
+        converged: whether there is a finite optimum and it was reached; where a group of responses never loses to the
+            others there is none.
+    """
+
+    log_policy: Float[Array, " n"]
+    margin: Float[Array, " n"]
+    step: Float[Array, ""]
+    converged: Bool[Array, ""]
+
+
 def dpo_optimum(
     log_ref: Float[Array, " n"],
     preference: Float[Array, "n n"],
     log_law: Float[Array, " n"],
     beta: Float[Array, ""] | float,
 ) -> Float[Array, " n"]:
+    """Population optimum of DPO on independent draws from ν with any labels; `dpo_fit` says whether it was reached."""
+    return dpo_fit(log_ref, preference, log_law, beta).log_policy
+
+
+def dpo_fit(
+    log_ref: Float[Array, " n"],
+    preference: Float[Array, "n n"],
+    log_law: Float[Array, " n"],
+    beta: Float[Array, ""] | float,
+) -> DpoFit:
     """Population optimum of DPO on independent draws from ν with any labels: Newton's method on the margins (derived).
 
     It solves ``Σ_b ν_b (P_ab - σ(u_a - u_b)) = 0`` for all a, and the policy is ``π_ref e^{u/β}``.  With Bradley-Terry
-    labels u is the reward whatever ν is; with others it depends on ν (S6).
+    labels u is the reward whatever ν is; with others it depends on ν (S6).  From below, Newton's method gains about one
+    nat a step where labels are nearly sure.
     """
     mass = jnp.exp(log_law)
+    tolerance = jnp.finfo(log_law.dtype).eps ** 0.75
 
-    def newton(margin: Array, _: None) -> tuple[Array, None]:
+    def newton(margin: Array) -> Array:
         gap = margin[:, None] - margin[None, :]
-        pull = mass * jnp.sum(mass * (preference - jax.nn.sigmoid(gap)), -1)
+        pull = mass * jnp.sum(mass * _surprise(preference, gap), -1)
         weight = mass[:, None] * mass * jax.nn.sigmoid(gap) * jax.nn.sigmoid(-gap) * (1.0 - jnp.eye(mass.size, dtype=mass.dtype))
         step = _laplacian_solve(weight, pull)
         # Shortening is for the way, not for the answer: derivatives need not see it.
         longest = jax.lax.stop_gradient(jnp.max(jnp.abs(step)))
-        return margin + step * (LONGEST / jnp.maximum(longest, LONGEST)), None
+        return step * (LONGEST / jnp.maximum(longest, LONGEST))
 
-    margin, _ = jax.lax.scan(newton, jnp.zeros_like(log_law), None, NEWTON_STEPS)
-    return simplex.tilt(log_ref, margin, 1.0 / beta)
+    def advance(state: tuple) -> tuple:
+        count, margin, _ = state
+        step = newton(margin)
+        return count + 1, margin + step, jnp.max(jnp.abs(step))
+
+    def going(state: tuple) -> Array:
+        count, margin, size = state
+        return (count < NEWTON_STEPS) & (size > tolerance * (1.0 + jnp.max(jnp.abs(margin))))
+
+    start = (jnp.int32(0), jnp.zeros_like(log_law), jnp.asarray(jnp.inf, log_law.dtype))
+    _, margin, _ = jax.lax.while_loop(going, advance, start)
+    # One step more: derivatives of the answer are those of this step alone.
+    step = newton(margin)
+    margin = margin + step
+    left = jnp.max(jnp.abs(step))
+    beaten = (preference > 0) & (mass[:, None] > 0) & (mass > 0)
+    converged = (left <= jnp.sqrt(tolerance)) & linalg.strongly_connected(beaten) & jnp.all(mass > 0)
+    return DpoFit(simplex.tilt(log_ref, margin, 1.0 / beta), margin, left, converged)
+
+
+def _surprise(preference: Array, gap: Array) -> Array:
+    """``P - σ(g)``; from the smaller of the two chances, so that nearly sure labels keep their digits."""
+    return jnp.where(gap > 0, jax.nn.sigmoid(-gap) - preference.T, preference - jax.nn.sigmoid(gap))
 
 
 def next_policy(iteration: Iteration, log_policy: Float[Array, " n"]) -> Float[Array, " n"]:

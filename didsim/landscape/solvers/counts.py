@@ -72,5 +72,6 @@ def fit_counts(wins: Float[Array, "*batch n n"], *, steps: int = 40) -> CountsFi
 
     start = (jnp.int32(0), jnp.zeros(wins.shape[:-1], dtype), jnp.full(wins.shape[:-2], jnp.inf, dtype))
     _, margin, size = jax.lax.while_loop(lambda s: (s[0] < steps) & jnp.any(s[2] > tolerance), body, start)
-    steady = (size <= tolerance) & (jnp.max(jnp.abs(margin), -1) < 1e3)
+    # Without a chain of wins between any two the maximum lies at infinity or is not one point, however short the steps get.
+    steady = (size <= tolerance) & linalg.strongly_connected(wins * off > 0)
     return CountsFit(margin - margin.mean(-1, keepdims=True), size, steady & jnp.all(jnp.isfinite(margin), -1))

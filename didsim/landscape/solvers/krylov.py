@@ -62,7 +62,9 @@ def newton_krylov(problem: Problem, objective: Objective, data: Data, log_start,
     scale, pull, value = _diagonal(objective, problem, data, end.x), gradient(end.x, end.x), losses(end.x, end.x)
     open_directions = jnp.sum(scale <= 0, -1)
     converged = jnp.where(open_directions > 0, Status.NOT_UNIQUE, Status.CONVERGED)
-    status = jnp.where(end.size <= jnp.finfo(end.size.dtype).eps ** 0.375, converged, Status.STALLED)
+    status = jnp.where(
+        end.size <= jnp.finfo(end.size.dtype).eps ** 0.375, converged, jnp.where(end.done, Status.STALLED, Status.OUT_OF_STEPS)
+    )
     return Solution(
         log_policy=end.x,
         value=value,
@@ -72,6 +74,8 @@ def newton_krylov(problem: Problem, objective: Objective, data: Data, log_start,
         status=jnp.where(jnp.isfinite(value), status, Status.NOT_FINITE),
         iterations=end.taken,
         agreeing=jnp.ones_like(end.taken),
+        starts=jnp.ones_like(end.taken),
+        lower_bound=value,
     )
 
 

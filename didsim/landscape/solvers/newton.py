@@ -27,6 +27,9 @@ from didsim.worlds.random import normal
 NARROWING = 0.25
 DECOMPOSED = 256
 LONGEST = 10.0
+FAR = 1000.0
+PLACES = 400
+GOLDEN = 0.6180339887498949
 
 
 class State(NamedTuple):
@@ -73,7 +76,55 @@ def newton(problem: Problem, objective: Objective, data: Data, log_start, seed, 
     best = jnp.argmax(value <= value.min(0) + 64.0 * jnp.finfo(value.dtype).eps * unit, axis=0)
     slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * unit
     chosen = jax.tree.map(lambda leaf: leaf[best, jnp.arange(best.size)], ends)
-    return replace(chosen, agreeing=jnp.sum(value <= value.min(0) + slack, axis=0))
+    bound = chosen.value if objective.convex else _least_of_pairs(problem, objective, data, log_start)
+    return replace(
+        chosen,
+        agreeing=jnp.sum(value <= value.min(0) + slack, axis=0),
+        starts=jnp.full_like(chosen.iterations, count),
+        lower_bound=jnp.broadcast_to(bound, chosen.value.shape),
+    )
+
+
+def _least_of_pairs(problem: Problem, objective: Objective, data: Data, log_policy: Array) -> Array:
+    """``Σ_{a<b} min_m [ν_ab ℓ(m) + ν_ba ℓ(-m)]``, the loss with every pair's margin free; -inf where it is no such sum.
+
+    A lower bound of the loss (derived), reached where the best margins are differences of one reward.  The minima are
+    found on a grid over 10⁴ nats either way and then by golden sections.
+    """
+    plain = all(
+        getattr(type(objective), part) is getattr(Objective, part) for part in ("chosen_term", "rejected_term", "policy_term")
+    )
+    if not (objective.paired and objective.one_reward and plain) or data.sampler.follows_policy:
+        return jnp.asarray(-jnp.inf, log_policy.dtype)
+    ordered = population(problem, data.sampler, data.labels, log_policy).ordered
+    back = jnp.swapaxes(ordered, 1, 2)
+
+    def at(margin: Array) -> Array:
+        return jnp.where(ordered > 0, ordered * objective.link(margin), 0.0) + jnp.where(
+            back > 0, back * objective.link(-margin), 0.0
+        )
+
+    def look(best: tuple, place: Array) -> tuple:
+        value = at(jnp.full_like(ordered, jnp.sinh(place)))
+        return (jnp.where(value < best[0], value, best[0]), jnp.where(value < best[0], place, best[1])), None
+
+    places = jnp.linspace(-PLACES / 40, PLACES / 40, PLACES + 1, dtype=log_policy.dtype)
+    nowhere = jnp.full_like(ordered, jnp.inf), jnp.zeros_like(ordered)
+    (least, place), _ = jax.lax.scan(look, nowhere, places)
+    low, high = place - 0.05, place + 0.05
+
+    def cut(_: Array, ends: tuple) -> tuple:
+        low, high = ends
+        one, two = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        lower = at(jnp.sinh(one)) < at(jnp.sinh(two))
+        return jnp.where(lower, low, one), jnp.where(lower, two, high)
+
+    low, high = jax.lax.fori_loop(0, 60, cut, (low, high))
+    least = jnp.minimum(least, at(jnp.sinh(0.5 * (low + high))))
+    # A pair and its reverse are one pair; a response shown with itself has the margin zero.
+    own = jnp.diagonal(ordered, axis1=1, axis2=2) * objective.link(jnp.zeros(()))
+    apart = jnp.where(jnp.eye(ordered.shape[-1], dtype=bool), 0.0, least)
+    return 0.5 * apart.sum((1, 2)) + own.sum(-1)
 
 
 def _through_widths(problem: Problem, objective: Objective, data: Data, logits, steps: int) -> Solution:
@@ -83,23 +134,32 @@ def _through_widths(problem: Problem, objective: Objective, data: Data, logits, 
     widths = jnp.asarray([max(NARROWING**k, sharpest) for k in range(stages)], logits.dtype)
 
     def stage(logits, width):
-        return _newton(problem, objective.smoothed(width), data, logits, steps)
+        x, taken, done = _newton(problem, objective.smoothed(width), data, logits, steps)
+        return x, (taken, done)
 
     first = _judge(problem, objective.smoothed(widths[0]), data, simplex.normalize(logits))
-    end, taken = jax.lax.scan(stage, logits, widths)
+    end, (taken, done) = jax.lax.scan(stage, logits, widths)
     last = _judge(problem, objective.smoothed(widths[-1]), data, simplex.normalize(end))
     settled = _settle_null(problem, objective.smoothed(widths[-1]), data, logits, last)
-    return replace(settled, iterations=taken.sum(0), status=_classify(objective, first, last))
+    status = _classify(objective, first, last)
+    # A loss that rises again far out has a minimum on the way there, which rounding hides; so does one with pairs whose
+    # mass is too small for a number.
+    law = data.sampler.pair_law(problem, last.log_policy)
+    lost = jnp.any((law.matrix() == 0) & jnp.isfinite(law.log_matrix()), (1, 2))
+    finite = lost | _rises_beyond(problem, objective.smoothed(widths[-1]), data, first.log_policy, last.log_policy)
+    status = jnp.where((status == Status.UNBOUNDED) & finite, Status.STALLED, status)
+    status = jnp.where((status == Status.STALLED) & ~done[-1], Status.OUT_OF_STEPS, status)
+    return replace(settled, iterations=taken.sum(0), status=status)
 
 
-def _newton(problem, objective, data, logits, steps: int) -> tuple[Array, Array]:
-    """Log-law after Newton's iteration and the number of its steps, prompt by prompt."""
+def _newton(problem, objective, data, logits, steps: int) -> tuple[Array, Array, Array]:
+    """Log-law after Newton's iteration, the number of its steps, and whether it ended by itself, prompt by prompt."""
     factored = objective.convex and logits.shape[-1] > DECOMPOSED
 
     def step(x: Array) -> tuple[Array, Array, Array]:
         # Expand the loss, solve for the direction, search along it.
         at = _expansion(problem, objective, data, x)
-        direction = _short(_factored_direction(at) if factored else _newton_direction(at)[0])
+        direction = _short(_factored_direction(at) if factored else _way_down(at, objective.kinked))
         length = _length(problem, objective, data, x, direction, at)
         # Where null directions are not cut off the step need not become short; its gain does.
         gain = -jnp.sum(at.gradient * direction, -1)
@@ -107,11 +167,11 @@ def _newton(problem, objective, data, logits, steps: int) -> tuple[Array, Array]
         return direction, length, spent & factored
 
     end = iterate(step, logits, steps)
-    return end.x, end.taken
+    return end.x, end.taken, end.done
 
 
 def _judge(problem, objective, data, x) -> Solution:
-    """A point with the evidence of its being a minimum."""
+    """A point with the evidence of its being a minimum, to first and to second order."""
     at = _expansion(problem, objective, data, x)
     direction, nullity, _ = _newton_direction(at)
     eps = jnp.finfo(x.dtype).eps
@@ -122,10 +182,15 @@ def _judge(problem, objective, data, x) -> Solution:
     gain = -jnp.sum(at.gradient * direction, -1)
     ending = jnp.where(gain <= eps**1.5 * (1.0 + jnp.abs(at.value)), Status.UNBOUNDED, Status.STALLED)
     status = jnp.where(step <= eps**0.375, Status.CONVERGED, ending)
+    # Where the loss falls along a direction in which it does not bend up, the step says nothing of it.
+    _, falls, bends_down = _beside(at)
+    status = jnp.where((status == Status.CONVERGED) & objective.kinked & falls, Status.STALLED, status)
+    status = jnp.where((status == Status.CONVERGED) & (not objective.convex) & bends_down, Status.SADDLE, status)
     # Responses without mass are no unknowns: their rows are zero, but nothing about them is left open.
     absent = jnp.sum(~jnp.isfinite(x), -1)
     none = jnp.zeros_like(nullity)
-    return Solution(x, at.value, relative, step, nullity - absent, status, none, none)
+    unknown = jnp.full_like(at.value, -jnp.inf)
+    return Solution(x, at.value, relative, step, nullity - absent, status, none, none, none, unknown)
 
 
 def _expansion(problem, objective, data, x) -> Expansion:
@@ -143,6 +208,34 @@ def _newton_direction(at: Expansion):
     scaled, scale = _scaled(at)
     move, vectors, null = linalg.saddle_free_solve(scaled, scale * at.gradient)
     return -scale * move, null.sum(-1), jnp.where(null[:, None, :], scale[:, :, None] * vectors, 0.0)
+
+
+def _way_down(at: Expansion, kinked: bool) -> Float[Array, "prompts n"]:
+    """Newton direction, and what it cannot see: slopes without curvature at kinks, and ways down from a saddle or a top."""
+    direction = _newton_direction(at)[0]
+    aside, falls, bends_down = _beside(at)
+    if kinked:
+        return direction + jnp.where(falls[:, None], aside[0], 0.0)
+    stuck = bends_down & (jnp.max(jnp.abs(direction), -1) <= jnp.finfo(direction.dtype).eps ** 0.75)
+    return jnp.where(stuck[:, None], aside[1], direction)
+
+
+def _beside(at: Expansion) -> tuple[tuple[Array, Array], Bool[Array, " prompts"], Bool[Array, " prompts"]]:
+    """Directions of one nat: downhill where the Hessian is null, and along its most negative curvature; and if there are any.
+
+    Curvature counts as negative, and a slope as one, beyond the square root of the rounding unit in units in which the
+    Hessian's diagonal is one.
+    """
+    scaled, scale = _scaled(at)
+    some = jnp.sqrt(jnp.finfo(scaled.dtype).eps)
+    values, vectors = linalg.eigh(scaled)
+    slopes = jnp.einsum("xab,xa->xb", vectors, scale * at.gradient)
+    null = linalg.vanishing(jnp.abs(values), 4.0) & (jnp.abs(slopes) > some)
+    downhill = -scale * jnp.einsum("xab,xb->xa", vectors, jnp.where(null, slopes, 0.0))
+    lowest = scale * vectors[:, :, 0]
+    unit = (jnp.maximum(jnp.max(jnp.abs(way), -1, keepdims=True), jnp.finfo(way.dtype).tiny) for way in (downhill, lowest))
+    downhill, lowest = (way / size for way, size in zip((downhill, lowest), unit, strict=True))
+    return (downhill, lowest), jnp.any(null, -1), values[:, 0] < -some
 
 
 def _factored_direction(at: Expansion) -> Float[Array, "prompts n"]:
@@ -204,6 +297,13 @@ def _settle_null(problem, objective, data, start, end: Solution) -> Solution:
     value = prompt_losses(objective, view(objective, problem, settled, comparisons), comparisons)
     free = value <= end.value + 64.0 * jnp.finfo(start.dtype).eps * (1.0 + jnp.abs(end.value))
     return replace(end, log_policy=jnp.where(((end.undetermined > 0) & free)[:, None], settled, end.log_policy))
+
+
+def _rises_beyond(problem, objective, data, start, end) -> Bool[Array, " prompts"]:
+    """Whether the loss rises at `FAR` nats beyond the end, along the way from start to end."""
+    way = jnp.where(jnp.isfinite(end) & jnp.isfinite(start), end - start, 0.0)
+    way = way / jnp.maximum(jnp.max(jnp.abs(way), -1, keepdims=True), jnp.finfo(way.dtype).tiny)
+    return jnp.sum(_expansion(problem, objective, data, simplex.normalize(end + FAR * way)).gradient * way, -1) > 0
 
 
 def _classify(objective: Objective, first: Solution, last: Solution) -> Int[Array, " prompts"]:

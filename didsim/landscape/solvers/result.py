@@ -7,7 +7,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from didsim.numerics import checks
 from didsim.numerics.brief import called
@@ -15,7 +15,11 @@ from didsim.numerics.pytrees import pytree
 
 
 class Status(enum.IntEnum):
-    """How a solve or a run ended; shown as a word, stored as a number."""
+    """How a solve or a run ended; shown as a word, stored as a number.
+
+    CONVERGED: a minimum to first and second order, the only one where the loss is convex.  NOT_UNIQUE: one of a set of
+    them.  UNBOUNDED: the loss falls for ever.  SADDLE: no slope, but the loss bends down.
+    """
 
     CONVERGED = 0
     NOT_UNIQUE = 1
@@ -23,6 +27,7 @@ class Status(enum.IntEnum):
     STALLED = 3
     OUT_OF_STEPS = 4
     NOT_FINITE = 5
+    SADDLE = 6
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", " ")
@@ -44,6 +49,9 @@ def evidence(statuses: Any, residuals: Any) -> str:
 class Solution:
     """Exact minimiser of every prompt, with the evidence.
 
+    Where the loss is convex, CONVERGED means the minimum.  Elsewhere it means a minimum among the laws near it, the best
+    of ``starts`` starts; it is known to be the least where the value meets the lower bound, which `proved` says.
+
     Attributes:
         log_policy: log-probabilities of the minimiser, shape (prompts, n).
         value: population loss there, nats, shape (prompts,).
@@ -52,7 +60,10 @@ class Solution:
         undetermined: dimensions of the Hessian's null space beyond the common constant.
         status: a `Status` per prompt.
         iterations: Newton steps taken.
-        agreeing: how many starts ended at this value.
+        agreeing: how many starts ended at this value; not that another value is not less.
+        starts: number of starts.
+        lower_bound: what no law's loss lies below, nats: the value itself where a convex loss is solved, the loss with every
+            pair's margin free where that is known, else -inf.
     """
 
     log_policy: Float[Array, "... prompts n"]
@@ -63,9 +74,22 @@ class Solution:
     status: Int[Array, "... prompts"]
     iterations: Int[Array, "... prompts"]
     agreeing: Int[Array, "... prompts"]
+    starts: Int[Array, "... prompts"]
+    lower_bound: Float[Array, "... prompts"]
+
+    @property
+    def proved(self) -> Bool[Array, "... prompts"]:
+        """Where nothing lies below the value by more than the square root of the rounding unit."""
+        ended = (self.status == Status.CONVERGED) | (self.status == Status.NOT_UNIQUE)
+        slack = jnp.finfo(self.value.dtype).eps ** 0.5 * (1.0 + jnp.abs(self.value))
+        return ended & (self.value <= self.lower_bound + slack)
 
     def __repr__(self) -> str:
-        return called("Solution", evidence(self.status, self.gradient_norm), log_policy=self.log_policy)
+        words = evidence(self.status, self.gradient_norm)
+        seen = checks.is_number(self.lower_bound) and checks.is_number(self.status)
+        if seen and np.any(np.isin(self.status, (Status.CONVERGED, Status.NOT_UNIQUE)) & ~np.asarray(self.proved)):
+            words += f", best of {np.max(self.starts)} starts, {np.asarray(self.proved).sum()} proved"
+        return called("Solution", words, log_policy=self.log_policy)
 
 
 def in_double(solver: Callable[..., Any], everything: tuple) -> Any:
