@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
-import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 import pytest
 from objective_cases import NUMBERS, both
 from problem_cases import SHARES, N, P, given
@@ -76,7 +76,7 @@ def case_of(name):
     sampler, labels, shown, wins = CASES[name](given())
     with jax.ensure_compile_time_eval():
         averaged = population(given().problem, sampler, labels, simplex.normalize(given().logits))
-    laws = [oracle.chosen_rejected_law(m, w) for m, w in zip(shown, wins, strict=True)]
+    laws = [population_oracles.chosen_rejected_law(m, w) for m, w in zip(shown, wins, strict=True)]
     return SimpleNamespace(sampler=sampler, labels=labels, laws=laws, population=averaged)
 
 
@@ -84,7 +84,7 @@ def by_hand(name, case, logits=None, **frozen):
     """Prompt-averaged value and gradient from the oracle."""
     logits = given().logits if logits is None else logits
     rows = zip(logits, given().worlds, case_of(case).laws, strict=True)
-    pairs = [oracle.value_and_gradient(name, row, world, law, **NUMBERS[name], **frozen) for row, world, law in rows]
+    pairs = [population_oracles.value_and_gradient(name, row, world, law, **NUMBERS[name], **frozen) for row, world, law in rows]
     return sum(SHARES * [value for value, _ in pairs]), SHARES[:, None] * np.array([slope for _, slope in pairs])
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 
 from didsim.landscape.solvers import Solution, Status, solve
 from didsim.objectives import OBJECTIVES
@@ -88,7 +89,7 @@ def soft(name: str) -> Solution:
 def laws(shown=None, wins=None) -> list[np.ndarray]:
     """Laws of (chosen, rejected), prompt by prompt."""
     shown, wins = given().shown if shown is None else shown, given().soft if wins is None else wins
-    return [oracle.chosen_rejected_law(m, w) for m, w in zip(shown, wins, strict=True)]
+    return [population_oracles.chosen_rejected_law(m, w) for m, w in zip(shown, wins, strict=True)]
 
 
 def statuses(solution: Solution) -> set[str]:

@@ -1,9 +1,9 @@
 """Short training runs on the shared problem, and the same runs in plain NumPy loops."""
 
 import jax
-import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 from objective_cases import NUMBERS, make
 from problem_cases import SHARES, given
 
@@ -32,8 +32,8 @@ def gradient(name, logits, shown=None):
     """Gradient of the loss in the logits, the prompts weighed by their shares."""
     shown, slopes = given().shown if shown is None else shown, []
     for row, world, pairs, wins in zip(logits, given().worlds, shown, given().soft, strict=True):
-        law = oracle.chosen_rejected_law(pairs, wins)
-        slopes.append(oracle.value_and_gradient(name, row, world, law, **NUMBERS[name])[1])
+        law = population_oracles.chosen_rejected_law(pairs, wins)
+        slopes.append(population_oracles.value_and_gradient(name, row, world, law, **NUMBERS[name])[1])
     return SHARES[:, None] * np.array(slopes)
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 import pytest
 from contracts import assert_close, assert_round_trip
 from training_cases import watch
@@ -59,8 +60,10 @@ def slope(logits, log_ref, shown):
     """Gradient of DPO's loss in the logits, the mean over prompts, at a reference and a law of shown pairs."""
     found = []
     for row, ref, reward, law, wins in zip(logits, log_ref, REWARD, shown, BT, strict=True):
-        ordered = oracle.chosen_rejected_law(law, wins)
-        found.append(oracle.value_and_gradient("dpo", row, oracle.World(ref, reward, np.ones(N)), ordered, beta=BETA)[1])
+        ordered = population_oracles.chosen_rejected_law(law, wins)
+        found.append(
+            population_oracles.value_and_gradient("dpo", row, oracle.World(ref, reward, np.ones(N)), ordered, beta=BETA)[1]
+        )
     return np.array(found) / P
 
 

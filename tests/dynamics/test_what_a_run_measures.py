@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 import pytest
 from objective_cases import NUMBERS, make
 from problem_cases import BETA, SHARES, N, P, given
@@ -28,7 +28,7 @@ def metrics_by_hand(world, log_policy, laws):
     value = sum(p * world["reward"]) - BETA * oracles.kl(p, ref)
     best = sum(target * world["reward"]) - BETA * oracles.kl(target, ref)
     return {
-        "loss": oracle.value_and_gradient("dpo", log_policy, world["world"], laws, **NUMBERS["dpo"])[0],
+        "loss": population_oracles.value_and_gradient("dpo", log_policy, world["world"], laws, **NUMBERS["dpo"])[0],
         "jsd_target": oracles.jsd(p, target),
         "kl_target": oracles.kl(target, p),
         "kl_ref": oracles.kl(p, ref),
@@ -56,7 +56,9 @@ def test_metrics_by_hand():
             "reward": given().reward[x],
             "world": given().worlds[x],
         }
-        rows.append(metrics_by_hand(world, log_policy[x], oracle.chosen_rejected_law(given().shown[x], given().soft[x])))
+        rows.append(
+            metrics_by_hand(world, log_policy[x], population_oracles.chosen_rejected_law(given().shown[x], given().soft[x]))
+        )
     assert sorted(got) == sorted(UNITS) == sorted(rows[0])
     for name, value in got.items():
         np.testing.assert_allclose(value, SHARES @ [row[name] for row in rows], atol=tolerance(), err_msg=name)

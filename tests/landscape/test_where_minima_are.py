@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 import pytest
 from contracts import assert_close
 from scipy.optimize import brentq, linprog, minimize, root
@@ -24,7 +25,7 @@ def scipy_minimum(name, world, law, start):
     """Quasi-Newton on value and gradient, then a root of the gradient; the mean logit is fixed to zero."""
 
     def both(logits):
-        return oracle.value_and_gradient(name, logits, world, law, **NUMBERS[name])
+        return population_oracles.value_and_gradient(name, logits, world, law, **NUMBERS[name])
 
     rough = minimize(both, start, jac=True, method="BFGS", options={"gtol": 1e-6})
     found = root(lambda logits: both(logits)[1] + logits.mean(), rough.x - rough.x.mean(), tol=1e-14)
@@ -42,7 +43,9 @@ def test_minimiser_is_scipys(name):
         value, log_policy = scipy_minimum(name, given().worlds[x], law, given().ref[x])
         np.testing.assert_allclose(got.log_policy[x], log_policy, atol=NEAR)
         np.testing.assert_allclose(got.value[x], value, atol=tolerance(condition=10.0))
-        beside = oracle.value_and_gradient(name, log_policy + 1e-3 * np.arange(N), given().worlds[x], law, **NUMBERS[name])[0]
+        beside = population_oracles.value_and_gradient(
+            name, log_policy + 1e-3 * np.arange(N), given().worlds[x], law, **NUMBERS[name]
+        )[0]
         assert beside > value + 1e-9 or name == "kto"  # control: the check tells a point 1e-3 away
 
 
@@ -80,7 +83,7 @@ def hinge_programme(law, beta):
 
 
 def value_by_hand(name, log_policy, x, law):
-    return oracle.value_and_gradient(name, np.asarray(log_policy), given().worlds[x], law, **NUMBERS[name])[0]
+    return population_oracles.value_and_gradient(name, np.asarray(log_policy), given().worlds[x], law, **NUMBERS[name])[0]
 
 
 @pytest.mark.parametrize("wins", ["soft", "hard", "beaten"])
@@ -111,7 +114,9 @@ def test_kinked_minima_are_certified(name, wins):
     wins = getattr(given(), wins)
     got = run(make(name), given().shown, wins)
     for x, law in enumerate(laws(given().shown, wins)):
-        certificate = functools.partial(oracle.least_subgradient, name, world=given().worlds[x], law=law, **NUMBERS[name])
+        certificate = functools.partial(
+            population_oracles.least_subgradient, name, world=given().worlds[x], law=law, **NUMBERS[name]
+        )
         assert certificate(np.asarray(got.log_policy[x])) < 1e-5
         assert certificate(np.asarray(got.log_policy[x]) + 0.01 * np.arange(N)) > 1e-3
         np.testing.assert_allclose(value_by_hand(name, got.log_policy[x], x, law), got.value[x], atol=1e-8)

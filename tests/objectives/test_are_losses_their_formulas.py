@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
+import population_oracles
 import pytest
 from contracts import assert_close
 from loss_cases import CASES, NAMES, PAIRLESS, SORTED, by_hand, case_of, each_objective, value_and_gradient
@@ -43,21 +44,23 @@ def test_value_and_gradient_by_hand(name):
 @each_objective
 def test_hand_derived_gradient_is_the_central_difference(name):
     row, world, law = given().logits[1], given().worlds[1], case_of("joint flipped").laws[1]
-    frozen = {} if name in PAIRLESS else {"z0": oracle.constant(name, row, world, law, **NUMBERS[name])}
+    frozen = {} if name in PAIRLESS else {"z0": population_oracles.constant(name, row, world, law, **NUMBERS[name])}
 
     def value(logits):
-        return oracle.value_and_gradient(name, logits, world, law, **NUMBERS[name], **frozen)[0]
+        return population_oracles.value_and_gradient(name, logits, world, law, **NUMBERS[name], **frozen)[0]
 
-    _, slope = oracle.value_and_gradient(name, row, world, law, **NUMBERS[name])
-    np.testing.assert_allclose(oracle.central_difference(value, row), slope, atol=2e-9)
+    _, slope = population_oracles.value_and_gradient(name, row, world, law, **NUMBERS[name])
+    np.testing.assert_allclose(population_oracles.central_difference(value, row), slope, atol=2e-9)
 
 
 @pytest.mark.parametrize("name", ["kto", "bco[batch]"])
 def test_constants_are_held_still(name):
     """The full derivative, through the constant as well, is another one: the stop-gradient is part of the objective."""
     row, world, law = given().logits[1], given().worlds[1], case_of("joint flipped").laws[1]
-    moving = oracle.central_difference(lambda t: oracle.value_and_gradient(name, t, world, law, **NUMBERS[name])[0], row)
-    _, slope = oracle.value_and_gradient(name, row, world, law, **NUMBERS[name])
+    moving = population_oracles.central_difference(
+        lambda t: population_oracles.value_and_gradient(name, t, world, law, **NUMBERS[name])[0], row
+    )
+    _, slope = population_oracles.value_and_gradient(name, row, world, law, **NUMBERS[name])
     assert np.abs(moving - slope).max() > 1e-3
 
 
@@ -74,7 +77,7 @@ def test_best_of_draws_shares_ties():
     """Tied rewards share their mass in proportion to the reference, as going through all draws says."""
     world = problem(given().ref, reward=np.round(given().reward), beta=0.7)
     for x in range(P):
-        wanted = oracle.best_of(oracle.World(given().ref[x], np.round(given().reward[x]), given().lengths[x]), 3)
+        wanted = population_oracles.best_of(oracle.World(given().ref[x], np.round(given().reward[x]), given().lengths[x]), 3)
         np.testing.assert_allclose(np.exp(BestOfSft(3).minimiser(world)[x]), wanted, atol=tolerance())
     assert len(set(np.round(given().reward[0]))) < N
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
 import oracles
+import population_oracles
 import pytest
 from random_laws import Drawn
 from tolerance import tolerance
@@ -66,7 +67,7 @@ def test_a_batch_and_a_population_by_hand(name):
     for comparisons in (batch(), Population(jnp.asarray(law())[None])):
         value, slope = value_and_gradient(KINDS[name](BETA), jnp.asarray(LOGITS), comparisons)
         np.testing.assert_allclose(value, by_hand(name, LOGITS[0]), atol=tolerance())
-        difference = oracle.central_difference(lambda t: by_hand(name, t), LOGITS[0])
+        difference = population_oracles.central_difference(lambda t: by_hand(name, t), LOGITS[0])
         np.testing.assert_allclose(slope[0], difference, atol=1e-8)
     paired = np.mean(
         [

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from loss_oracles import central_difference, log_softmax
+from loss_oracles import log_softmax
+from population_oracles import central_difference
 from tolerance import tolerance
 
 from didsim import simplex

@@ -8,7 +8,8 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_jit_and_vmap, assert_round_trip
-from loss_oracles import central_difference, log_sigmoid, log_softmax
+from loss_oracles import log_sigmoid, log_softmax
+from population_oracles import central_difference
 from tolerance import tolerance
 
 from didsim import simplex

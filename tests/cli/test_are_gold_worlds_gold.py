@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import loss_oracles as oracle
 import numpy as np
+import population_oracles
 import pytest
 
 from didsim import cli
@@ -53,10 +54,10 @@ def test_no_slope_where_an_objective_ends(gold):
             numbers = {key: value for key, value in defaults.items() if isinstance(value, int | float) and key != "width"}
             numbers |= {"beta": one["beta"]} if "beta" in defaults else {}
             logits = np.log(end["law"])
-            value, slope = oracle.value_and_gradient(label, logits, world, law, **numbers)
+            value, slope = population_oracles.value_and_gradient(label, logits, world, law, **numbers)
             assert np.abs(slope).max() < 1e-9, (name, label)
             np.testing.assert_allclose(value, end["loss"], rtol=1e-10, atol=1e-12, err_msg=f"{name} {label}")
-            _, beside = oracle.value_and_gradient(label, logits + 0.1 * np.arange(4), world, law, **numbers)
+            _, beside = population_oracles.value_and_gradient(label, logits + 0.1 * np.arange(4), world, law, **numbers)
             assert np.abs(beside).max() > 1e2 * np.abs(slope).max()
             seen += 1
     assert seen > 200
