@@ -355,6 +355,7 @@ def outcomes_of_claims():
 
     assert Control("a", True, trial(failures=3, violating=10)).ok
     assert not Control("a", True, trial(violating=10)).ok
+    assert not Control("a", True, trial(failures=3, violating=10), least=0.5).ok
     assert not Control("a", False, trial()).ok
     assert not Control("a", False, trial(failures=1, violating=10)).ok
     fine, bad, one = trial(worst=0.5), trial(worst=2.0), next(iter(LEDGER.values()))

@@ -17,6 +17,10 @@ from didsim.numerics import checks
 
 KINDS = ("equality", "inequality", "rate")
 CLEARLY = 16.0
+# A control must miss by what no rounding explains, 6e-7 of the residual's scale in double and 2e-3 in single precision, ...
+VISIBLE = 0.4
+# ... and not on a chance instance alone: an equality breaks nearly everywhere, an inequality may have slack.
+LEAST_SHARES = {"equality": 0.5, "inequality": 0.01, "rate": 0.5}
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class Hypothesis:
         name: what is assumed.
         impose: arithmetic and instance to the nearest instance that satisfies it; changes nothing where it holds.
         needed: whether the claim fails without it; if not, the control must hold as the claim does.
+        share: least share of the instances without it on which the claim must clearly fail; None for that of its kind.
     """
 
     name: str
     impose: Callable[[Arithmetic, dict[str, Number]], dict[str, Number]]
     needed: bool = True
+    share: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +96,12 @@ class Claim:
         return self.allowance + self.rounding * float(jnp.finfo(dtype).eps)
 
     def clear(self, dtype) -> float:
-        """Residual from which on a control has clearly failed."""
-        return CLEARLY * self.bound(dtype)
+        """Residual from which on a control has clearly failed: many times the bound, and many times rounding."""
+        return max(CLEARLY * self.bound(dtype), float(jnp.finfo(dtype).eps) ** VISIBLE)
+
+    def least_share(self, hypothesis: Hypothesis) -> float:
+        """Share of the instances without a needed hypothesis on which the claim must clearly fail."""
+        return LEAST_SHARES[self.kind] if hypothesis.share is None else hypothesis.share
 
     @property
     def sizes(self) -> tuple[int, ...]:

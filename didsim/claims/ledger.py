@@ -41,18 +41,21 @@ class Control:
         dropped: its name.
         needed: whether the claim says that it is needed.
         trial: random instances without it.
+        least: share of them on which the claim must clearly fail if the hypothesis is needed.
         counterexample: the smallest found, if one was looked for.
     """
 
     dropped: str
     needed: bool
     trial: Trial
+    least: float = 0.0
     counterexample: Counterexample | None = None
 
     @property
     def ok(self) -> bool:
-        """A needed hypothesis must be missed on some instance, one that is not needed on none."""
-        return self.trial.violating > 0 and (self.trial.failures > 0) == self.needed
+        """A needed hypothesis must be missed on the stated share of instances, one that is not needed on none."""
+        enough = self.trial.failures > 0 and self.trial.failure_rate >= self.least
+        return self.trial.violating > 0 and (enough if self.needed else self.trial.failures == 0)
 
     def to_json(self) -> dict:
         """Row of a finding's controls."""
@@ -231,7 +234,12 @@ def _judged(claim: Claim, instances: int, seed: int) -> Finding:
     trial = run_trial(claim, instances=many, seed=seed)
     few = min(many, CONTROL_INSTANCES)
     controls = [
-        Control(hypothesis.name, hypothesis.needed, run_trial(claim, instances=few, seed=seed, dropped=place))
+        Control(
+            hypothesis.name,
+            hypothesis.needed,
+            run_trial(claim, instances=few, seed=seed, dropped=place),
+            claim.least_share(hypothesis),
+        )
         for place, hypothesis in enumerate(claim.hypotheses)
     ]
     return Finding(claim, claim.bound(jnp.zeros(()).dtype), trial, controls)

@@ -15,21 +15,13 @@ from pydantic import Field
 from didsim import landscape
 from didsim.dynamics import Run
 from didsim.dynamics.run import run_key, run_world
+from didsim.figures.b4_conditioning import SAMPLERS
 from didsim.figures.settings import Count, NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers.counts import fit_counts
 from didsim.objectives import Dpo
-from didsim.samplers import BestOfBase, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Uniform
 from didsim.worlds import Problem, RandomReward
 
-SAMPLERS: dict[str, Sampler] = {
-    "uniform": Uniform(),
-    "reference pairs": ReferencePairs(),
-    "half uniform": Mix(Uniform(), ReferencePairs()),
-    "best of 4 / reference": BestOfBase(k=4),
-    "on-policy": OnPolicy(),
-    "mix-R": MixR(),
-}
 DESIGNS = {"E-optimal": "E", "A-optimal": "A"}
 NAMES = (*SAMPLERS, *DESIGNS)
 NEWTON_STEPS = 16

@@ -109,19 +109,29 @@ def _both_ends(hessian: ProductLaplacian, tolerance: Array, key: Array, steps: i
 
     # The largest eigenvalue of L, and with the inverse the smallest.
     top_key, bottom_key = jax.random.split(key)
-    noise = normal(jax.random.fold_in(key, 2), (steps, diagonal.size)).astype(diagonal.dtype)
-    largest, top, _ = _largest(plain, free, jax.random.normal(top_key, diagonal.shape, dtype=diagonal.dtype), noise)
+    most = min(steps, diagonal.size - 1)
+    noise = normal(jax.random.fold_in(key, 2), (most, diagonal.size)).astype(diagonal.dtype)
+    largest, top, _ = largest_ritz(plain, free, jax.random.normal(top_key, diagonal.shape, dtype=diagonal.dtype), noise)
     start = jax.random.normal(bottom_key, diagonal.shape, dtype=diagonal.dtype)
-    _, bottom, inner = _largest(inverse, free, start, noise)
+    _, bottom, inner = largest_ritz(inverse, free, start, noise)
     smallest = jnp.vdot(bottom, plain(bottom)[0])
     # How far each is from an eigenvector.
     residuals = check(smallest, bottom), check(largest, top)
     return Extremes(smallest, largest, *residuals, inner, jnp.maximum(*residuals) <= tolerance)
 
 
-def _largest(apply: Callable, free: Callable, start: Array, noise: Array) -> tuple[Array, Array, Array]:
-    """Largest eigenvalue of a symmetric operator, its unit eigenvector, and the operator's own count of steps."""
-    steps, n = min(len(noise), start.size - 1), start.size
+def largest_ritz(apply: Callable, free: Callable, start: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Largest Ritz value of a symmetric operator, its unit vector, and the operator's own count of steps.
+
+    No eigenvalue is smaller than what a Ritz value proves: the operator's largest is at least that.
+
+    Args:
+        apply: vector to its image and a count.
+        free: projector on the space that is searched.
+        start: first direction.
+        noise: fresh directions, one a step, shape (steps, n); at most as many as the space has dimensions.
+    """
+    steps, n = len(noise), start.size
 
     def outside(vector: Array, basis: Array) -> Array:
         # Twice is enough: once leaves rounding errors as large as what cancelled.

@@ -14,8 +14,10 @@ from didsim import ArgumentError, claims, cli, did, simplex
 from didsim.claims import LEDGER, Claim, Counterexample, Hypothesis, arithmetic, attack, certificates, trials
 from didsim.claims.arithmetic import FLOATS, balls
 from didsim.claims.definition import judge
+from didsim.claims.ledger import _judged
+from didsim.claims.statements.conditions import zero
 from didsim.claims.trials import mask
-from didsim.claims.variables import complexity, draw, from_round, limit, round_values
+from didsim.claims.variables import between, complexity, draw, from_round, limit, round_values
 
 ALL = list(LEDGER)
 WITH_EXACT = [id for id in ALL if LEDGER[id].exact is not None]
@@ -383,3 +385,25 @@ def test_counterexample_rows_survive_scalars_and_tables():
     assert again.values["beta"][()] == Fraction(1, 2)
     assert again.values["joint"].shape == (2, 2)
     assert row.table().row_count == 3
+
+
+def test_a_twin_must_fail_clearly_and_often():
+    """An equality whose hypothesis matters on a tenth of the instances, and one that it moves by less than can be seen."""
+
+    def twin(moves):
+        return Claim(
+            id="test.twin",
+            source="derived",
+            statement="x is x",
+            formula="x = x",
+            variables={"x": between(0.0, 1.0), "away": between(0.5, 1.0)},
+            hypotheses=(zero("nothing moves", "away"),),
+            residual=moves,
+        )
+
+    seldom = _judged(twin(lambda v: jnp.where(v["x"] < 0.1, v["away"], 0.0)), 1000, 0).controls[0]
+    faint = _judged(twin(lambda v: 1e-8 * v["away"]), 1000, 0).controls[0]
+    plain = _judged(twin(lambda v: v["away"]), 1000, 0).controls[0]
+    assert (seldom.ok, faint.ok, plain.ok) == (False, False, True)
+    assert 0.05 < seldom.trial.failure_rate < 0.15
+    assert faint.trial.failures == 0

@@ -19,7 +19,7 @@ import didsim
 from didsim.landscape.solvers import Status, solve_policy
 from didsim.landscape.solvers.quasinewton import minimum
 from didsim.numerics.sequences import SequenceSpace
-from didsim.objectives import Dpo, Hinge
+from didsim.objectives import DiscoPop, Dpo, Hinge
 from didsim.policies import LogLinear, Transformer, k_gram, prefix_table
 from didsim.samplers import OnPolicy, Uniform
 from didsim.worlds import RandomSequences
@@ -155,3 +155,13 @@ def test_solutions_are_one_line():
     shown = repr(end)
     assert shown.startswith("PolicySolution(log_policy=float64[1,8], ends=float64[1,1,8], out of steps, gradient ")
     assert "\n" not in shown
+
+
+def test_a_top_without_slope_is_no_minimum():
+    """Equal laws and rewards: the start is stationary, a minimum of DPO and a maximum of DiscoPOP's dented loss."""
+    flat = jnp.full((1, 4), -jnp.log(4.0))
+    even = didsim.worlds.problem(flat, reward=jnp.zeros((1, 4)), log_chosen=flat, log_rejected=flat)
+    policy = LogLinear(jnp.asarray([[-1.0], [0.0], [1.0], [2.0]]))
+    ends = {objective: solve_policy(even, objective, policy) for objective in (Dpo(0.5), DiscoPop(0.05))}
+    assert [Status(int(end.status)) for end in ends.values()] == [Status.CONVERGED, Status.SADDLE]
+    assert all(float(end.gradient_norm) < 1e-12 for end in ends.values())

@@ -7,6 +7,7 @@ from didsim import did
 from didsim.claims.ledger import claim
 from didsim.claims.statements.conditions import above, capped, off, reach, same, sets, zero
 from didsim.claims.variables import between, law, real
+from didsim.did import estimators
 from didsim.numerics import simplex
 
 # Cumulants of a variable of range w: |κ₄| ≤ 3w⁴/16 and |κ₅| ≤ w⁵/3, from its central moments.
@@ -180,9 +181,8 @@ def _weighted_exact(m, v):
 def _weighted(v):
     policy, ref, drawn = (simplex.normalize(v[name]) for name in ("policy", "ref", "drawn"))
     log_weights = -ref + (drawn - policy) * 0.0
-    share = jax.nn.softmax(drawn + log_weights)
-    log_z = jax.nn.logsumexp(drawn + log_weights)
-    estimate = log_z - jnp.sum(share * (policy - ref))
+    # Each response once, weighed by how often it is drawn: the estimate from all draws there are.
+    estimate = estimators.self_normalised_entropy(log_weights + drawn + jnp.log(float(drawn.shape[-1])), policy - ref)
     return off(estimate, did.did_entropy(policy, ref), 1.0 + reach(policy, ref, drawn))
 
 

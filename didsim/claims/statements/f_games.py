@@ -107,13 +107,13 @@ def _policy_gradient(v):
     return off(-found, wanted, (1.0 + v["beta"]) * (1.0 + reach(v["ref"])))
 
 
-BINARY = {"ref": law(), "policy": law(), "reward": between(-1.0, 1.0, "n"), "beta": between(0.3, 5.0)}
+BINARY = {"ref": law(), "policy": law(), "reward": between(0.0, 1.0, "n"), "beta": between(0.3, 5.0)}
 
 
 def _passes(m, v):
     """One and zero: the first response fails and the second succeeds, so that neither is sure."""
     place = (v["reward"] * 0 + 1).cumsum(0)
-    hard = m.where(v["reward"] > 0, v["reward"] * 0 + 1, v["reward"] * 0)
+    hard = m.where(v["reward"] > 0.5, v["reward"] * 0 + 1, v["reward"] * 0)
     return m.where(place == 1, v["reward"] * 0, m.where(place == 2, v["reward"] * 0 + 1, hard))
 
 

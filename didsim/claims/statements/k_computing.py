@@ -34,6 +34,32 @@ def _panels(v):
 
 
 @claim(
+    "K1.far",
+    "The same holds for scores so far apart that the logistic function is nearly one or zero on most of the pairs.",
+    "Σ_b w_b σ(u_a - v_b), scores in clusters up to 80 nats apart",
+    source="derived, K1",
+    given={
+        "targets": between(-40.0, 40.0, "n"),
+        "sources": between(-40.0, 40.0, "n"),
+        "weights": law("n"),
+        "moved": between(0.3, 1.0),
+    },
+    hypotheses=(zero("the sources are the same", "moved"),),
+    n=64,
+    share=0.02,
+    smooth=False,
+    rounding=450.0,  # panels promise 1e-13
+    other_sizes=(2, 512),
+)
+def _far(v):
+    # Half of the scores lie within a nat of each other: near and far are both summed.
+    sources = jnp.where(jnp.arange(v["sources"].shape[-1]) % 2 == 0, v["sources"], v["sources"] / 40.0)
+    found = pair_sums.kernel_sum("sigmoid", v["targets"], sources, jax.nn.softmax(v["weights"]), method="fast")
+    wanted = jax.nn.sigmoid(v["targets"][:, None] - (sources + v["moved"])[None, :]) @ jax.nn.softmax(v["weights"])
+    return off(found, wanted, 1.0)
+
+
+@claim(
     "K1.products",
     "The population gradient of a mixture of products needs no table of pairs: kernel sums give the same.",
     "∇L from Σ_k c_k p_k ⊗ q_k = ∇L from the N×N table",
@@ -81,7 +107,11 @@ def _quotient(v):
     scale = jnp.exp(v["scores"] - jnp.max(v["scores"]))
     found = scale[:, None] / (scale[:, None] + scale[None, :])
     wanted = preferences.BradleyTerry().matrix(v["other"])
-    return off(found, wanted, 1.0 + reach(v["scores"]))
+    summed = pair_sums.kernel_sum(
+        "sigmoid", v["scores"][None], v["scores"][None], jnp.eye(scale.size, dtype=scale.dtype), method="dense"
+    )
+    size = 1.0 + reach(v["scores"])
+    return jnp.maximum(off(found, wanted, size), off(summed.T, wanted, size))
 
 
 def _learned(v, beta):

@@ -11,6 +11,7 @@ from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, population_loss, shown, world
 from didsim.claims.variables import between, law, real
 from didsim.landscape import explain
+from didsim.landscape.linear import model
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.similarity import ches
@@ -38,8 +39,11 @@ def _loss(v, theta):
     return population_loss(objectives.Dpo(v["beta"]), problem, shown(v["joint"]), labelled(odds_of(v["odds"])), logits)
 
 
-def _joint(m, v):
-    return m.law(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+def _model(v):
+    """The landscape's alignment model of the same data."""
+    problem = world(v["ref"], v["beta"], reward=v["reward"])
+    policy = policies.LogLinear(v["features"])
+    return model.linear_model(problem, policy, shown(v["joint"]), labelled(odds_of(v["odds"])), v["beta"])
 
 
 def _fitted(v):
@@ -66,7 +70,8 @@ def _gradient(v):
     margins, pairs = v["beta"] * gaps(_fitted(v)), _joint_traced(v)
     force = v["beta"] * pairs * (jax.nn.sigmoid(margins) - jax.nn.sigmoid(odds_of(v["odds"])))
     wanted = jnp.einsum("ab,abd->d", force, v["features"][:, None] - v["features"][None, :])
-    return off(jax.grad(lambda theta: _loss(v, theta))(v["theta"]), wanted, _size(v))
+    found = jax.grad(lambda theta: _loss(v, theta))(v["theta"])
+    return jnp.maximum(off(found, wanted, _size(v)), off(_model(v).gradient(v["theta"]), wanted, _size(v)))
 
 
 @claim(
@@ -82,7 +87,8 @@ def _curvature(v):
     apart = v["features"][:, None] - v["features"][None, :]
     weights = v["beta"] ** 2 * pairs * jax.nn.sigmoid(margins) * jax.nn.sigmoid(-margins)
     wanted = jnp.einsum("ab,abd,abe->de", weights, apart, apart)
-    return off(jax.hessian(lambda theta: _loss(v, theta))(v["theta"]), wanted, _size(v) * (1.0 + reach(v["theta"])))
+    found, scale = jax.hessian(lambda theta: _loss(v, theta))(v["theta"]), _size(v) * (1.0 + reach(v["theta"]))
+    return jnp.maximum(off(found, wanted, scale), off(_model(v).hessian(v["theta"]), wanted, scale))
 
 
 def _only_shown(v, n, seen=3):
@@ -152,7 +158,12 @@ def _strongly_convex(v):
     bow, edge = jnp.sum(v["way"] * bent), v["beta"] * v["radius"] * longest
     low = v["beta"] ** 2 * jax.nn.sigmoid(edge) * jax.nn.sigmoid(-edge) * covariance
     scale = _size(v) * (1.0 + reach(v["way"])) ** 2
-    return jnp.maximum(above(low, bow, scale), above(bow, 0.25 * v["beta"] ** 2 * covariance, scale))
+    # The room's constants are these with the covariance's smallest and largest eigenvalue, once the whole space is seen.
+    told, covariances = model.curvature_bounds(_model(v), v["radius"]), model.feature_covariance(_model(v))
+    values = jnp.linalg.eigvalsh(covariances)
+    ends = v["beta"] ** 2 * jnp.stack([jax.nn.sigmoid(edge) * jax.nn.sigmoid(-edge) * values[0], 0.25 * values[-1]])
+    apart = off(jnp.stack([told.convexity, told.smoothness]), ends, scale)
+    return jnp.max(jnp.stack([above(low, bow, scale), above(bow, 0.25 * v["beta"] ** 2 * covariance, scale), apart]))
 
 
 @claim(

@@ -11,7 +11,8 @@ from didsim.claims.statements.conditions import BRADLEY_TERRY, above, odds_of, o
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, slope, world
 from didsim.claims.variables import between, law, real
-from didsim.numerics import linalg, simplex
+from didsim.dynamics.iterated import maps, stability
+from didsim.numerics import simplex
 
 PAIRS = {"ref": law(), "reward": real(), "joint": law("n", "n"), "odds": real("n", "n"), "beta": between(0.2, 5.0)}
 
@@ -83,17 +84,50 @@ def _ipo(v):
     problem = world(v["ref"], v["beta"], target=v["ref"])
     place = simplex.normalize(v["ref"]) + wins / v["beta"]
     found = slope(objectives.IpoSum(v["beta"]), problem, samplers.Product(*draws), labelled(odds), place)
-    return off(found, jnp.zeros(()), (1.0 + 1.0 / v["beta"]) * (1.0 + reach(v["ref"])))
+    told = maps.ipo_optimum(problem.log_ref[0], jax.nn.sigmoid(odds), draws[0][0], v["beta"])
+    scale = (1.0 + 1.0 / v["beta"]) * (1.0 + reach(v["ref"]))
+    return jnp.maximum(off(found, jnp.zeros(()), scale), off(told, simplex.normalize(place), scale))
+
+
+@claim(
+    "S12.dpo",
+    "DPO on one's own draws has the optimum at which every response wins as often as the margins say, whoever labels.",
+    "Σ_b ν_b (P_ab - σ(u_a - u_b)) = 0, π_θ = π_ref e^{u/β}",
+    source="Chen et al. 2602.12180; derived, S12",
+    given={
+        "ref": law(),
+        "draws": between(-1.5, 1.5, "n"),
+        "other": between(-1.5, 1.5, "n"),
+        "odds": between(-3.0, 3.0, "n", "n"),
+        "beta": between(0.2, 5.0),
+    },
+    hypotheses=(same("the optimum is that of the same draws", "other", "draws"),),
+    share=0.05,
+    smooth=False,
+    other_sizes=(2, 12),
+)
+def _dpo_round(v):
+    odds = odds_of(v["odds"])
+    draws, other = (simplex.normalize(v[name]) for name in ("draws", "other"))
+    problem = world(v["ref"], v["beta"], target=v["ref"])
+    end = maps.dpo_optimum(problem.log_ref[0], jax.nn.sigmoid(odds), other, v["beta"])
+    found = slope(objectives.Dpo(v["beta"]), problem, samplers.Product(draws[None], draws[None]), labelled(odds), end)
+    return off(found / v["beta"], jnp.zeros(()), (1.0 + reach(v["ref"]) + reach(odds)) * (1.0 + v["beta"]))
 
 
 CYCLE = np.array([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
 
 
-def iterate(logits, wins, keep, sharpness, mixing):
-    """One round of iterated IPO: ``π' ∝ π^a exp(b P ν)``, ``ν = λπ + (1-λ)U``, the start uniform."""
-    mass = jax.nn.softmax(logits)
-    nu = mixing * mass + (1.0 - mixing) / logits.shape[-1]
-    return keep * simplex.normalize(logits) + sharpness * (wins @ nu)
+def _round(v, wins):
+    """Iterated IPO with the uniform law as its start: ``π' ∝ π^a exp(b P ν)``, ``ν = λπ + (1-λ)U``."""
+    flat = jnp.full(wins.shape[:1], -jnp.log(float(wins.shape[0])))
+    return maps.Iteration(wins, flat, power=v["keep"], mixing=v["mixing"], temperature=1.0 / v["sharpness"])
+
+
+def _stretched(iteration, place, way):
+    """The deviation ``way`` one round later."""
+    _, moved = jax.jvp(lambda x: simplex.clr(maps.next_policy(iteration, simplex.normalize(x))), (place,), (way,))
+    return moved
 
 
 def _advantage(v):
@@ -129,13 +163,13 @@ ITERATED = {"keep": between(0.0, 1.0), "sharpness": between(0.1, 10.0), "mixing"
 )
 def _turn(v):
     centred = simplex.clr(v["way"])
-    wins = 0.5 + _advantage(v)
-    _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["start"],), (centred,))
-    moved = simplex.clr(moved)
-    wanted = v["keep"] ** 2 + (v["advantage"] * v["sharpness"] * v["mixing"]) ** 2 / 3.0
-    return off(
-        jnp.sum(moved**2), wanted * jnp.sum(centred**2), (1.0 + wanted) * (1.0 + jnp.sum(centred**2)) * (1.0 + reach(v["start"]))
+    moved = _stretched(_round(v, 0.5 + _advantage(v)), v["start"], centred)
+    told, _ = stability.cycle_multiplier(
+        v["keep"], v["mixing"], v["advantage"], stability.slope_at_uniform("ipo", 1.0 / v["sharpness"])
     )
+    wanted = v["keep"] ** 2 + (v["advantage"] * v["sharpness"] * v["mixing"]) ** 2 / 3.0
+    scale = (1.0 + wanted) * (1.0 + jnp.sum(centred**2)) * (1.0 + reach(v["start"]))
+    return jnp.maximum(off(jnp.sum(moved**2), wanted * jnp.sum(centred**2), scale), off(told**2, wanted, scale))
 
 
 @claim(
@@ -152,10 +186,8 @@ def _turn(v):
 )
 def _shrinks(v):
     wins = jax.nn.sigmoid(odds_of(v["odds"]))
-    skew = wins - 0.5
-    size = jnp.sqrt(jnp.maximum(linalg.eigvalsh(skew.T @ skew)[-1], 0.0))
-    centred = simplex.clr(v["way"])
-    _, moved = jax.jvp(lambda x: iterate(x, wins, v["keep"], v["sharpness"], v["mixing"]), (v["policy"],), (centred,))
-    moved = simplex.clr(moved)
-    most = (v["keep"] + v["factor"] * v["sharpness"] * v["mixing"] * size) * jnp.linalg.norm(centred)
+    centred, iteration = simplex.clr(v["way"]), _round(v, wins)
+    moved = _stretched(iteration, v["policy"], centred)
+    stretch = v["keep"] + 2.0 * v["factor"] * (stability.contraction_factor(iteration) - v["keep"])
+    most = stretch * jnp.linalg.norm(centred)
     return above(jnp.linalg.norm(moved), most, (1.0 + most) * (1.0 + reach(v["policy"])))

@@ -13,6 +13,7 @@ from didsim.claims.statements.conditions import BRADLEY_TERRY, above, capped, od
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, shown, slope, world
 from didsim.claims.variables import between, law, real, whole
+from didsim.landscape import signal
 from didsim.numerics import simplex
 from didsim.worlds import preferences
 
@@ -48,7 +49,9 @@ def _first_gradient(v):
     margins = gaps(v["reward"])
     pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
     wanted = 0.5 * jnp.sum(pairs * margins * jnp.tanh(0.5 * margins))
-    return off(pull, wanted, (1.0 + v["beta"]) * (1.0 + reach(v["ref"], v["policy"])) * (1.0 + reach(v["reward"])))
+    told = signal.first_gradient_signal(shown(v["joint"]).pair_law(problem, problem.log_ref), problem.reward)[0]
+    scale = (1.0 + v["beta"]) * (1.0 + reach(v["ref"], v["policy"])) * (1.0 + reach(v["reward"]))
+    return jnp.maximum(off(pull, wanted, scale), off(told, wanted, scale))
 
 
 def _two_level(m, share, gap):
@@ -84,7 +87,9 @@ def _levels_signal(v):
     away = slope(objectives.Dpo(1.0), problem, shown(jnp.log(pairs)), preferences.BradleyTerry(), problem.log_ref[0])
     share = jnp.sum(law_ * v["good"])
     wanted = share * (1.0 - share) * v["gap"] * jnp.tanh(v["gap"] / 2.0)
-    return off(-jnp.sum(away * v["reward"]), wanted, (1.0 + reach(v["base"])) * (1.0 + reach(v["reward"]) + v["gap"]))
+    told = signal.two_level_signal(share, share, v["gap"])
+    scale = (1.0 + reach(v["base"])) * (1.0 + reach(v["reward"]) + v["gap"])
+    return jnp.maximum(off(-jnp.sum(away * v["reward"]), wanted, scale), off(told, wanted, scale))
 
 
 def _rises(m, v):
@@ -151,7 +156,9 @@ def _against_base(base, share, gap):
 def _one_sided_rises(v):
     signals = [_against_base(v["base"], share, v["gap"]) for share in (v["low"], v["high"])]
     wanted = 0.5 * (v["base"] + v["low"] * (1.0 - 2.0 * v["base"])) * v["gap"] * jnp.tanh(v["gap"] / 2.0)
-    return jnp.maximum(above(signals[0], signals[1], 1.0 + v["gap"]), off(signals[0], wanted, 1.0 + v["gap"]))
+    told = signal.two_level_signal(v["base"], v["low"], v["gap"])
+    apart = jnp.maximum(off(signals[0], wanted, 1.0 + v["gap"]), off(told, wanted, 1.0 + v["gap"]))
+    return jnp.maximum(above(signals[0], signals[1], 1.0 + v["gap"]), apart)
 
 
 def _best_of(base, reward, k):

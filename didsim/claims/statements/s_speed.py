@@ -10,6 +10,7 @@ from didsim.claims.statements.conditions import ANY_LABELS, BRADLEY_TERRY, above
 from didsim.claims.statements.d_learning import pair_slope
 from didsim.claims.statements.one_prompt import labelled, population_loss, shown, slope, world
 from didsim.claims.variables import between, law, real
+from didsim.landscape import finite_sample
 from didsim.numerics import simplex
 from didsim.worlds import preferences
 
@@ -74,6 +75,43 @@ def _contraction(v):
     left = jnp.linalg.norm(simplex.clr(end - problem.log_target[0])) / 1e-6
     rate = (largest - smallest) / (largest + smallest)
     return left - rate
+
+
+@claim(
+    "S4.slowest",
+    "The rate is no better than stated: an error along the slowest direction shrinks by just that factor.",
+    "e = v₂  ⇒  ‖e'‖ = (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
+    source="derived, S4",
+    given={
+        "ref": law(),
+        "reward": between(-2.0, 2.0, "n"),
+        "joint": between(-1.5, 1.5, "n", "n"),
+        "beta": between(0.5, 2.0),
+        "haste": between(0.3, 0.8),
+    },
+    hypotheses=(sets("the step is the best one", haste=lambda m, v: v["haste"] * 0 + 1),),
+    kind="rate",
+    rounding=0.0,
+    allowance=1e-4,
+    share=0.2,
+    smooth=False,
+    needs_double=True,
+    other_sizes=(2, 12),
+)
+def _slowest(v):
+    pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+    smallest, largest, step = landscape.descent_rate(landscape.hessian_at_optimum(pairs, v["reward"], v["beta"]))
+    problem = world(v["ref"], v["beta"], reward=v["reward"])
+
+    def force(logits):
+        return slope(objectives.Dpo(v["beta"]), problem, shown(v["joint"]), preferences.BradleyTerry(), logits)
+
+    # The direction comes from the loss itself, by its second derivative.
+    bent = jax.jacfwd(force)(problem.log_target[0])
+    slow = jnp.linalg.eigh(0.5 * (bent + bent.T))[1][:, 1]
+    start = problem.log_target[0] + 1e-6 * slow
+    left = jnp.linalg.norm(simplex.clr(start - v["haste"] * step * force(start) - problem.log_target[0])) / 1e-6
+    return jnp.abs(left - (largest - smallest) / (largest + smallest))
 
 
 def _flat_exact(m, v):
@@ -242,4 +280,35 @@ def _information(v):
     # A pair's score is ±(1 - σ(±m)) along the difference of its two responses.
     second = jax.nn.sigmoid(odds) * jax.nn.sigmoid(-margins) ** 2 + jax.nn.sigmoid(-odds) * jax.nn.sigmoid(margins) ** 2
     spread = jnp.einsum("ab,abi,abj->ij", pairs * second, direction, direction)
-    return off(spread, hessian, 1.0 + reach(v["reward"]))
+    told = landscape.score_covariance(pairs, jax.nn.sigmoid(odds), v["reward"], 1.0)
+    scale = 1.0 + reach(v["reward"])
+    return jnp.maximum(off(spread, hessian, scale), off(told, spread, scale))
+
+
+@claim(
+    "S7.resistance",
+    "The variance of a log-margin learned from n pairs is the comparison graph's effective resistance over n.",
+    "n Var(log π(a) - log π(b)) = (e_a - e_b)ᵀ H⁺ (e_a - e_b) = potential drop of a unit current from a to b",
+    source="derived, S7",
+    given={
+        "reward": between(-2.0, 2.0, "n"),
+        "joint": between(-1.5, 1.5, "n", "n"),
+        "beta": between(0.5, 2.0),
+        "grounded": between(0.3, 1.0),
+    },
+    hypotheses=(zero("current leaves at the other response alone", "grounded"),),
+    share=0.2,
+    smooth=False,
+    other_sizes=(3, 12),
+)
+def _resistance(v):
+    n = v["reward"].shape[-1]
+    pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+    hessian = landscape.hessian_at_optimum(pairs, v["reward"], v["beta"])
+    # Kirchhoff's law by elimination: the last response is held at zero, a unit current goes in at the first, out at the last.
+    leak = v["grounded"] * jnp.trace(hessian) * jnp.eye(n - 1)
+    potential = jnp.linalg.solve(hessian[:-1, :-1] + leak, jnp.eye(n - 1)[0])[0]
+    resistance = landscape.effective_resistance(hessian)[0, -1]
+    variance = finite_sample.margin_variances(landscape.asymptotic_covariance(hessian))[0, -1]
+    scale = (1.0 + potential) * 64.0 * jnp.exp(reach(v["reward"]))
+    return jnp.maximum(off(resistance, potential, scale), off(variance, potential, scale))

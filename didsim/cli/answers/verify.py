@@ -65,10 +65,15 @@ def complaint(one: Finding) -> str:
     if not one.holds:
         return f"does not hold: {_number(max(one.worst, one.climb.worst if one.climb else one.worst))} > {one.bound:.1e}"
     wrong = [control for control in one.controls if not control.ok]
-    return "; ".join(
-        f"without “{control.dropped}” it {'never fails' if control.needed else 'fails, though it should not'}"
-        for control in wrong
-    )
+    return "; ".join(f"without “{control.dropped}” it {_misbehaves(control)}" for control in wrong)
+
+
+def _misbehaves(control: Control) -> str:
+    """What a hypothesis left out has done that it should not."""
+    if not control.needed:
+        return "fails, though it should not"
+    rate = f"{100 * control.trial.failure_rate:.3g} %"
+    return f"fails on {rate}, less than {100 * control.least:.3g} %" if control.trial.failures else "never fails"
 
 
 def summary(found: list[Finding], asked: int, seconds: float) -> str:

@@ -6,13 +6,15 @@ such guarantee.  So the solver starts from several points, keeps the best end, a
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, final
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
+from didsim.landscape.lanczos import largest_ritz
 from didsim.landscape.solvers.quasinewton import minimum
 from didsim.landscape.solvers.result import Status, evidence, in_double
 from didsim.numerics import checks
@@ -28,6 +30,7 @@ from didsim.worlds.preferences import Labels
 from didsim.worlds.random import normal
 
 SMALL = 1e-12
+LOOKS = 24
 
 
 @final
@@ -40,8 +43,8 @@ class PolicySolution:
         params: its parameters.
         value: population loss there, nats.
         gradient_norm: largest gradient entry there.
-        status: a `Status`: CONVERGED if the gradient is small enough, STALLED if no step lowered the loss before that,
-            OUT_OF_STEPS, or NOT_FINITE.
+        status: a `Status`: CONVERGED if the gradient is small enough and no curvature was found that is negative, SADDLE if
+            one was, STALLED if no step lowered the loss before that, OUT_OF_STEPS, or NOT_FINITE.
         iterations: steps taken from the best start.
         ends: log-probabilities at every end, shape (starts, prompts, n).
         end_values: loss at every end.
@@ -92,7 +95,8 @@ def solve_policy(
         seed: seed of the noise.
 
     Returns:
-        `PolicySolution`; CONVERGED means a stationary point and no more where the loss is not convex: compare ``end_values``.
+        `PolicySolution`; CONVERGED means a stationary point along which `LOOKS` Lanczos steps saw no way down, and no more
+        where the loss is not convex: compare ``end_values``.
 
     Raises:
         ArgumentError: labels without a sampler, a number out of range, a sampler that follows the policy, or a pair law
@@ -158,6 +162,8 @@ def minimise(
     gradients = jnp.max(jnp.abs(ends.slope), -1)
     statuses = jnp.where(gradients <= SMALL, Status.CONVERGED, jnp.where(ends.done, Status.STALLED, Status.OUT_OF_STEPS))
     statuses = jnp.where(jnp.isfinite(ends.value), statuses, Status.NOT_FINITE)
+    tops = jax.vmap(lambda place: _bends_down(jax.grad(lambda x: value(x)[0]), place))(ends.x)
+    statuses = jnp.where((statuses == Status.CONVERGED) & tops, Status.SADDLE, statuses)
     # The best of them.
     values = jnp.where(jnp.isfinite(ends.value), ends.value, jnp.inf)
     best = jnp.argmin(values)
@@ -175,3 +181,17 @@ def minimise(
         end_statuses=statuses,
         agreeing=jnp.sum(values <= values[best] + slack),
     )
+
+
+def _bends_down(slope: Callable[[Array], Array], place: Float[Array, " d"]) -> Bool[Array, ""]:
+    """Whether a direction is found along which the Hessian is negative beyond the root of the rounding unit in its size."""
+    keys = jax.random.split(jax.random.key(0))
+    first = normal(keys[0], place.shape).astype(place.dtype)
+    noise = normal(keys[1], (min(LOOKS, place.size), place.size)).astype(place.dtype)
+
+    def product(vector: Array) -> Array:
+        return jax.jvp(slope, (place,), (vector,))[1]
+
+    down, _, _ = largest_ritz(lambda v: (-product(v), jnp.int32(0)), lambda v: v, first, noise)
+    size = jnp.linalg.norm(product(first)) / jnp.linalg.norm(first)
+    return down > jnp.sqrt(jnp.finfo(place.dtype).eps) * size
