@@ -71,12 +71,14 @@ CONTENTS = """
 """
 PAGES = (
     "docs/statements",
+    "docs/figures",
     "docs/ledger",
     "docs/sweeps",
     "docs/diagnose",
     "docs/golden",
     "docs/trainers",
     "docs/extending",
+    "docs/speed",
     "docs/api/index",
     "CONTRIBUTING",
     "CHANGELOG",
