@@ -15,7 +15,7 @@ TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report bench docs lock known clean
+.PHONY: help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report statements bench docs lock known clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,9 +50,13 @@ lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 
-report: $(VENV)/.run-ready  ## judge the claims and put all results of figures/ on one page, report.html
+report: $(VENV)/.run-ready  ## judge the claims, write their page, and put all results of figures/ on one page, report.html
 	@$(BIN)/didsim verify --json figures/ledger.json --counterexamples figures/counterexamples.json --overwrite
+	@$(BIN)/python docs/statements_page.py
 	@$(BIN)/didsim report --figures figures --overwrite $(ARGS)
+
+statements: $(VENV)/.run-ready  ## renew docs/statements.md from the claims and figures/ledger.json
+	@$(BIN)/python docs/statements_page.py
 
 bench: $(VENV)/.run-ready  ## measure the speed
 	@$(BIN)/didsim bench $(ARGS)

@@ -4,15 +4,22 @@ The source folder is the repository itself, so that links and pictures are the s
 """
 
 import inspect
+import re
+import shutil
 import sys
 from pathlib import Path
 
+import ziamath
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import didsim  # noqa: E402
+from didsim.claims import LEDGER  # noqa: E402
+from didsim.claims.groups import GROUPS  # noqa: E402
 
 project, author, release = "didsim", "The didsim founders", didsim.__version__
 copyright = author
@@ -27,6 +34,7 @@ html_show_sourcelink = False
 html_static_path = ["pages.css"]
 html_css_files = ["pages.css"]
 
+html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # outputs are committed, and continuous integration executes every notebook
@@ -62,12 +70,15 @@ CONTENTS = """
 ```
 """
 PAGES = (
+    "docs/statements",
+    "docs/figures",
     "docs/ledger",
     "docs/sweeps",
     "docs/diagnose",
     "docs/golden",
     "docs/trainers",
     "docs/extending",
+    "docs/speed",
     "docs/api/index",
     "CONTRIBUTING",
     "CHANGELOG",
@@ -118,6 +129,68 @@ def find_by_last_name(app, env, node, content):
     return make_refnode(app.builder, node["refdoc"], objects[name].docname, objects[name].node_id, [content], name)
 
 
+STATEMENT = re.compile(r"\b([DSLKF]\d{1,2})(\.[a-z][a-z0-9-]+)?\b")
+STATEMENTS = "docs/statements"
+
+
+def link_statements(app, doctree, docname: str) -> None:
+    """Every number of a statement in running text leads to the page of statements; public names lead to the reference there."""
+    objects = app.env.get_domain("py").objects
+    kept = (nodes.reference, nodes.title, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
+    for text in list(doctree.findall(nodes.Text)):
+        above = [text.parent, *_ancestors(text)]
+        if any(isinstance(one, kept) for one in above) or (docname == STATEMENTS and not isinstance(text.parent, nodes.literal)):
+            continue
+        if isinstance(text.parent, nodes.literal):
+            name = text.astext()
+            if docname == STATEMENTS and name in objects:
+                one = objects[name]
+                text.parent.replace_self(make_refnode(app.builder, docname, one.docname, one.node_id, text.parent.deepcopy()))
+            continue
+        parts = _linked(app, docname, text.astext())
+        if len(parts) > 1:
+            text.parent.replace(text, parts)
+
+
+def _ancestors(node):
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def _linked(app, docname: str, text: str) -> list[nodes.Node]:
+    parts, last = [], 0
+    for match in STATEMENT.finditer(text):
+        if match[1] in GROUPS:
+            target = match[0].lower().replace(".", "-") if match[0] in LEDGER else match[1].lower()
+            shown = nodes.Text(match[0])
+            parts += [nodes.Text(text[last : match.start()]), make_refnode(app.builder, docname, STATEMENTS, target, shown)]
+            last = match.end()
+    return [*parts, nodes.Text(text[last:])]
+
+
+def set_mathematics(self, node) -> None:
+    """Formulas as MathML, which browsers set without a script and screen readers read."""
+    block = isinstance(node, nodes.math_block)
+    written = convert(node.astext(), display="block" if block else "inline")
+    self.body.append(f'<div class="math">{_spaced(written)}</div>' if block else _spaced(written))
+    raise nodes.SkipNode
+
+
+def _spaced(written: str) -> str:
+    """A thin space between a function's name and a letter, which the converter leaves out."""
+    return re.sub(r"(<mi>(?:log|ln|exp|tanh|cosh|max|min|dim)</mi>)(?=<m(?:i|n|sub|sup|row|frac)\b)",
+                  r'\1<mspace width="0.17em"/>', written)  # fmt: skip
+
+
+def bring_font(app) -> None:
+    """A font with mathematics beside the pages, for systems that have none."""
+    font = Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf"
+    folder = Path(app.outdir) / "_static"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(font, folder / font.name)
+
+
 def shorten_signature(app, what, name, obj, options, signature, returned):
     """Arrays under the name that the sources use."""
     return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returned))
@@ -131,6 +204,9 @@ def point_to_front(app, error) -> None:
 
 def setup(app) -> None:
     write_reference()
+    app.add_html_math_renderer("mathml", (set_mathematics, None), (set_mathematics, None))
+    app.connect("builder-inited", bring_font)
+    app.connect("doctree-resolved", link_statements)
     app.connect("source-read", add_contents)
     app.connect("missing-reference", find_by_last_name)
     app.connect("autodoc-process-signature", shorten_signature)

@@ -62,6 +62,7 @@ class Claim:
         share: share of the asked-for number of instances, less than one for costly claims.
         smooth: whether reverse-mode gradients of the residual exist.
         needs_double: whether single precision cannot show it.
+        proof: why it holds, in a line or two.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Claim:
     share: float = 1.0
     smooth: bool = True
     needs_double: bool = False
+    proof: str = ""
 
     def __post_init__(self) -> None:
         checks.did_you_mean("kind", self.kind, KINDS)

@@ -20,6 +20,7 @@ from didsim.claims.attack import Climb, climb
 from didsim.claims.certificates import Certificate, certify
 from didsim.claims.counterexamples import Counterexample, smallest
 from didsim.claims.definition import Claim
+from didsim.claims.groups import every_name, names
 from didsim.claims.trials import Trial, instance, run_trial
 from didsim.claims.variables import Instance, Variable
 from didsim.numerics import checks
@@ -154,15 +155,15 @@ def claim(id: str, statement: str, formula: str, *, given: Mapping[str, Variable
 
 
 def chosen(ids: Sequence[str]) -> list[Claim]:
-    """Claims by id or by the part before the dot ("D7"); all if none is named.
+    """Claims by id, by number ("D7") or by letter ("D"), in either case; all if none is named.
 
     Raises:
         ArgumentError: no claim has that id.
     """
     found: list[Claim] = []
     for one in ids:
-        group = [claim for id, claim in LEDGER.items() if id.split(".")[0] == one or id.lower() == one.lower()]
-        found += group or [LEDGER[checks.did_you_mean("CLAIM", one, [*LEDGER, *{id.split(".")[0] for id in LEDGER}])]]
+        group = [claim for id, claim in LEDGER.items() if one.lower() in (name.lower() for name in names(id))]
+        found += group or [LEDGER[checks.did_you_mean("CLAIM", one, every_name(LEDGER))]]
     return list(dict.fromkeys(found)) if ids else list(LEDGER.values())
 
 

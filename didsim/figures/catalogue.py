@@ -22,6 +22,14 @@ class Entry:
     claim: str
     heavy: bool = False  # takes longest: started first
     outside: bool = False
+    setting_known: bool = False  # a paper or its published code gives the instance that the paper shows
+
+    @property
+    def setting(self) -> str:
+        """Whether the setting of the paper's own figure is "known", "unknown", or there is no such figure: "ours"."""
+        if self.setting_known:
+            return "known"
+        return "ours" if self.outside or self.source.startswith("derived") else "unknown"
 
     @property
     def stem(self) -> str:
@@ -71,7 +79,7 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "Improving one side of the pair speeds DPO up; improving both slows it down once most responses shown are good."),
     Entry("B6", "samplers", "b6_samplers", "S4, S5", "Shi et al. (arXiv 2409.19605); rates derived",
         "Mix-R and Mix-P square the error every step, each at its own step; with sampled pairs all samplers end alike.",
-        heavy=True),
+        heavy=True, setting_known=True),
     Entry("B7", "mis-specified", "b7_misspecified", "S6, L1, L2", "Shi et al. (arXiv 2505.19770)",
         "Where reward or policy class is too small, RLHF and DPO part, and the sampler decides where DPO ends."),
     Entry("B8", "iterated", "b8_iterated", "S12", "Chen et al. (arXiv 2602.12180)",

@@ -37,6 +37,7 @@ def _posterior_exact(m, v):
     "Evidence with likelihood proportional to the differential information turns the reference into the policy.",
     "π ∝ π_ref · q_{π/π_ref}",
     source="paper A, D1",
+    proof="Bayes: π_ref q over its sum, with q ∝ π/π_ref, is π, since π_ref cancels wherever it has mass.",
     given={"ref": law(), "target": law(), "lost": whole(0, 1)},
     hypotheses=(FULL_SUPPORT,),
     exact=_posterior_exact,
@@ -59,6 +60,7 @@ def _unique_exact(m, v):
     "The evidence is determined: whatever law q made the policy, the differential information gives q back.",
     "π ∝ π_ref · q  ⇒  q_{π/π_ref} = q",
     source="paper A, D1",
+    proof="Where π_ref has mass, q must be π/π_ref up to a factor, and q sums to one.",
     given={"ref": law(), "q": law(), "lost": whole(0, 1)},
     hypotheses=(FULL_SUPPORT,),
     exact=_unique_exact,
@@ -83,6 +85,7 @@ def _event_exact(m, v):
     "An event with likelihood c·π/π_ref realises the evidence, as long as c is at most one over the largest ratio.",
     "P(X|y) = c·π(y)/π_ref(y) ≤ 1,  P(y|X) = π(y)",
     source="paper A, D1",
+    proof="P(y|X) ∝ P(X|y) π_ref(y) = c π(y). A chance is at most one, so c is at most one over the largest ratio.",
     given={"ref": law(), "target": law(), "scale": between(0.05, 3.0)},
     hypotheses=(capped("c is at most one over the largest ratio", "scale", 1),),
     exact=_event_exact,
@@ -100,6 +103,7 @@ def _event(v):
     "Going back undoes the evidence: the two differential informations multiply to the uniform law.",
     "q_{π/π_ref} · q_{π_ref/π} ∝ 1",
     source="derived, D2",
+    proof="The two ratios are each other's reciprocals.",
     given={"ref": law(), "target": law(), "other": law()},
     hypotheses=(same("the way back ends at the reference", "other", "ref"),),
     exact=lambda m, v: m.law(v["target"] - v["ref"] + v["other"] - v["target"]) * len(v["ref"]) - 1,
@@ -115,6 +119,7 @@ def _reverse(v):
     "Evidence adds up along a chain of laws.",
     "q_{a/c} ∝ q_{a/b} · q_{b/c}",
     source="derived, D2",
+    proof="(a/b)(b/c) = a/c, response by response.",
     given={"a": law(), "b": law(), "c": law(), "via": law()},
     hypotheses=(same("the chain passes through one middle law", "via", "b"),),
     exact=lambda m, v: m.law(v["a"] - v["b"] + v["via"] - v["c"]) - m.law(v["a"] - v["c"]),
@@ -137,6 +142,7 @@ def _power_exact(m, v):
     "Part of the way along the exponential path carries a power of the whole evidence.",
     "q_{π_t/π_ref} ∝ q_{π/π_ref}^t",
     source="derived, D2",
+    proof="The path is log π_t = log π_ref + t log(π/π_ref) + const; subtract log π_ref.",
     given={"ref": law(), "target": law(), "t": between(0.1, 0.9), "bend": between(0.3, 1.0)},
     hypotheses=(zero("the path is exponential, not a mixture", "bend"),),
     exact=_power_exact,
@@ -159,6 +165,10 @@ def _bayes_exact(m, v):
     "Independent chosen and rejected draws are labelled by Bradley-Terry with the differential information as reward.",
     "Pr(a chosen | {a,b}) = σ(log q(a) - log q(b)), q = q_{π_w/π_l}",
     source="paper A, D3",
+    proof=(
+        "Bayes over the two orders: π_w(a)π_l(b) against π_w(b)π_l(a); the log of their ratio is the difference of log "
+        "π_w/π_l. A factor that is symmetric in a and b cancels."
+    ),
     given={"chosen": law(), "rejected": law(), "odd": real("n", "n"), "even": real("n", "n")},
     hypotheses=(
         zero("no dependence that tells the two roles apart", "odd"),
@@ -182,6 +192,7 @@ def _bayes(v):
     "Under the power law the labels are Bradley-Terry with the differential information of target against reference.",
     "P_ab = σ(β log q(a) - β log q(b)), q = q_{π*/π_ref}",
     source="paper A, D4",
+    proof="Put the power law into D3; its constant cancels in the difference.",
     given={
         "ref": law(),
         "target": law(),
@@ -207,6 +218,7 @@ def _encodes(v):
     "Under the power law the data's log-margins are the target's against the reference's, times the exponent.",
     "M_{π_w} - M_{π_l} = β (M_{π*} - M_{π_ref}) on all pairs",
     source="paper A, made precise here, D8",
+    proof="Take logarithms of the power law at two responses; the constant cancels.",
     given={"ref": law(), "target": law(), "chosen": law(), "rejected": law(), "beta": between(0.05, 5.0)},
     hypotheses=(POWER_LAW,),
     exact=lambda m, v: gaps(v["chosen"] - v["rejected"]) - v["beta"] * gaps(v["target"] - v["ref"]),
@@ -233,6 +245,10 @@ def _link(m, v):
     "whenever the target's log-ratio is an increasing function of the data's, linear or not.",
     "M_{π_l} < M_{π_ref} ⇒ M_{π_ref} < M_{π*}",
     source="paper A, made precise here, D8",
+    proof=(
+        "Both margins are differences of two functions of the response of which one is an increasing function of the "
+        "other, so their signs agree."
+    ),
     given={"ref": law(), "rejected": law(), "line": between(-1.0, 2.0), "cube": between(0.0, 0.5)},
     hypotheses=(
         sets("the link is increasing", line=lambda m, v: m.size(v["line"])),
@@ -264,6 +280,7 @@ def _mean_margin_exact(m, v):
     "On the data the mean log-margin to be learned is the Jeffreys divergence of the data over the exponent.",
     "E[M_{π*} - M_{π_ref}] = J(π_w, π_l)/β",
     source="derived, D8",
+    proof="Take the mean of D8.power-law over π_w ⊗ π_l: E_w log(π_w/π_l) - E_l log(π_w/π_l) is the Jeffreys divergence.",
     given={"ref": law(), "target": law(), "chosen": law(), "rejected": law(), "beta": between(0.05, 5.0)},
     hypotheses=(POWER_LAW,),
     exact=_mean_margin_exact,

@@ -44,6 +44,7 @@ def _falls_exact(m, v):
     "A policy that leaves every response as good as every other cannot be exploited.",
     "Pπ = ½  ⇒  max_a (Pπ)_a = ½",
     source="standard, F16",
+    proof="If all responses win with chance one half, so does the best reply.",
     given=GAME,
     hypotheses=(BALANCED,),
 )
@@ -57,6 +58,10 @@ def _nash(v):
     "Solving the game with a KL to the reference and then moving the reference comes nearer to Nash in every round, for any τ.",
     "KL(π*‖π_t) - KL(π*‖π_{t+1}) = KL(π_{t+1}‖π_t) ≥ 0, π_{t+1} ∝ π_t e^{Pπ_{t+1}/τ}",
     source="COMAL; the identity derived, F16",
+    proof=(
+        "log π_{t+1} - log π_t = Pπ_{t+1}/τ + const; its means under π* and under π_{t+1} agree, since both win half "
+        "against π_{t+1}."
+    ),
     given=GAME,
     hypotheses=(BALANCED,),
     exact=_falls_exact,
@@ -77,6 +82,10 @@ def _falls(v):
     "Inner steps of mirror descent shrink the distance to the regularised game's solution by a factor of at least 1 - ητ/2.",
     "KL(π_τ‖π_{k+1}) ≤ (1 - ητ/2) KL(π_τ‖π_k) for η ≤ τ",
     source="COMAL; checked where ητ ≤ ½, F16",
+    proof=(
+        "The divergence makes the regularised game strongly monotone with constant τ; the game's own term costs the "
+        "square of a short step."
+    ),
     given=GAME | {"start": law(), "step": between(0.05, 200.0)},
     hypotheses=(sets("the step is short", step=lambda m, v: m.smaller(v["step"], 1 + v["step"] * 0)),),
     kind="inequality",
@@ -96,6 +105,7 @@ def _contracts(v):
     "The first step of online DPO is a policy gradient of the win rate, for any labels.",
     "-∂L/∂θ_a = 2βπ_a(w_a - ½), w = Pπ, at π = π_ref",
     source="derived, F17",
+    proof="At π_ref all margins vanish, and the pull of a pair is P - ½; sum over the opponent.",
     given={"ref": law(), "odds": real("n", "n"), "beta": between(0.1, 5.0), "moved": real()},
     hypotheses=(zero("the policy is the reference", "moved"),),
 )
@@ -122,6 +132,9 @@ def _passes(m, v):
     "With a binary reward a round of GRPO moves the chance of success by a recursion of one number.",
     "logit p' = logit p_ref + 1/(β √(p(1-p)))",
     source="2503.06639, F17",
+    proof=(
+        "The whitened reward of success less that of failure is 1/√(p(1-p)); a KL-regularised step adds it over β to the logit."
+    ),
     given=BINARY,
     hypotheses=(sets("the reward is one or zero", reward=_passes),),
 )
@@ -152,6 +165,7 @@ def _variance_exact(m, v):
     "A reward that hardly varies under the policy teaches slowly, however accurate it is.",
     "‖∇_θ E_π r‖² ≤ max_y π(y) Var_π(r)",
     source="2503.15477; derived, F17",
+    proof="The gradient's entries are π(y) A(y), and π² ≤ max π · π.",
     given={"policy": law(), "reward": real(), "stretch": between(2.0, 9.0)},
     hypotheses=(sets("the gradient is in the logits of a free table", stretch=lambda m, v: v["stretch"] * 0 + 1),),
     exact=_variance_exact,
@@ -185,6 +199,7 @@ def _credit(v):
     "The optimum's log-ratio of a token is the token's advantage: what it adds to the value of the prefix.",
     "β log π*(y_t|s)/π_ref(y_t|s) = V*(s, y_t) - V*(s)",
     source="2404.12358; derived, F18",
+    proof="The optimum of a KL-regularised tree is π*(y_t|s) = π_ref(y_t|s) e^{(V*(s, y_t) - V*(s))/β}.",
     given=TOKENS,
     hypotheses=(AT_TARGET,),
     n=8,
@@ -200,6 +215,7 @@ def _advantage(v):
     "The credits of a response's tokens add up to its reward less the value of the start.",
     "Σ_t β log π*(y_t|y_{<t})/π_ref(y_t|y_{<t}) = r(y) - V*(∅)",
     source="derived, F18",
+    proof="In the sum of F18.credit over the tokens all inner values cancel, and the last value is the reward.",
     given=TOKENS,
     hypotheses=(AT_TARGET,),
     exact=lambda m, v: (

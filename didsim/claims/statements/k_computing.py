@@ -20,6 +20,10 @@ from didsim.worlds import preferences
     "Sums of the logistic function over all pairs come out of panels in time linear in N, to rounding.",
     "Σ_b w_b σ(u_a - v_b) by Chebyshev panels",
     source="derived, K1",
+    proof=(
+        "σ is analytic for |Im| < π, so polynomials on panels of width about one converge geometrically: 16 Chebyshev "
+        "nodes reach rounding."
+    ),
     given={"targets": real("n"), "sources": real("n"), "weights": law("n"), "moved": between(0.3, 1.0)},
     hypotheses=(zero("the sources are the same", "moved"),),
     n=64,
@@ -64,6 +68,7 @@ def _far(v):
     "The population gradient of a mixture of products needs no table of pairs: kernel sums give the same.",
     "∇L from Σ_k c_k p_k ⊗ q_k = ∇L from the N×N table",
     source="derived, K1",
+    proof="The gradient is linear in the pair law; of a product it is p_a times a kernel sum over q.",
     given={
         "ref": law(),
         "reward": between(-2.0, 2.0, "n"),
@@ -97,6 +102,7 @@ def _never_written_out(v):
     "All logistic functions of differences are quotients of N exponentials.",
     "σ(u_a - u_b) = e^{u_a} / (e^{u_a} + e^{u_b})",
     source="derived, K2",
+    proof="Multiply the fraction 1/(1 + e^{-(u_a - u_b)}) by e^{u_a} above and below.",
     given={"scores": real(), "other": real()},
     hypotheses=(same("the scores are the same", "other", "scores"),),
     exact=lambda m, v: (
@@ -128,6 +134,7 @@ def _three(low, high):
     "Newton's method with the Laplacian's pseudo-inverse finds the minimiser that the closed form names.",
     "argmin L = π_ref (π_w/π_l)^{1/β}",
     source="derived, K3",
+    proof="The loss is smooth and strictly convex up to constants; the one place where its gradient vanishes is D5's.",
     given={
         "ref": _three(-1.5, 1.5),
         "chosen": _three(-1.5, 1.5),

@@ -63,6 +63,7 @@ def _joint_traced(v):
     "The alignment model's gradient is the mean feature difference weighted by what the labels still surprise.",
     "-∇L = β E[(P - σ(m)) Δφ]",
     source="our reading of paper B's proxy, L1",
+    proof="The margin is β⟨θ, Δφ⟩; differentiate -P log σ(m) - (1-P) log σ(-m).",
     given=SHARED | {"bend": between(0.3, 1.0)},
     hypotheses=(LINEAR,),
 )
@@ -79,6 +80,7 @@ def _gradient(v):
     "Its Hessian is a weighted covariance of feature differences, whatever the labels: the loss is convex.",
     "∇²L = β² E[σ'(m) Δφ Δφᵀ]",
     source="our reading of paper B's proxy, L1",
+    proof="Differentiate L1.gradient once more; P drops out, and σ' is positive.",
     given=SHARED | {"bend": between(0.3, 1.0)},
     hypotheses=(LINEAR,),
 )
@@ -117,6 +119,7 @@ def _null_direction_exact(m, v):
     "Parameters may move freely along directions in which no two shown responses differ.",
     "∇L(θ* + v) = 0 for v in null(E_μ ΔφΔφᵀ)",
     source="derived, L2",
+    proof="No shown margin changes along v.",
     given=SHARED | {"length": between(0.5, 3.0)},
     hypotheses=(sets("shown responses do not differ along the direction", features=_level),),
     exact=_null_direction_exact,
@@ -140,6 +143,7 @@ def _null_direction(v):
     "Within a ball of parameters the loss is strongly convex and smooth with constants from the feature covariance.",
     "β²σ'(βR max‖Δφ‖) Cov ≤ ∇²L ≤ (β²/4) Cov on ‖θ‖ ≤ R",
     source="standard, L3",
+    proof="In the ball the margins are bounded, so σ' lies between its value at the largest margin and ¼.",
     given=SHARED | {"way": real(D), "radius": between(0.05, 2.0), "stretch": between(0.1, 4.0)},
     hypotheses=(capped("parameters stay in the ball", "stretch", 1),),
     kind="inequality",
@@ -171,6 +175,7 @@ def _strongly_convex(v):
     "Under gradient flow each likelihood moves with the inner products of its feature with those of the pairs shown.",
     "d/dt log π(y) = β Σ μ_ab (P_ab - σ(m_ab)) ⟨φ(y) - E_πφ, φ(a) - φ(b)⟩",
     source="derived, L4",
+    proof="d log π(y) = ⟨φ(y) - E_πφ, dθ⟩ and dθ = -∇L dt (L1.gradient).",
     given=SHARED | {"pace": between(0.2, 3.0, D)},
     hypotheses=(sets("all parameters move at one pace, not Adam's", pace=lambda m, v: v["pace"] * 0 + 1),),
 )
@@ -208,6 +213,7 @@ def _one_pair_exact(m, v):
     "A free table that is trained on one pair never lowers its chosen response.",
     "d/dt log π(y_w) ∝ 1 - π_w + π_l > 0",
     source="derived, L4",
+    proof="One-hot features in L4.rates: ⟨e_w - π, e_w - e_l⟩ = 1 - π_w + π_l, which is positive.",
     given={
         "policy": law(),
         "features": real("n", "n"),
@@ -234,6 +240,7 @@ def _one_pair(v):
     "With features of the prompt and free weights per response, a single pair cannot displace its chosen response.",
     "d/dt log π(y_w) = βσ(-m) ‖h‖² (1 - π_w + π_l) ≥ 0",
     source="Razin et al. 2410.08847, L4",
+    proof="Each response's weights move along h alone, so L4.table's inner product is multiplied by ‖h‖².",
     given={
         "ref": law(),
         "policy": law(),
@@ -270,6 +277,7 @@ def _similarity_exact(m, v):
     "CHES is minus the chosen response's rate exactly where hidden states are centred under the policy.",
     "E_πφ = 0  ⇒  d/dt log π(y_w) ∝ -(⟨φ_w, φ_l⟩ - ‖φ_w‖²)",
     source="score of Razin et al. 2410.08847 tied to L4, L5",
+    proof="L4.rates for one pair and centred features is ⟨φ_w, φ_w - φ_l⟩, minus the score.",
     given={"features": real("n", D), "policy": law(), "centre": real(D)},
     hypotheses=(
         sets("states are centred under the policy", centre=lambda m, v: (m.law(v["policy"])[:, None] * v["features"]).sum(0)),
@@ -307,6 +315,10 @@ def _sequence_exact(m, v):
     "A full table of next-token laws over sequences has the free table's minimiser: the target.",
     "∇_{prefix logits} L = 0 at the target's next-token laws",
     source="derived, L6",
+    proof=(
+        "By the chain rule the gradient in the next-token logits is a linear image of that in the sequences' logits, "
+        "zero at π* (D5)."
+    ),
     given={
         "ref": law(8),
         "target": law(8),
@@ -345,6 +357,7 @@ def _sequence_slope(v):
     "A law over sequences and its next-token laws determine each other.",
     "log π(y) = Σ_k log π(y_k | y_{<k})",
     source="standard, L6",
+    proof="The definition of a conditional probability, token by token.",
     given={"law": law(8), "other": law(7, 2), "forget": between(0.3, 1.0)},
     hypotheses=(zero("next-token laws are the law's own", "forget"),),
     n=8,

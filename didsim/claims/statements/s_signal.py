@@ -37,6 +37,7 @@ def _first_gradient_exact(m, v):
     "At the reference the first gradient points to the target with the spread of reward gaps that the sampler shows.",
     "⟨-∇L, θ*⟩ = ½ E_μ[m* tanh(m*/2)]",
     source="paper B, made exact, S8",
+    proof="At margin zero the pull is σ(m*) - ½ = ½ tanh(m*/2); its product with m* is the pair's share.",
     given=PAIRS | {"policy": law()},
     hypotheses=(BRADLEY_TERRY, same("training is at the reference", "policy", "ref")),
     exact=_first_gradient_exact,
@@ -73,6 +74,7 @@ def _levels_exact(m, v):
     "With a share ε of good responses in independent draws the first signal is ε(1-ε) times a function of the gap.",
     "signal = ε(1-ε) g tanh(g/2)",
     source="paper B, with its boundary, S9",
+    proof="Only mixed pairs have a gap, and a share 2ε(1-ε) of the pairs is mixed; put it into S8.",
     given=TWO_LEVELS | {"base": law(), "odd": real("n", "n")},
     hypotheses=(
         sets("there are two reward levels", reward=_levels),
@@ -113,6 +115,7 @@ claim(
     "More good responses raise the first signal up to a share of one half; beyond, they lower it.",
     "ε ≤ ε' ≤ ½  ⇒  signal(ε) ≤ signal(ε')",
     source="paper B, with its boundary, S9",
+    proof="ε(1-ε) rises up to ½.",
     given={"low": between(0.01, 0.99), "high": between(0.01, 0.99), "gap": between(0.05, 6.0)},
     hypotheses=(
         capped("the share stays below one half", "high", 0.5),
@@ -140,6 +143,7 @@ def _against_base(base, share, gap):
     "Improving one side against a weak base always raises the first signal; against a strong base it lowers it.",
     "signal = ½[ε₀ + ε(1-2ε₀)] g tanh(g/2) rises with ε iff ε₀ < ½",
     source="derived, S9",
+    proof="Mixed pairs have the share ε(1-ε₀) + ε₀(1-ε), whose slope in ε is 1 - 2ε₀.",
     given={
         "base": between(0.01, 0.99),
         "low": between(0.01, 0.99),
@@ -184,6 +188,7 @@ def _best_exact(m, v):
     "The best of K draws has the law F^K - F⁻^K over reward levels, and the base law within a level.",
     "Pr(y) = [F(y)^K - F(y⁻)^K] π(y)/π(level of y)",
     source="standard, S10",
+    proof="The best is at or below a level exactly if all K draws are.",
     given={"base": law(), "reward": real(), "ties": whole(0, 1), "k": whole(1, 5)},
     hypotheses=(
         sets("as many draws are listed", k=lambda m, v: v["k"] * 0 + 3),
@@ -212,6 +217,9 @@ def _untied(m, reward):
     "The best of K draws stays within log K - (K-1)/K of the base law, for fractional K as well.",
     "KL(best of K‖π) ≤ log K - (K-1)/K",
     source="standard, S10",
+    proof=(
+        "With continuous rewards the density ratio is K F^{K-1}, whose mean log is log K - (K-1)/K; ties only lose information."
+    ),
     given={"base": law(), "reward": real(), "k": between(1.0, 64.0), "extra": real()},
     hypotheses=(
         zero("the law is that of the best draw", "extra"),

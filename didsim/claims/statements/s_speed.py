@@ -23,6 +23,9 @@ AT_OPTIMUM = sets("the policy is the target", policy=lambda m, v: v["ref"] + v["
     "The Hessian at the optimum is a weighted graph Laplacian; who wins the labels does not matter to it.",
     "∇²L = β² Lap(w), w_ab = (μ_ab + μ_ba) σ'(r_a - r_b)",
     source="derived, S4",
+    proof=(
+        "Differentiate twice: the pair (a, b) adds β² σ'(m) (e_a - e_b)(e_a - e_b)ᵀ. Labels stand only in the part linear in m."
+    ),
     given=PAIRS | {"policy": law()},
     hypotheses=(
         AT_OPTIMUM,
@@ -45,6 +48,7 @@ def _hessian(v):
     "Near the optimum one step of the best size contracts the error by (κ-1)/(κ+1) at least, κ the condition number.",
     "‖e'‖ ≤ (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
     source="derived, S4",
+    proof="Along the eigenvector of λ the error is multiplied by 1 - ηλ; the best η makes the two ends equal.",
     given={
         "ref": law(),
         "reward": between(-2.0, 2.0, "n"),
@@ -127,6 +131,7 @@ def _flat_exact(m, v):
     "Mix-R gives every pair the same weight in the Hessian: condition number one.",
     "μ_ab ∝ 2 + e^{r_a-r_b} + e^{r_b-r_a}  ⇒  w_ab constant",
     source="Shi et al. 2409.19605, explained here, S5",
+    proof="1/σ'(d) = 2 + e^d + e^{-d}: the sampler cancels the curvature's weight.",
     given={"reward": between(-3.0, 3.0, "n"), "even": between(0.2, 1.0)},
     hypotheses=(zero("pairs come from Mix-R, not uniformly", "even"),),
     exact=_flat_exact,
@@ -192,12 +197,17 @@ def _newton_like_exact(own_margins):
     return exact
 
 
+_WHY = (
+    "With even weights the gradient step is Newton's; what is left is Taylor's remainder, and |σ''| ≤ 1/(6√3).",
+    "The curvature at the policy's own margins differs from the optimum's by the error itself; the rest is Taylor's remainder.",
+)
 for _name, _sampler, _own in (("mix-r", lambda beta: samplers.MixR(), 0), ("mix-p", lambda beta: samplers.MixP(beta), 1)):
     claim(
         f"S5.quadratic-{_name}",
         f"With {_name.title()} one step of the right size squares the error, with a stated constant.",
         "‖e'‖₁ ≤ η β³ E_μ[(e_a - e_b)²] / (6√3)",
         source="Shi et al. 2409.19605, explained here; constant derived, S5",
+        proof=_WHY[_own],
         given=QUADRATIC,
         hypotheses=(zero("pairs come from the mixture, not uniformly", "even"),),
         exact=_newton_like_exact(_own),
@@ -221,6 +231,7 @@ def _true_reward(v):
     "Which pairs are shown does not move the optimum if labels are Bradley-Terry and the policy class holds the target.",
     "∇L(θ*) = 0 for every μ",
     source="Chen et al. 2602.12180; derived, S6",
+    proof="At π* every pair's term is zero by itself, so its weight does not matter.",
     given={
         "ref": law(),
         "features": real("n", 3),
@@ -265,6 +276,7 @@ def _information_exact(m, v):
     "With Bradley-Terry labels the scores' covariance is the Hessian, so the errors of n pairs are its inverse over n.",
     "E[∇ℓ ∇ℓᵀ] = ∇²L",
     source="derived, S7",
+    proof="With P = σ(m) the variance of a label is σ(m)σ(-m) = σ'(m), the curvature.",
     given=PAIRS,
     hypotheses=(BRADLEY_TERRY,),
     exact=_information_exact,

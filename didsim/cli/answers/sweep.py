@@ -20,7 +20,7 @@ from didsim.sweeps.pool import process_pool
 from didsim.sweeps.store import open_store
 from didsim.sweeps.stream import failures
 
-MOST_ROWS = 40
+MOST_ROWS, NUMBER = 40, 10
 
 
 def print_place(data: xr.Dataset, out: Path) -> int:
@@ -41,14 +41,16 @@ def print_table(data: xr.Dataset) -> int:
     last = data[[name for name in UNITS if name in data]].isel(record=-1).mean("seed")
     failed = int(np.sum(data["status"].values == Status.NOT_FINITE))
     axes = [str(dim) for dim in data["status"].dims if dim != "seed"]
-    shown = [name for name in ("loss", "jsd_target", "value_gap", "accuracy", "entropy") if name in last]
-    table = tables.table(right=(*axes, *shown))
+    shown = tuple(name for name in ("loss", "jsd_target", "value_gap", "accuracy", "entropy") if name in last)
+    table = tables.table(*axes, right=shown)
     cells = list(np.ndindex(*(data.sizes[axis] for axis in axes)))
     for place in cells[:MOST_ROWS]:
         row = last.isel(dict(zip(axes, place, strict=True)))
         labels = [str(data[axis].values[at]) for axis, at in zip(axes, place, strict=True)]
         table.add_row(*labels, *(f"{float(row[name]):.4g}" for name in shown))
-    Console().print(table)
+    for column in table.columns[len(axes) :]:
+        column.min_width = NUMBER  # labels are folded before numbers are cut
+    tables.console().print(table)
     if len(cells) > MOST_ROWS:
         print(f"… and {len(cells) - MOST_ROWS} more rows; --out keeps them all")
     print(f"means over {data.sizes['seed']} seeds after {int(data['step'][-1])} steps; {failed} runs ended with NaN")

@@ -1,38 +1,63 @@
 """What came out of the claims, as a table and in a line?"""
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from didsim.claims import Counterexample, Finding
 from didsim.claims.ledger import Control
 from didsim.cli import tables
 from didsim.numerics.provenance import origin
 
+WIDE = 110  # columns that a table with sources takes
+STATED = 12  # claims at most whose statements are printed, the most that one number has
 
-def findings_table(found: list[Finding], *, attack: bool, certify: bool) -> Table:
-    """Table claim | source | instances | worst | adversarial | certified, with a row below for each hypothesis left out."""
+
+def findings_table(found: list[Finding], *, attack: bool, certify: bool, width: int = WIDE) -> Table:
+    """Table claim | source | instances | worst | adversarial | certified, with a row below for each hypothesis left out.
+
+    Where it must be narrow, sources are left to the statements.
+    """
     numbers = ("instances", "worst", "bound", *(["adversarial"] if attack else []))
-    table = tables.table("claim", "source", right=numbers, last=(*(["certified"] if certify else []), ""))
-    table.columns[0].min_width = 24
+    sources = ("source",) if width >= WIDE else ()
+    table = tables.table("claim", *sources, right=numbers, last=(*(["certified"] if certify else []), ""))
+    table.columns[0].min_width, table.columns[-1].no_wrap = 24, True
     for one in found:
         attacked = [] if not attack else ["" if one.climb is None else _number(one.climb.worst)]
         proved = [] if not certify else [_proofs(one)]
         counted = one.trial.instances + sum(trial.instances for trial in one.others)
         shown = [f"{counted:,}", _number(one.worst), f"{one.bound:.0e}", *attacked, *proved]
-        table.add_row(escape(one.claim.id), escape(one.claim.source), *shown, "ok" if one.ok else tables.FAILED)
+        said = [escape(one.claim.source)] if sources else []
+        table.add_row(escape(one.claim.id), *said, *shown, "ok" if one.ok else tables.FAILED)
         for control in one.controls:
-            table.add_row(*_control(control), *[""] * (len(attacked) + len(proved)), _said(control))
+            empty = [""] * (1 + len(attacked) + len(proved))
+            table.add_row(_without(control), *[""] * len(sources), *_counted(control), *empty, _said(control))
     return table
 
 
+def statements(found: list[Finding]) -> Iterator[Text | Padding]:
+    """What each claim says, why it holds and who says so: what the page of statements has, on a terminal."""
+    for claim in (one.claim for one in found):
+        yield Text(claim.id, style="bold")
+        for words in (claim.statement, claim.formula, claim.proof and f"Why: {claim.proof}", f"Source: {claim.source}."):
+            if words:
+                yield Padding(Text(words), (0, 0, 0, 2), expand=False)
+        yield Text("")
+
+
 def show(console: Console, found: list[Finding], command: Any) -> None:
-    """The table, and all counterexamples that were looked for or that refute a claim."""
-    console.print(findings_table(found, attack=command.attack, certify=command.certify))
+    """The statements if few were asked for, the table, and all counterexamples looked for or found to refute a claim."""
+    if command.claims and len(found) <= STATED:
+        for line in statements(found):
+            console.print(line)
+    console.print(findings_table(found, attack=command.attack, certify=command.certify, width=console.width))
     for example in examples(found):
         console.print(example.table())
         console.print()
@@ -44,9 +69,12 @@ def examples(found: list[Finding]) -> list[Counterexample]:
     return [example for example in [*own, *(c.counterexample for one in found for c in one.controls)] if example is not None]
 
 
-def _control(control: Control) -> list[str]:
-    rate = f"{100 * control.trial.failure_rate:.3g} %"
-    return [f"[dim]  without: {escape(control.dropped)}[/]", "[dim]fails on[/]", f"{control.trial.violating:,}", rate, ""]
+def _without(control: Control) -> Padding:
+    return Padding(Text(f"without: {control.dropped}", style="dim"), (0, 0, 0, 2))
+
+
+def _counted(control: Control) -> tuple[str, str]:
+    return f"{control.trial.violating:,}", f"{100 * control.trial.failure_rate:.3g} % fail"
 
 
 def _said(control: Control) -> str:

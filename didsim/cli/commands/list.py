@@ -11,14 +11,11 @@ class List(Command):
 
     def run(self) -> int:
         """Prints the catalogue of figures."""
-        from rich.console import Console
-
         from didsim.cli import tables
         from didsim.figures.catalogue import FIGURES
 
-        shown = tables.table("id", "figure", "claim", "source", "theory")
-        for entry in FIGURES.values():
-            shown.add_row(entry.id, entry.slug, entry.claim, entry.source, entry.theory)
-        Console().print(shown)
+        rows = [(f"{one.id}  {one.slug}", one.claim, one.source, one.setting, one.theory) for one in FIGURES.values()]
+        tables.show(("figure", "claim", "source", "setting", "theory"), rows)
+        print("Setting: whether that of the paper's own figure is public; where it is not, ours stands in its place.")
         print("Draw one with: didsim reproduce ID")
         return 0

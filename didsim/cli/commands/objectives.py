@@ -1,6 +1,5 @@
 """`didsim objectives`: which losses there are, and where each ends."""
 
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from didsim.cli.command import Command, Overwrite, command, words
 from didsim.numerics import files
 from didsim.numerics.errors import spelled
 
-WIDTH, INDENT = 80, 14
+WIDTH, INDENT = 80, 16
 
 
 @command
@@ -30,9 +29,6 @@ class Objectives(Command):
 
     def run(self) -> int:
         """Prints every objective with its parts and the class of its minimiser; writes the rows as JSON if asked."""
-        from rich.console import Console
-        from rich.markup import escape
-
         from didsim.cli import known, tables
 
         rows = known.objectives()
@@ -43,18 +39,20 @@ class Objectives(Command):
         if self.name:
             print("\n\n".join(_block(row, known.dialect(str(row["name"]))) for row in rows))
             return 0
-        shown = tables.table(*(name.replace("_", " ") for name in rows[0]))
-        for one in rows:
-            shown.add_row(*(escape(value) if isinstance(value, str) else "yes" if value else "" for value in one.values()))
-        Console().print(shown)
-        print("Classes hold on independent draws from π_w and π_l that follow the power law, at the data's β.")
-        print("Here m is a pair's margin, chosen minus rejected; without a link the first column is the whole loss.")
-        print('Objectives with a link can be followed by projected gradients instead: rule = "projected" in a TOML file.')
+        names = tuple(name.replace("_", " ") for name in rows[0])
+        cells = [[value if isinstance(value, str) else "yes" if value else "" for value in one.values()] for one in rows]
+        tables.show(names, cells)
+        print("Classes hold on independent draws from π_w and π_l that follow the power law,")
+        print("at the data's β. Here m is a pair's margin, chosen minus rejected; without a")
+        print("link the reward is the whole loss. Objectives with a link can be followed by")
+        print('projected gradients instead: rule = "projected" in a TOML file.')
         return 0
 
 
 def _block(row: dict[str, Any], more: dict[str, Any]) -> str:
     """One objective in lines of at most 80 columns."""
+    from didsim.cli.tables import wrapped
+
     lines = {
         "formula": more["formula"],
         "reward": row["reward"],
@@ -64,8 +62,4 @@ def _block(row: dict[str, Any], more: dict[str, Any]) -> str:
         "kindred": ", ".join(more["kindred"]) or "none",
         **(more["names"] or {"elsewhere": "no equal in the trainers that were read"}),
     }
-    return "\n".join([str(row["name"]), *(_wrapped(label, str(text)) for label, text in lines.items())])
-
-
-def _wrapped(label: str, text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=f"  {label:<{INDENT}}", subsequent_indent=" " * (INDENT + 2))
+    return "\n".join([str(row["name"]), *(wrapped(label, str(text), INDENT, WIDTH) for label, text in lines.items())])

@@ -18,7 +18,7 @@ class Verify(Command):
     """Put the theory's claims to the test, and leave out each hypothesis in turn."""
 
     claims: Annotated[tyro.conf.Positional[tuple[str, ...]], words("[CLAIM ...]")] = ()
-    """Claims by id (D7.best-rejected) or group (D7); all if none is named."""
+    """Claims by id (D7.best-rejected), number (D7) or letter (D); all if none is named. Up to twelve are stated in full."""
     instances: int = 10_000
     """Random instances per claim."""
     attack: bool = False
@@ -44,7 +44,6 @@ class Verify(Command):
     def run(self) -> int:
         """Judges claims one by one with a live bar, prints the table, writes files; 1 if one came out as it should not."""
         import jax
-        from rich.console import Console
         from rich.markup import escape
 
         from didsim import claims
@@ -53,7 +52,7 @@ class Verify(Command):
         from didsim.cli.answers import verify as answers
 
         began = time.perf_counter()
-        console, todo = Console(), chosen(self.claims)
+        console, todo = tables.console(), chosen(self.claims)
         found: list[claims.Finding] = []
         with tables.counting_bar(console) as progress:
             task = progress.add_task("claims", total=len(todo))
