@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, MEANING, band, new_figure, styled
+from didsim.plotting import BLACK, band, colour_of, new_figure, styled
 from didsim.plotting.style import end_labels, note, predicted_and_measured
 
 FLOOR = 1e-17
@@ -32,7 +32,7 @@ def _curves(ax: Axes, data: xr.Dataset, names: np.ndarray) -> None:
     labels = []
     for name in names:
         one = data.sel(objective=name)
-        colour = MEANING[str(name)]
+        colour = colour_of(name)
         curve = np.maximum(one["jsd_target"].transpose("seed", "record").values, FLOOR)
         band(ax, steps, curve, colour)
         limit = float(np.median(one["limit_jsd_target"]))
@@ -51,12 +51,12 @@ def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> Non
         one = data.sel(objective=name)
         x = np.maximum(np.median(one["preference_misfit"].isel(record=-1)), FLOOR)
         y = np.maximum(np.median(one["jsd_target"].isel(record=-1)), FLOOR)
-        ax.plot(x, y, "s" if is_free else "o", color=MEANING[str(name)], markersize=5)
+        ax.plot(x, y, "s" if is_free else "o", color=colour_of(name), markersize=5)
         if y < 1e-8 or x < 1e-8:
             height = labelled.setdefault(round(np.log10(y)), 0)
             labelled[round(np.log10(y))] += 1
             where = {"textcoords": "offset points", "xytext": (7, 9 * height), "va": "center"}
-            ax.annotate(str(name), (x, y), fontsize=7, color=MEANING[str(name)], **where)
+            ax.annotate(str(name), (x, y), fontsize=7, color=colour_of(name), **where)
     ax.set(xlim=(FLOOR / 10, 50), ylim=(FLOOR / 10, 50))
     ax.set(xlabel="preference misfit  [nats]", ylabel="JSD(π*, π_θ)  [nats]", title="c  fit without target")
     note(ax, 0.97, 0.70, "all others", ha="right", color=BLACK)

@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import GUIDE, beside, predicted_and_measured
 
 
@@ -26,7 +26,7 @@ def draw(data: xr.Dataset) -> Figure:
 
 def _dial(ax: Axes, data: xr.Dataset, dial: str) -> None:
     values = data.transpose("seed", dial, ...)
-    band(ax, data[dial].values, values[f"{dial}_jsd"].values, MEANING["power law"], marker="o", markersize=2.5)
+    band(ax, data[dial].values, values[f"{dial}_jsd"].values, colour_of("power law"), marker="o", markersize=2.5)
     ax.plot(data[dial], values[f"{dial}_predicted"].median("seed"), **PREDICTED)
     ax.set(ylim=(-0.02 * ax.get_ylim()[1], None), ylabel="JSD(π*, π_θ)  [nats]")
 
@@ -35,12 +35,12 @@ def _distance(ax: Axes, data: xr.Dataset) -> None:
     """Circulating drawn thick under symmetric: both stay on zero."""
     for name, width in (("other", 1.4), ("circulating", 3.5), ("symmetric", 1.2)):
         one = data.sel(coupling=name).transpose("seed", "strength", ...)
-        band(ax, data["strength"].values, one["coupling_jsd"].values, MEANING[name], linewidth=width)
+        band(ax, data["strength"].values, one["coupling_jsd"].values, colour_of(name), linewidth=width)
     predicted = data["coupling_predicted"].sel(coupling="other").median("seed")
     ax.plot(data["strength"], predicted, **PREDICTED)
     middle = float(data["coupling_jsd"].sel(coupling="other").isel(strength=-1).median())
-    beside(ax, (0.97, middle), "not symmetric (dashed: first order)", (-2, 8), ha="right", color=MEANING["other"])
-    beside(ax, (0.97, 0.0), "circulating and symmetric: still at π*", (-2, -11), ha="right", color=MEANING["circulating"])
+    beside(ax, (0.97, middle), "not symmetric (dashed: first order)", (-2, 8), ha="right", color=colour_of("other"))
+    beside(ax, (0.97, 0.0), "circulating and symmetric: still at π*", (-2, -11), ha="right", color=colour_of("circulating"))
     ax.set(ylim=(-0.13 * ax.get_ylim()[1], None))
     ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="JSD(π*, π_θ)  [nats]")
     ax.set_title("c  draws that are not independent")
@@ -49,10 +49,10 @@ def _distance(ax: Axes, data: xr.Dataset) -> None:
 def _labels(ax: Axes, data: xr.Dataset) -> None:
     for name in ("other", "circulating", "symmetric"):
         one = data.sel(coupling=name).transpose("seed", "strength", ...)
-        band(ax, data["strength"].values, one["misfit"].values, MEANING[name])
+        band(ax, data["strength"].values, one["misfit"].values, colour_of(name))
         end = float(one["misfit"].isel(strength=-1).median())
         text = {"other": "not symmetric", "circulating": "circulating", "symmetric": "symmetric"}[name]
-        beside(ax, (0.97, end), text, (-2, 5 if name != "other" else -24), ha="right", color=MEANING[name])
+        beside(ax, (0.97, end), text, (-2, 5 if name != "other" else -24), ha="right", color=colour_of(name))
     ax.axhline(0.0, **PREDICTED)
     ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="largest |P − Bradley–Terry|")
     ax.set_title("d  … and their labels against log(π_w/π_l)")

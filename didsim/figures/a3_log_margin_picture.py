@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting import BLACK, GREY, PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import GUIDE, beside
 
 
@@ -39,7 +39,7 @@ def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
     span = np.array([-beta, 1.0])
     for pair in range(rows.shape[1]):
         ax.plot(span, span * aim[pair], color=GREY, linestyle="--", linewidth=0.6)
-        ax.plot(where, rows[:, pair], color=MEANING[link], linewidth=0.9, marker="o", markersize=2)
+        ax.plot(where, rows[:, pair], color=colour_of(link), linewidth=0.9, marker="o", markersize=2)
     ax.plot(np.ones_like(aim), aim, "o", color=BLACK, markerfacecolor="none", markersize=4, markeredgewidth=0.7)
     for place, name in ((-beta, "π_l"), (0.0, "π_ref"), (1.0, "π*")):
         ax.axvline(place, **GUIDE)
@@ -60,10 +60,10 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
         x = one["aim"].values[first] - one["aim"].values[second]
         y = one["data"].values[first] - one["data"].values[second]
         sign = np.sign(x)
-        ax.plot(x * sign, y * sign, ".", color=MEANING[link], markersize=2.2, rasterized=True)
+        ax.plot(x * sign, y * sign, ".", color=colour_of(link), markersize=2.2, rasterized=True)
         reach = max(reach, float(np.abs(x).max()))
         top = np.argmax(np.abs(x))
-        beside(ax, (abs(x[top]), abs(y[top])), link, (-4, 4), ha="right", color=MEANING[link])
+        beside(ax, (abs(x[top]), abs(y[top])), link, (-4, 4), ha="right", color=colour_of(link))
     ax.plot([0, reach], [0, beta * reach], **PREDICTED)
     beside(ax, (0.62 * reach, 0.62 * beta * reach), f"slope β = {beta:g}", (2, -11))
     ax.set(xlabel="M_π* − M_π_ref  [nats]", ylabel="M_π_w − M_π_l  [nats]", title="c  all pairs of one world")
@@ -75,8 +75,8 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
     distance = ax.twinx()
     for link in ("power law", "bent link"):
         one = data.sel(link=link).transpose("seed", "record", ...)
-        band(ax, steps, one["ordered_share"].values[:, 1:], MEANING[link])
-        band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), MEANING[link], linestyle=":")
+        band(ax, steps, one["ordered_share"].values[:, 1:], colour_of(link))
+        band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), colour_of(link), linestyle=":")
     ax.set_xscale("log")
     distance.set(yscale="log", ylabel="JSD(π*, π_θ)  [nats], dotted")
     distance.spines["right"].set_visible(True)

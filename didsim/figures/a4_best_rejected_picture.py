@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, styled
+from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, new_figure, styled
 from didsim.plotting.style import note
 
 FLOOR = 1e-17
@@ -29,7 +29,7 @@ def draw(data: xr.Dataset) -> Figure:
 
 def _bars(ax: Axes, one: xr.Dataset, name: str, letter: str) -> None:
     place = np.arange(one.sizes["response"])
-    ax.bar(place, np.exp(one["log_policy"]), width=0.8, color=MEANING[f"rejected: {name}"], alpha=0.75, linewidth=0)
+    ax.bar(place, np.exp(one["log_policy"]), width=0.8, color=colour_of(f"rejected: {name}"), alpha=0.75, linewidth=0)
     ax.plot(place, np.exp(one["log_rejected"]), color=GREY, marker="_", linestyle="none", markersize=5)
     for k, height in zip(place, np.exp(one["log_target"].values), strict=True):
         ax.plot([k - 0.46, k + 0.46], [height, height], color=BLACK, linestyle=(0, (0.6, 0.3)), linewidth=1.6)
@@ -43,12 +43,12 @@ def _distances(ax: Axes, data: xr.Dataset) -> None:
     for k, name in enumerate(data["rejected"].values):
         values = np.maximum(data["jsd"].sel(rejected=name).values, FLOOR)
         shift = np.linspace(-0.28, 0.28, len(values))
-        ax.plot(k + shift, values, ".", color=MEANING[f"rejected: {name}"], markersize=3)
+        ax.plot(k + shift, values, ".", color=colour_of(f"rejected: {name}"), markersize=3)
         level = max(float(data["predicted_jsd"].sel(rejected=name).median()), FLOOR)
         ax.plot([k - 0.4, k + 0.4], [level, level], **PREDICTED)
     ax.set(yscale="log", ylim=(FLOOR / 5, 3), ylabel="JSD(π*, π_θ)  [nats]", title=f"f  all {data.sizes['seed']} worlds")
     ax.set_xticks(range(data.sizes["rejected"]), [str(n) for n in data["rejected"].values], rotation=38, ha="right", fontsize=6.5)
-    ax.annotate("zero to rounding", (0.45, 1e-15), fontsize=7, color=MEANING["rejected: optimal"], va="center")
+    ax.annotate("zero to rounding", (0.45, 1e-15), fontsize=7, color=colour_of("rejected: optimal"), va="center")
 
 
 def _spelled(one: xr.Dataset, name: str) -> str:

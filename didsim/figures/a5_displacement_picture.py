@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, MEANING, PREDICTED, RED, styled
+from didsim.plotting import BLACK, BLUE, PREDICTED, RED, colour_of, styled
 from didsim.plotting.style import GUIDE, WIDTH, beside, end_labels, note
 
 FALLEN, RISEN = np.array(to_rgb(RED)), np.array(to_rgb(BLUE))
@@ -29,15 +29,15 @@ def _curve(ax: Axes, one: xr.Dataset) -> None:
     shown = one.isel(record=-1).sel(point=one["kind"] == 0)
     along, slope = one["along"].values, one["slope"].values
     ax.axhline(0, **GUIDE)
-    ax.plot(shown["chosen_at"] - shown["beta"], shown["rejected"], ".", color=MEANING["rejected"], markersize=2.4, alpha=0.7)
-    ax.plot(shown["chosen_at"], shown["chosen"], ".", color=MEANING["chosen"], markersize=4.0)
+    ax.plot(shown["chosen_at"] - shown["beta"], shown["rejected"], ".", color=colour_of("rejected"), markersize=2.4, alpha=0.7)
+    ax.plot(shown["chosen_at"], shown["chosen"], ".", color=colour_of("chosen"), markersize=4.0)
     ax.plot(along, slope, **PREDICTED)
     root = float(one["critical_beta"])
     ax.plot([root], [0.0], "o", color=BLACK, markerfacecolor="white", markersize=4.5)
     beside(ax, (root, 0.0), f"β_c = {root:.2f}", (5, -10))
     top = float(slope.max())
-    beside(ax, (along[-1], top), "chosen, at a", (-18, -4), ha="right", color=MEANING["chosen"])
-    beside(ax, (along[0], slope[0]), "rejected, at a − β", (22, -2), color=MEANING["rejected"])
+    beside(ax, (along[-1], top), "chosen, at a", (-18, -4), ha="right", color=colour_of("chosen"))
+    beside(ax, (along[0], slope[0]), "rejected, at a − β", (22, -2), color=colour_of("rejected"))
     ax.set(xlabel="place on the path: π_ref at 0, π* at 1", ylabel="change of log π  [nats]")
     ax.set_title("a  every run on one curve, Λ' (dashed)")
 
@@ -48,16 +48,16 @@ def _time(ax: Axes, one: xr.Dataset) -> None:
     runs = runs.isel(point=np.unique(np.linspace(0, runs.sizes["point"] - 1, 5).astype(int)))
     steps = np.maximum(runs["step"].values, 0.7)
     for name in ("chosen", "rejected"):
-        ax.plot(steps, runs[name].transpose("record", "point"), color=MEANING[name], linewidth=0.8)
+        ax.plot(steps, runs[name].transpose("record", "point"), color=colour_of(name), linewidth=0.8)
     ax.plot(steps, runs["lost_to_ref"].transpose("record", "point"), color=BLACK, linestyle="--", linewidth=0.8)
     ax.axhline(0, **GUIDE)
     ax.set(xscale="log", ylim=(None, -0.14 * ax.get_ylim()[0]))
     ax.set(xlabel="step", ylabel="change of log π  [nats]", title="c  π_ref = π_w: both fall at every step")
     last = runs.isel(record=-1)
-    ends = [(float(y), f"β = {beta:.2g}", MEANING["rejected"]) for y, beta in zip(last["rejected"], last["beta"], strict=True)]
-    end_labels(ax, steps[-1], [*ends, (float(last["chosen"].max()), "all β", MEANING["chosen"])], gap=0.085)
-    note(ax, 1.0, 1.0, "chosen; dashed: −KL(π_ref‖π_θ)", ha="right", va="top", color=MEANING["chosen"])
-    note(ax, 0.03, 0.12, "rejected", color=MEANING["rejected"])
+    ends = [(float(y), f"β = {beta:.2g}", colour_of("rejected")) for y, beta in zip(last["rejected"], last["beta"], strict=True)]
+    end_labels(ax, steps[-1], [*ends, (float(last["chosen"].max()), "all β", colour_of("chosen"))], gap=0.085)
+    note(ax, 1.0, 1.0, "chosen; dashed: −KL(π_ref‖π_θ)", ha="right", va="top", color=colour_of("chosen"))
+    note(ax, 0.03, 0.12, "rejected", color=colour_of("rejected"))
 
 
 def _map(ax: Axes, one: xr.Dataset) -> None:

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, MEANING, PREDICTED, band, new_figure, styled, temperature_path
+from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled, temperature_path
 from didsim.plotting.style import GUIDE, beside, note
 
 WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
@@ -39,11 +39,11 @@ def _updates(ax: Axes, one: xr.Dataset) -> None:
     """Random updates of equal strength as points; the temperature path exact (solid) and to third order (dashed)."""
     change, entropy = one["entropy_change"].values, one["did_entropy"].values
     for name, chosen in (("reinforcing", change < 0), ("smoothing", change >= 0)):
-        ax.plot(change[chosen], entropy[chosen], ".", color=MEANING[name], markersize=2.5, alpha=0.6, rasterized=True)
+        ax.plot(change[chosen], entropy[chosen], ".", color=colour_of(name), markersize=2.5, alpha=0.6, rasterized=True)
         ends = one["path_change"].values[[0, -1]]
         left = ends[np.argmin(ends)] if name == "reinforcing" else ends[np.argmax(ends)]
         align = "left" if name == "reinforcing" else "right"
-        beside(ax, (left, 0.0), name, (0, 3), color=MEANING[name], ha=align)
+        beside(ax, (left, 0.0), name, (0, 3), color=colour_of(name), ha=align)
     temperature_path(ax, one["path_change"].values, one["path_did"].values, one["path_third"].values)
     note(ax, 0.03, 0.04, f"rank correlation {float(one['rank_correlation']):+.2f}".replace("-", "−"), color=GREY, bbox=WHITE)
 
@@ -52,7 +52,7 @@ def _slope(ax: Axes, data: xr.Dataset) -> None:
     """Predicted against measured rate of entropy for every random update of every reference."""
     slope, measured = data["slope"].values.ravel(), data["measured_slope"].values.ravel()
     ends = np.array([slope.min(), slope.max()])
-    ax.plot(slope, measured, ".", color=MEANING["gradient descent"], markersize=2, alpha=0.3, rasterized=True)
+    ax.plot(slope, measured, ".", color=colour_of("gradient descent"), markersize=2, alpha=0.3, rasterized=True)
     ax.plot(ends, ends, **PREDICTED)
     ax.axhline(0, **GUIDE)
     ax.axvline(0, **GUIDE)
@@ -63,7 +63,7 @@ def _slope(ax: Axes, data: xr.Dataset) -> None:
 def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
     """Gap of DID entropy between sharpening and flattening against the skewness of the reference."""
     skewed, gap = data["skewness"].values, data["sign_gap"].values
-    ax.plot(skewed, gap, ".", color=MEANING["gradient descent"], markersize=2, alpha=0.4, rasterized=True)
+    ax.plot(skewed, gap, ".", color=colour_of("gradient descent"), markersize=2, alpha=0.4, rasterized=True)
     ends = np.array([skewed.min(), skewed.max()])
     ax.plot(ends, -2.0 / 3.0 * ends, **PREDICTED)
     ax.axhline(0, **GUIDE)
@@ -80,15 +80,15 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     at = data["chosen_at"].values
     for rule, name in (("DPO", "dpo"), ("projected-gradient DPO", "projected-gradient DPO")):
         one = data.sel(rule=rule)
-        band(ax, at, one["chosen_change"].transpose("seed", "chosen_at").values, MEANING[name])
+        band(ax, at, one["chosen_change"].transpose("seed", "chosen_at").values, colour_of(name))
     predicted = np.median(data["predicted_change"].transpose("seed", "chosen_at").values, axis=0)
     ax.plot(at, predicted, **PREDICTED)
     ax.axhline(0, **GUIDE)
     worst = data["jsd_target"].max(("seed", "chosen_at")).sel(rule="DPO")
     span = data["jsd_target"].sel(rule="projected-gradient DPO")
     text = f"projected gradient\nJSD to π*: {float(span.min()):.0e} … {float(span.max()):.0e}"
-    note(ax, 0.04, 0.93, text, color=MEANING["projected-gradient DPO"], va="center")
-    note(ax, 0.97, 0.10, f"DPO, JSD to π* < {10 ** np.ceil(np.log10(float(worst))):.0e}", color=MEANING["dpo"], ha="right")
+    note(ax, 0.04, 0.93, text, color=colour_of("projected-gradient DPO"), va="center")
+    note(ax, 0.97, 0.10, f"DPO, JSD to π* < {10 ** np.ceil(np.log10(float(worst))):.0e}", color=colour_of("dpo"), ha="right")
     beside(ax, (at[1], predicted[1]), "Λ'(a)", (10, -12))
     note(ax, 0.97, 0.02, "bands: 95 % of worlds", fontsize=6, color=GREY, ha="right")
     ax.set(xlabel="a: chosen law on the path", ylabel="change of log π(chosen)  [nats]", title="f  D14: projection")

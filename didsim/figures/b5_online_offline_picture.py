@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, BLUE, GREEN, GREY, PREDICTED, RED, SKY, band, new_figure, styled
-from didsim.plotting.style import PINK, end_labels, note
+from didsim.plotting.colours import PINK
+from didsim.plotting.style import end_labels, note
 
 LINES = {
     "reference": GREY,
