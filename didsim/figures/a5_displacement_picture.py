@@ -55,7 +55,7 @@ def _time(ax: Axes, one: xr.Dataset) -> None:
     ax.set(xlabel="step", ylabel="change of log π  [nats]", title="c  π_ref = π_w: both fall at every step")
     last = runs.isel(record=-1)
     ends = [(float(y), f"β = {beta:.2g}", colour_of("rejected")) for y, beta in zip(last["rejected"], last["beta"], strict=True)]
-    end_labels(ax, steps[-1], [*ends, (float(last["chosen"].max()), "all β", colour_of("chosen"))], gap=0.085)
+    end_labels(ax, steps[-1], [*ends, (float(last["chosen"].max()), "all β", colour_of("chosen"))])
     note(ax, 1.0, 1.0, "chosen; dashed: −KL(π_ref‖π_θ)", ha="right", va="top", color=colour_of("chosen"))
     note(ax, 0.03, 0.12, "rejected", color=colour_of("rejected"))
 

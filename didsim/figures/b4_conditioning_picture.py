@@ -30,7 +30,7 @@ def _against_quality(ax: Axes, data: xr.Dataset, name: str, label: str) -> None:
         ends.append((float(np.median(values[:, -1])), str(sampler), colour_of(sampler)))
     ax.set(yscale="log", xlim=(skill[0], skill[-1]))
     ax.set(xlabel="quality of π_ref: skill in log π_ref = skill · r + noise", ylabel=label)
-    end_labels(ax, float(skill[-1]), ends, gap=0.085)
+    end_labels(ax, float(skill[-1]), ends)
 
 
 def _descent(ax: Axes, data: xr.Dataset) -> None:

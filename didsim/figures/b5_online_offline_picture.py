@@ -43,7 +43,7 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="step of gradient descent", ylabel="value gap V* − V  [reward]")
     ax.set_title("a  weak reference (bands: 95 % of the worlds)")
-    end_labels(ax, steps[-1], ends, gap=0.075)
+    end_labels(ax, steps[-1], ends)
 
 
 def _ranks(ax: Axes, data: xr.Dataset) -> None:

@@ -76,5 +76,5 @@ def _sampled(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xscale="log", yscale="log", xlim=(moments[0], moments[-1]))
     ax.set(xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
     ax.set_title(f"d  {data.attrs['pairs']:,} sampled pairs a step, step {data.attrs['sampled_rate']:g}")
-    end_labels(ax, float(moments[-1]), ends, gap=0.075)
+    end_labels(ax, float(moments[-1]), ends)
     ax.grid(axis="y", color=GREY, linewidth=0.2, alpha=0.5)

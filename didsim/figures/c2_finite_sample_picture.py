@@ -31,7 +31,7 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xscale="log", yscale="log", xlim=(pairs[0], pairs[-1]))
     ax.set(xlabel="pairs", ylabel="squared log-margin error  [nats²]", title="a  error of learning, one world")
     predicted_and_measured(ax, loc="upper right", measured="simulated", predicted="effective resistance / n")
-    end_labels(ax, float(pairs[-1]), ends, gap=0.085)
+    end_labels(ax, float(pairs[-1]), ends)
 
 
 def _ratios(ax: Axes, data: xr.Dataset) -> None:

@@ -58,11 +58,14 @@ def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) 
     ax.plot(x, middle, color=colour, **line)
 
 
-def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *, gap: float = 0.09) -> None:
+def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *, gap: float | None = None) -> None:
     """Direct labels at the right end of lines, moved apart so that none overlap.
 
-    ``entries`` are (y in data units, text, colour); ``gap`` is the least distance as a share of the axis height.
+    ``entries`` are (y in data units, text, colour); ``gap`` is the least distance as a share of the axis height, a line of
+    text if missing.
     """
+    if gap is None:
+        gap = 1.27 * LETTERS / (72.0 * ax.get_position().height * ax.get_figure(root=True).get_figheight())
     low, high = ax.get_ylim()
     log = ax.get_yscale() == "log"
     place = np.array([(np.log(y) if log else y) for y, _, _ in entries])
@@ -93,6 +96,15 @@ def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
 def beside(ax: Axes, point: tuple, text: str, shift: tuple, **how: Any) -> None:
     """A word beside a point of the data, moved by ``shift`` printer's points."""
     ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": LETTERS, **how})
+
+
+def break_marks(upper: Axes, lower: Axes) -> None:
+    """Joins two axes above each other into one whose scale is broken."""
+    upper.tick_params(axis="x", which="both", bottom=False)
+    upper.spines["bottom"].set_visible(False)
+    for ax, height in ((upper, 0.0), (lower, 1.0)):
+        mark = {"marker": [(-1.0, -0.5), (1.0, 0.5)], "markersize": 6, "linestyle": "none", "color": BLACK, "clip_on": False}
+        ax.plot([0], [height], transform=ax.transAxes, **mark)
 
 
 def predicted_and_measured(ax: Axes, **kwargs: Any) -> None:
