@@ -111,7 +111,7 @@ LABELS = {
     "bernoulli": SKY,
     "matrix": INDIGO,
 }
-REFERENCES = {"weak": RED, "even": OLIVE, "strong": BLUE, "right-skewed": BLUE, "unskewed": OLIVE, "left-skewed": RED}
+REFERENCES = {"weak": RED, "even": OLIVE, "strong": BLUE, "right-skewed": GREEN, "unskewed": OLIVE, "left-skewed": BROWN}
 POLICIES = {"table": GREEN, "prefix table": GREEN, "k-gram": ORANGE, "bigram": ORANGE, "transformer": RED, "shared features": RED}
 DYNAMICS = {
     "gradient descent": BLACK,
@@ -129,12 +129,12 @@ LAWS = {
     "symmetric": SKY,
     "circulating": GREEN,
     "other": RED,
-    "mild": BLUE,
-    "moderate": ORANGE,
-    "heavy": RED,
-    "sequence": RED,
+    "mild": SKY,
+    "moderate": BLUE,
+    "heavy": INDIGO,
+    "sequence": WINE,
     "normalised": ORANGE,
-    "token": BLUE,
+    "token": TEAL,
     "all pairs": BLUE,
     "equal lengths": ORANGE,
 }
