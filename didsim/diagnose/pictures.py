@@ -13,7 +13,8 @@ from didsim.diagnose.intervals import Estimate, share, slope
 from didsim.diagnose.likelihood import by_step
 from didsim.diagnose.logs import PairLog
 from didsim.diagnose.means import MeanLog
-from didsim.plotting.style import BLACK, BLUE, MEANING, end_labels, styled
+from didsim.plotting.colours import BLACK, BLUE, colour_of
+from didsim.plotting.style import end_labels, styled
 
 BINS = 6
 SIZE = (4.4, 2.9)  # inches: small, so that a page can stack them
@@ -104,9 +105,9 @@ def likelihoods(step: np.ndarray, chosen: Band, rejected: Band, unit: str, sure:
     figure, ax = _panel()
     ends = []
     for (value, low, high), side in ((chosen, "chosen"), (rejected, "rejected")):
-        ax.fill_between(step, low, high, color=MEANING[side], alpha=0.18, linewidth=0)
-        ax.plot(step, value, color=MEANING[side], marker="o" if len(step) <= MANY else None)
-        ends.append((float(value[-1]), side, MEANING[side]))
+        ax.fill_between(step, low, high, color=colour_of(side), alpha=0.18, linewidth=0)
+        ax.plot(step, value, color=colour_of(side), marker="o" if len(step) <= MANY else None)
+        ends.append((float(value[-1]), side, colour_of(side)))
     ax.axhline(0.0, color=BLACK, linewidth=0.9, linestyle="--")
     _bottom(ax, step, f"solid: measured{sure}; dashed: the reference")
     ax.set_ylabel(unit)

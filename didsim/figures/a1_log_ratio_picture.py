@@ -5,58 +5,91 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, MEANING, band, new_figure, styled
-from didsim.plotting.style import end_labels, note, predicted_and_measured
+from didsim.plotting import GREY, PREDICTED, band, colour_of, name_of, styled
+from didsim.plotting.style import WIDTH, beside, break_marks, end_labels, note
 
 FLOOR = 1e-17
+CLOSE = 1e-10  # below it a distance is zero to rounding
+SPLIT = (1.5e-3, 4.0)  # upper part of the broken axis
+# Where a name stands beside its point in c, in printer's points.
+PLACES = {
+    "dpo": (7, 5), "rlhf": (7, 16), "exo_pair": (7, 0), "cdpo": (7, -2), "hinge": (-6, -3), "slic": (-5, 5), "cpo": (2, -10),
+    "kto": (-6, 0), "dpop": (-6, 5), "ipo[sum]": (6, 5), "orpo": (3, -10), "sft": (6, 3), "simpo γ>0": (-6, 6),
+}  # fmt: skip
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Left: rewards with a reference; middle: without; right: fit of preferences against distance from the target."""
-    figure, (left, middle, right) = new_figure(2.75, [1.0, 1.0, 0.95])
+    """Top: rewards with a reference on a broken axis, rewards without; below: misfit of preferences and distance."""
+    figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=[1.15, 1.0])
+    broken = grid[0, 0].subgridspec(2, 1, height_ratios=[1.9, 1.0], hspace=0.06)
+    upper, lower = (figure.add_subplot(one) for one in broken)
+    middle, fit = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
+    figure.get_layout_engine().set(h_pad=0.025, hspace=0.0)  # type: ignore[union-attr]
     free = data["reference_free"].values.astype(bool)
-    names = data["objective"].values
-    _curves(left, data, names[~free])
-    left.set(ylim=(FLOOR, 2), ylabel="JSD(π*, π_θ)  [nats]", title="a  reward with a reference")
-    predicted_and_measured(left, predicted="exact limit")
-    _curves(middle, data, names[free])
-    middle.set(yscale="log", title="b  reference-free")
-    _fit(right, data, names, free)
+    names = [str(name) for name in data["objective"].values]
+    given = dict(zip(names, free, strict=True))
+    _with_reference(upper, lower, data, [name for name in names if not given[name]])
+    _curves(middle, data, [name for name in names if given[name]], (0.02, 0.4))
+    _at_did(middle, data)
+    middle.set(title="b  reward without one", yticks=[0.03, 0.1, 0.3], yticklabels=["0.03", "0.1", "0.3"])
+    _fit(fit, data, given)
     return figure
 
 
-def _curves(ax: Axes, data: xr.Dataset, names: np.ndarray) -> None:
+def _with_reference(upper: Axes, lower: Axes, data: xr.Dataset, names: list[str]) -> None:
+    """One plot in two parts: most objectives stay far from the target, two end on it to rounding."""
+    near = [name for name in names if _end(data, "jsd_target", name) < CLOSE]
+    _curves(upper, data, names, SPLIT, labelled=[name for name in names if name not in near])
+    _curves(lower, data, near, (FLOOR / 3, SPLIT[0]))
+    upper.set(xticklabels=[], xlabel="", title="a  reward with a reference", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
+    lower.set(yticks=[1e-4, 1e-10, 1e-16])
+    lower.minorticks_off()
+    break_marks(upper, lower)
+    note(upper, 0.03, 0.97, "circles: exact limits\nbands: 95 % of worlds", va="top", color=GREY)
+
+
+def _curves(ax: Axes, data: xr.Dataset, names: list[str], ylim: tuple, labelled: list[str] | None = None) -> None:
+    """Median and band of every objective, a circle at its solver's limit, its name at the end."""
     steps = np.maximum(data["step"].values, 0.7)
-    ax.set(xscale="log", yscale="log")
-    labels = []
+    ax.set(xscale="log", yscale="log", xlim=(steps[0], steps[-1]), ylim=ylim, xlabel="step of Adam")
+    ax.set_xticks([x for x in (1, 100, 10_000) if x <= steps[-1]])
+    ax.minorticks_off()
     for name in names:
         one = data.sel(objective=name)
-        colour = MEANING[str(name)]
-        curve = np.maximum(one["jsd_target"].transpose("seed", "record").values, FLOOR)
-        band(ax, steps, curve, colour)
-        limit = float(np.median(one["limit_jsd_target"]))
-        if limit > FLOOR:
-            ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
-        text = "simpo γ=0 → q" if name == "simpo γ=0" else str(name)
-        labels.append((float(np.median(curve[:, -1])), text, colour))
-    ax.set(xlim=(steps[0], steps[-1]), xlabel="step")
-    end_labels(ax, steps[-1], labels)
+        band(ax, steps, np.maximum(one["jsd_target"].transpose("seed", "record").values, FLOOR), colour_of(name))
+        limit = max(float(np.median(one["limit_jsd_target"])), FLOOR)
+        if ylim[0] <= limit <= ylim[1]:
+            ax.plot(steps[-1], limit, "o", color=colour_of(name), markerfacecolor="white", clip_on=False, zorder=5)
+    shown = names if labelled is None else labelled
+    ends = [(max(_end(data, "jsd_target", name), FLOOR), name_of(name), colour_of(name)) for name in shown]
+    end_labels(ax, steps[-1], ends)
 
 
-def _fit(ax: Axes, data: xr.Dataset, names: np.ndarray, free: np.ndarray) -> None:
-    ax.set(xscale="log", yscale="log")
-    labelled: dict[int, int] = {}
-    for name, is_free in zip(names, free, strict=True):
-        one = data.sel(objective=name)
-        x = np.maximum(np.median(one["preference_misfit"].isel(record=-1)), FLOOR)
-        y = np.maximum(np.median(one["jsd_target"].isel(record=-1)), FLOOR)
-        ax.plot(x, y, "s" if is_free else "o", color=MEANING[str(name)], markersize=5)
-        if y < 1e-8 or x < 1e-8:
-            height = labelled.setdefault(round(np.log10(y)), 0)
-            labelled[round(np.log10(y))] += 1
-            where = {"textcoords": "offset points", "xytext": (7, 9 * height), "va": "center"}
-            ax.annotate(str(name), (x, y), fontsize=7, color=MEANING[str(name)], **where)
-    ax.set(xlim=(FLOOR / 10, 50), ylim=(FLOOR / 10, 50))
-    ax.set(xlabel="preference misfit  [nats]", ylabel="JSD(π*, π_θ)  [nats]", title="c  fit without target")
-    note(ax, 0.97, 0.70, "all others", ha="right", color=BLACK)
+def _at_did(ax: Axes, data: xr.Dataset) -> None:
+    """Where a reward without reference must end that fits every preference."""
+    level = float(np.median(data["limit_jsd_target"].sel(objective="simpo γ=0")))
+    ax.axhline(level, **PREDICTED)
+    note(ax, 0.03, 0.03, r"dashed: JSD($\pi^*, q$)", color=GREY)
+
+
+def _end(data: xr.Dataset, name: str, objective: str) -> float:
+    return float(np.median(data[name].sel(objective=objective).isel(record=-1)))
+
+
+def _fit(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
+    """Every objective at its end: circles with a reference, squares without; what is zero to rounding stands on the axes."""
+    least = 1e-4
+    for name, is_free in given.items():
+        x, y = (max(_end(data, which, name), least) for which in ("preference_misfit", "jsd_target"))
+        ax.plot(x, y, "s" if is_free else "o", color=colour_of(name), markersize=5, clip_on=False, zorder=4)
+        shift = PLACES.get(name, (7, 0))
+        side = "left" if shift[0] > 0 else "right"
+        beside(ax, (x, y), name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
+    ax.set(xscale="log", yscale="log", xlim=(least, 3), ylim=(least, 0.5))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks([least, 1e-3, 1e-2, 1e-1], ["0", "0.001", "0.01", "0.1"])
+    ax.minorticks_off()
+    ax.set(xlabel="misfit of the preferences  [nats]; 0: to rounding", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
+    ax.set_title("c  at the end: circles with, squares without a reference")

@@ -4,21 +4,21 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import GUIDE, beside, predicted_and_measured
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: angle and ratio of inverse temperatures; below: distance and misfit of labels for three kinds of correlation."""
-    figure, (angle, ratio, distance, labels) = new_figure(4.5, [1.0, 1.0], rows=2)
+    figure, (angle, ratio, distance, labels) = new_figure(4.4, [1.0, 1.0], rows=2)
     _dial(angle, data, "angle")
-    angle.set(xticks=[0, 30, 60, 90], xlabel="angle off the power law  [degrees]", title="a  direction of the data")
-    predicted_and_measured(angle, loc="upper left", measured="solved exactly, 95 % of worlds", predicted="predicted")
+    angle.set(xticks=[0, 30, 60, 90], xlabel="angle off the power law  [°]", title="a  direction of the data")
+    predicted_and_measured(angle, loc="upper left", measured="exact, 95 % of worlds", predicted="predicted")
     _dial(ratio, data, "ratio")
     ratio.set_xscale("log", base=2)
     ratio.axvline(1.0, **GUIDE)
-    ratio.set(xlabel="β in training ÷ β in the data", title="b  inverse temperature")
+    ratio.set(xlabel=r"$\beta$ in training ÷ $\beta$ in the data", title="b  inverse temperature")
     _distance(distance, data)
     _labels(labels, data)
     return figure
@@ -26,33 +26,33 @@ def draw(data: xr.Dataset) -> Figure:
 
 def _dial(ax: Axes, data: xr.Dataset, dial: str) -> None:
     values = data.transpose("seed", dial, ...)
-    band(ax, data[dial].values, values[f"{dial}_jsd"].values, MEANING["power law"], marker="o", markersize=2.5)
+    band(ax, data[dial].values, values[f"{dial}_jsd"].values, colour_of("power law"), marker="o", markersize=2.5)
     ax.plot(data[dial], values[f"{dial}_predicted"].median("seed"), **PREDICTED)
-    ax.set(ylim=(-0.02 * ax.get_ylim()[1], None), ylabel="JSD(π*, π_θ)  [nats]")
+    ax.set(ylim=(-0.02 * ax.get_ylim()[1], None), ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
 
 
 def _distance(ax: Axes, data: xr.Dataset) -> None:
     """Circulating drawn thick under symmetric: both stay on zero."""
     for name, width in (("other", 1.4), ("circulating", 3.5), ("symmetric", 1.2)):
         one = data.sel(coupling=name).transpose("seed", "strength", ...)
-        band(ax, data["strength"].values, one["coupling_jsd"].values, MEANING[name], linewidth=width)
+        band(ax, data["strength"].values, one["coupling_jsd"].values, colour_of(name), linewidth=width)
     predicted = data["coupling_predicted"].sel(coupling="other").median("seed")
     ax.plot(data["strength"], predicted, **PREDICTED)
     middle = float(data["coupling_jsd"].sel(coupling="other").isel(strength=-1).median())
-    beside(ax, (0.97, middle), "not symmetric (dashed: first order)", (-2, 8), ha="right", color=MEANING["other"])
-    beside(ax, (0.97, 0.0), "circulating and symmetric: still at π*", (-2, -11), ha="right", color=MEANING["circulating"])
+    beside(ax, (0.97, middle), "not symmetric\n(dashed: first order)", (-32, 2), ha="right", color=colour_of("other"))
+    beside(ax, (0.97, 0.0), "the other two: still at π*", (-2, -11), ha="right", color=colour_of("circulating"))
     ax.set(ylim=(-0.13 * ax.get_ylim()[1], None))
-    ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="JSD(π*, π_θ)  [nats]")
-    ax.set_title("c  draws that are not independent")
+    ax.set(xlabel="strength of the correlation", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
+    ax.set_title("c  correlated pairs")
 
 
 def _labels(ax: Axes, data: xr.Dataset) -> None:
     for name in ("other", "circulating", "symmetric"):
         one = data.sel(coupling=name).transpose("seed", "strength", ...)
-        band(ax, data["strength"].values, one["misfit"].values, MEANING[name])
+        band(ax, data["strength"].values, one["misfit"].values, colour_of(name))
         end = float(one["misfit"].isel(strength=-1).median())
         text = {"other": "not symmetric", "circulating": "circulating", "symmetric": "symmetric"}[name]
-        beside(ax, (0.97, end), text, (-2, 5 if name != "other" else -24), ha="right", color=MEANING[name])
+        beside(ax, (0.97, end), text, (-2, 4 if name != "other" else -40), ha="right", color=colour_of(name))
     ax.axhline(0.0, **PREDICTED)
-    ax.set(xlabel="strength of the correlation of chosen and rejected", ylabel="largest |P − Bradley–Terry|")
-    ax.set_title("d  … and their labels against log(π_w/π_l)")
+    ax.set(xlabel="strength of the correlation", ylabel=r"largest $|P - \sigma(\log(\pi_w/\pi_l))|$")
+    ax.set_title("d  … and their labels")

@@ -5,25 +5,25 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting import BLACK, PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import GUIDE, beside
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: margins of pairs from π_l to π*, straight or bent; below: all increments, and the order of pairs over time."""
-    figure, (line, bent, scatter, order) = new_figure(4.7, [1.0, 1.0], rows=2)
-    _path(line, data, "power law", "a  power law: π_l, π_ref and π* in line")
-    _path(bent, data, "bent link", "b  bent link: in order, not in line")
+    figure, (line, bent, scatter, order) = new_figure(4.8, [1.0, 1.0], rows=2)
+    _path(line, data, "power law", "a  power law: in line")
+    _path(bent, data, "bent link", "b  bent link: in order only")
     for ax in (line, bent):
-        ax.set_ylabel("log-margin − that of π_ref  [nats]")
+        ax.set_ylabel(r"$M_\pi - M_{\pi_\mathrm{ref}}$  [nats]")
     _increments(scatter, data)
     _order(order, data)
     return figure
 
 
 def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
-    """Margins minus those of π_ref: solid from π_l over π_ref along training; dashed the line to π* (circles)."""
+    """Margins minus those of π_ref: dashed the line from the data's margins to π*'s that is claimed; faint the training."""
     beta = data.attrs["beta"]
     one = data.sel(link=link).isel(seed=0)
     first, second = data["pair_first"].values, data["pair_second"].values
@@ -38,15 +38,15 @@ def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
     rows = np.stack([rejected, np.zeros_like(aim), *trained[shown]])
     span = np.array([-beta, 1.0])
     for pair in range(rows.shape[1]):
-        ax.plot(span, span * aim[pair], color=GREY, linestyle="--", linewidth=0.6)
-        ax.plot(where, rows[:, pair], color=MEANING[link], linewidth=0.9, marker="o", markersize=2)
-    ax.plot(np.ones_like(aim), aim, "o", color=BLACK, markerfacecolor="none", markersize=4, markeredgewidth=0.7)
-    for place, name in ((-beta, "π_l"), (0.0, "π_ref"), (1.0, "π*")):
+        ax.plot(where[1:], rows[1:, pair], color=colour_of(link), linewidth=0.8, alpha=0.35)
+        ax.plot(span, span * aim[pair], **{**PREDICTED, "linewidth": 0.7})
+    ax.plot(np.full_like(aim, -beta), rejected, "o", color=colour_of(link), markersize=3)
+    ax.plot(np.ones_like(aim), aim, "o", color=BLACK, markerfacecolor="white", markersize=3.5, markeredgewidth=0.7)
+    for place, name in ((-beta, r"$\pi_l$"), (0.0, r"$\pi_\mathrm{ref}$"), (1.0, r"$\pi^*$")):
         ax.axvline(place, **GUIDE)
-        ax.annotate(name, (place, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7)
-    ax.annotate("trained", (0.45, 1.0), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7, color=GREY)
-    ax.set_title(title, pad=14)
-    ax.set_xlabel("place on the path from π_ref (0) to π* (1)")
+        beside(ax, (place, 1.0), name, (0, 2), xycoords=("data", "axes fraction"), ha="center")
+    ax.set_title(title, pad=15)
+    ax.set_xlabel(r"place: $\pi_\mathrm{ref}$ at 0, $\pi^*$ at 1")
 
 
 def _increments(ax: Axes, data: xr.Dataset) -> None:
@@ -60,13 +60,17 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
         x = one["aim"].values[first] - one["aim"].values[second]
         y = one["data"].values[first] - one["data"].values[second]
         sign = np.sign(x)
-        ax.plot(x * sign, y * sign, ".", color=MEANING[link], markersize=2.2, rasterized=True)
+        ax.plot(x * sign, y * sign, ".", color=colour_of(link), markersize=2.2, rasterized=True)
         reach = max(reach, float(np.abs(x).max()))
         top = np.argmax(np.abs(x))
-        beside(ax, (abs(x[top]), abs(y[top])), link, (-4, 4), ha="right", color=MEANING[link])
+        beside(ax, (abs(x[top]), abs(y[top])), link, (-6, 2), ha="right", color=colour_of(link))
     ax.plot([0, reach], [0, beta * reach], **PREDICTED)
-    beside(ax, (0.62 * reach, 0.62 * beta * reach), f"slope β = {beta:g}", (2, -11))
-    ax.set(xlabel="M_π* − M_π_ref  [nats]", ylabel="M_π_w − M_π_l  [nats]", title="c  all pairs of one world")
+    beside(ax, (0.62 * reach, 0.62 * beta * reach), rf"slope $\beta$ = {beta:g}", (2, -11))
+    ax.set(
+        xlabel=r"$M_{\pi^*} - M_{\pi_\mathrm{ref}}$  [nats]",
+        ylabel=r"$M_{\pi_w} - M_{\pi_l}$  [nats]",
+        title="c  all pairs of one world",
+    )
 
 
 def _order(ax: Axes, data: xr.Dataset) -> None:
@@ -75,10 +79,10 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
     distance = ax.twinx()
     for link in ("power law", "bent link"):
         one = data.sel(link=link).transpose("seed", "record", ...)
-        band(ax, steps, one["ordered_share"].values[:, 1:], MEANING[link])
-        band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), MEANING[link], linestyle=":")
+        band(ax, steps, one["ordered_share"].values[:, 1:], colour_of(link))
+        band(distance, steps, np.maximum(one["jsd_target"].values[:, 1:], 1e-17), colour_of(link), linestyle=":")
     ax.set_xscale("log")
-    distance.set(yscale="log", ylabel="JSD(π*, π_θ)  [nats], dotted")
+    distance.set(yscale="log", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats], dotted")
     distance.spines["right"].set_visible(True)
     ax.set(ylim=(None, 1.003))
-    ax.set(xlabel="step", ylabel="pairs in order: share, solid", title="d  order comes early, the target only on the line")
+    ax.set(xlabel="step", ylabel="share of pairs in order, solid", title="d  order comes early")

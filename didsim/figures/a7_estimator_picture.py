@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, MEANING, PREDICTED, new_figure, styled
+from didsim.plotting import GREY, PREDICTED, colour_of, new_figure, styled
 from didsim.plotting.style import GUIDE, beside, note
 
 PAPER = 32
@@ -15,15 +15,14 @@ TAILS = ("mild", "moderate", "heavy")
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: bias, spread, coverage; below: the weights, growing sequences, and the comparison of two updates."""
-    figure, axes = new_figure(4.9, [1.0, 1.0, 1.0], rows=2)
+    figure, axes = new_figure(6.2, [1.0, 1.0], rows=3)
     noise = 2.0 * data["tail_sd"].mean("seed") / np.sqrt(data["replicates"] * data.sizes["seed"])
     bias = abs(data["tail_bias"].mean("seed"))
     _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
-    axes[0].set(ylim=(3e-4, 20), ylabel="|bias|  [nats]", title="a  bias: dashed first order")
-    text = "points within\nnoise left out"
-    note(axes[0], 0.97, 0.97, text, fontsize=6.5, color=GREY, ha="right", va="top")
+    axes[0].set(ylim=(3e-4, 20), ylabel="|bias|  [nats]", title="a  bias; dashed: first order")
+    note(axes[0], 0.99, 0.93, "left out: within noise", ha="right", color=GREY)
     _moment(axes[1], data, data["tail_sd"].mean("seed"), (data["tail_v"].mean("seed") / data["k"]) ** 0.5)
-    axes[1].set(ylim=(1e-3, 20), ylabel="standard deviation  [nats]", title="b  spread: dashed first order")
+    axes[1].set(ylim=(1e-3, 20), ylabel="standard deviation  [nats]", title="b  spread; dashed: first order")
     _tail_key(axes[1], data)
     _coverage(axes[2], data)
     _weights(axes[3], data)
@@ -38,7 +37,8 @@ def _k_axis(ax: Axes, data: xr.Dataset) -> None:
     ticks = [value for value in (8, 32, 128, 512, 4096) if k[0] <= value <= k[-1]]
     ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
     ax.axvline(PAPER, **GUIDE)
-    ax.set_xlabel("K draws")
+    beside(ax, (PAPER, 1.0), f"K = {PAPER}", (2, -1), xycoords=("data", "axes fraction"), va="top", color=GREY)
+    ax.set_xlabel("draws K")
 
 
 def _moment(ax: Axes, data: xr.Dataset, measured: xr.DataArray, predicted: xr.DataArray) -> None:
@@ -47,15 +47,15 @@ def _moment(ax: Axes, data: xr.Dataset, measured: xr.DataArray, predicted: xr.Da
     k = data["k"].values
     for tail in TAILS:
         values = measured.sel(tail=tail).values
-        ax.plot(k, values, color=MEANING[tail], marker="o")
-        ax.plot(k, predicted.sel(tail=tail).values, color=MEANING[tail], linestyle="--", linewidth=0.9)
+        ax.plot(k, values, color=colour_of(tail), marker="o")
+        ax.plot(k, predicted.sel(tail=tail).values, color=colour_of(tail), linestyle="--", linewidth=0.9)
 
 
 def _tail_key(ax: Axes, data: xr.Dataset) -> None:
     """Names of the three worlds with their weights' second moment, as coloured text."""
     for line, tail in enumerate(TAILS):
         moment = float(data["tail_second_moment"].sel(tail=tail).mean())
-        note(ax, 0.04, 0.24 - 0.085 * line, f"{tail}: 1+χ² = {moment:.3g}", color=MEANING[tail], ha="left", va="top")
+        note(ax, 0.04, 0.29 - 0.095 * line, rf"{tail}: $1+\chi^2$ = {moment:.3g}", color=colour_of(tail), ha="left", va="top")
 
 
 def _coverage(ax: Axes, data: xr.Dataset) -> None:
@@ -67,9 +67,9 @@ def _coverage(ax: Axes, data: xr.Dataset) -> None:
     for tail in TAILS:
         for method, mark, width in (("jackknife", "o", 1.4), ("delta", "s", 0.6), ("bootstrap", "^", 0.6)):
             share = data[f"tail_{method}"].sel(tail=tail).mean("seed").values
-            ax.plot(k, share, color=MEANING[tail], marker=mark, linewidth=width, markersize=3 if method == "jackknife" else 2.2)
+            ax.plot(k, share, color=colour_of(tail), marker=mark, linewidth=width, markersize=3 if method == "jackknife" else 2.2)
     for line, method in enumerate(("▲ bootstrap", "■ delta", "● jackknife")):
-        note(ax, 0.97, 0.03 + 0.08 * line, method, color=GREY, ha="right")
+        note(ax, 0.36, 0.03 + 0.09 * line, method, color=GREY)
     ax.set(ylim=(None, 1.0), ylabel="coverage of 95 % intervals", title="c  coverage")
 
 
@@ -79,13 +79,13 @@ def _weights(ax: Axes, data: xr.Dataset) -> None:
     k = data["k"].values
     share = ax.twinx()
     for tail in TAILS:
-        ax.plot(k, data["tail_shape"].sel(tail=tail).mean("seed").values, color=MEANING[tail], marker="o")
+        ax.plot(k, data["tail_shape"].sel(tail=tail).mean("seed").values, color=colour_of(tail), marker="o")
         effective = 1.0 / data["tail_draws_per_effective"].sel(tail=tail).mean("seed").values
-        share.plot(k, effective, color=MEANING[tail], linestyle=":", linewidth=1.0)
+        share.plot(k, effective, color=colour_of(tail), linestyle=":", linewidth=1.0)
     ax.plot(k, data["shape_limit"].values, **PREDICTED)
     at = int(np.argmin(np.abs(k - 128)))
-    beside(ax, (k[at], data["shape_limit"].values[at]), "trust limit", (4, -10))
-    ax.set(ylim=(0, 1.05), ylabel="tail shape k̂, solid", title="d  what the weights tell")
+    beside(ax, (k[at], data["shape_limit"].values[at]), "trust limit", (6, -8))
+    ax.set(ylim=(0, 1.05), ylabel=r"tail shape $\hat{k}$, solid", title="d  what the weights tell")
     share.set(ylim=(0, 1.05), ylabel="ESS ÷ K, dotted")
     share.spines["right"].set_visible(True)
 
@@ -94,15 +94,15 @@ def _lengths(ax: Axes, data: xr.Dataset) -> None:
     """Root-mean-square error at K = 32 against sequence length, for three entropies."""
     length = data["length"].values
     at = data.sel(k=PAPER)
-    texts = {"sequence": "sequence-level", "normalised": "length-normalised law", "token": "token-level, per token"}
-    for (name, text), height in zip(texts.items(), (0.56, 0.48, 0.27), strict=True):
+    texts = {"sequence": "whole sequence", "normalised": "length-normalised", "token": "per token"}
+    for (name, text), height in zip(texts.items(), (0.33, 0.43, 0.05), strict=True):
         error = at[f"{name}_error"].mean("seed").values
-        ax.plot(length, np.where(error > 1e-12, error, np.nan), color=MEANING[name], marker="o")
-        note(ax, 0.97, height, text, color=MEANING[name], ha="right")
+        ax.plot(length, np.where(error > 1e-12, error, np.nan), color=colour_of(name), marker="o")
+        note(ax, 0.97, height, text, color=colour_of(name), ha="right")
     first = ((at["sequence_v"].mean("seed") / PAPER + (at["sequence_b"].mean("seed") / PAPER) ** 2) ** 0.5).values
-    ax.plot(length, first, color=MEANING["sequence"], linestyle="--", linewidth=0.9)
+    ax.plot(length, first, color=colour_of("sequence"), linestyle="--", linewidth=0.9)
     ax.set(yscale="log", ylim=(1e-3, 20), xticks=length)
-    ax.set(xlabel="tokens per response", ylabel="root-mean-square error  [nats]", title="e  K = 32; dashed first order")
+    ax.set(xlabel="tokens per response", ylabel="RMS error  [nats]", title="e  K = 32; dashed: first order")
 
 
 def _comparison(ax: Axes, data: xr.Dataset) -> None:
@@ -115,13 +115,16 @@ def _comparison(ax: Axes, data: xr.Dataset) -> None:
         for name, line in (("pair_bias", "-"), ("pair_corrected_bias", ":")):
             off = data[name].mean("seed").sel(kind=kind)
             ax.plot(
-                k, exact.sel(kind=kind).values + (off.sel(sign=1) - off.sel(sign=-1)).values, color=MEANING[kind], linestyle=line
+                k,
+                exact.sel(kind=kind).values + (off.sel(sign=1) - off.sel(sign=-1)).values,
+                color=colour_of(kind),
+                linestyle=line,
             )
-        ax.axhline(float(exact.sel(kind=kind)), color=MEANING[kind], linestyle="--", linewidth=0.8)
+        ax.axhline(float(exact.sel(kind=kind)), color=colour_of(kind), linestyle="--", linewidth=0.8)
     reach = 4.0 * float(abs(exact).max())
-    ax.set(ylim=(-2.2 * reach, reach), ylabel="estimated H(q₊) − H(q₋)  [nats]", title="f  sharpening − flattening")
+    ax.set(ylim=(-2.2 * reach, 2.2 * reach), ylabel=r"$H(q_+) - H(q_-)$  [nats]", title="f  sharpening − flattening")
     for line, kind in enumerate(("left-skewed", "unskewed", "right-skewed")):
-        note(ax, 0.97, 0.27 - 0.085 * line, kind, color=MEANING[kind], ha="right")
-    text = "solid plain, dotted\ncorrected, dashed truth"
-    note(ax, 0.97, 0.98, text, fontsize=6.5, color=GREY, ha="right", va="top")
+        note(ax, 0.99, 0.27 - 0.095 * line, kind, color=colour_of(kind), ha="right")
+    text = "plain; dotted: corrected;\ndashed: truth"
+    note(ax, 0.99, 0.90, text, color=GREY, ha="right", va="top")
     ax.axhline(0, **GUIDE)

@@ -42,7 +42,7 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
     vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
     ax.set_title(f"a  {vocabulary}$^{length}$ sequences: tables trained")
     note(ax, 0.04, 0.06, "dashed: exact limit", color=GREY)
-    end_labels(ax, steps[-1], labels, gap=0.07)
+    end_labels(ax, steps[-1], labels)
 
 
 def _limits(ax: Axes, data: xr.Dataset) -> None:

@@ -5,8 +5,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, MEANING, PREDICTED, band, new_figure, styled
-from didsim.plotting.style import BLOCKS, GUIDE, beside
+from didsim.plotting import BLACK, PREDICTED, band, colour_of, new_figure, styled
+from didsim.plotting.colours import BLOCKS
+from didsim.plotting.style import GUIDE, beside
 
 
 @styled
@@ -21,7 +22,7 @@ def draw(data: xr.Dataset) -> Figure:
 
 
 def _colours(data: xr.Dataset) -> list[str]:
-    return [BLOCKS[b % len(BLOCKS)] if b >= 0 else MEANING["unseen"] for b in data["block"].values]
+    return [BLOCKS[f"block {b % len(BLOCKS)}"] if b >= 0 else colour_of("unseen") for b in data["block"].values]
 
 
 def _graph(ax: Axes, data: xr.Dataset) -> None:
@@ -40,14 +41,14 @@ def _graph(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x[i], y[i], "o", color=colours[i], markersize=4, markerfacecolor=colours[i] if seen else "white")
     ax.set(aspect="equal", title="a  what is compared")
     ax.set_axis_off()
-    ax.text(1.15, 0.9, "○ never shown", ha="left", fontsize=7, color=MEANING["unseen"])
+    ax.text(1.15, 0.9, "○ never shown", ha="left", fontsize=7, color=colour_of("unseen"))
 
 
 def _null(ax: Axes, data: xr.Dataset) -> None:
     count, nullity = data["component_count"].values, data["nullity"].values
     top = max(count.max(), nullity.max()) + 1
     ax.plot([0, top], [0, top], **PREDICTED)
-    ax.plot(count, nullity, "o", color=MEANING["gradient descent"], alpha=0.5, markeredgewidth=0)
+    ax.plot(count, nullity, "o", color=colour_of("gradient descent"), alpha=0.5, markeredgewidth=0)
     ax.set(xlabel="components of the graph", ylabel="null-space dimension")
     ax.set_title(f"c  S1: what is left open, {len(count)} samplers")
 
@@ -62,7 +63,7 @@ def _landing(ax: Axes, data: xr.Dataset) -> None:
     for name, mark in (("gradient descent", "o"), ("Adam", "x")):
         change = one["final"].sel(optimiser=name).values - ref
         ax.plot(
-            place, change, mark, color=BLACK if mark == "o" else MEANING[name], markersize=1.8 if mark == "o" else 4, label=name
+            place, change, mark, color=BLACK if mark == "o" else colour_of(name), markersize=1.8 if mark == "o" else 4, label=name
         )
     ax.axhline(0, **GUIDE)
     ax.set_xlabel("response (dashes: predicted, by block)")
@@ -78,11 +79,11 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
     for reference in ("uniform", "weak"):
         one = data.sel(reference=reference).transpose("seed", "coverage", ...)
         ratio = one["mass_after"].values / one["mass_before"].values
-        band(ax, coverage, ratio, MEANING[reference], marker="o")
+        band(ax, coverage, ratio, colour_of(reference), marker="o")
         predicted = np.median(one["mass_predicted"].values / one["mass_before"].values, axis=0)
         ax.plot(coverage, predicted, **PREDICTED)
         shift = (-2, 9 if reference == "weak" else -12)
-        beside(ax, (coverage[-1], predicted[-1]), f"{reference} π_ref", shift, ha="right", color=MEANING[reference])
+        beside(ax, (coverage[-1], predicted[-1]), f"{reference} π_ref", shift, ha="right", color=colour_of(reference))
     ax.axhline(1, **GUIDE)
     ax.set_yscale("log")
     ax.set(xlabel="share of responses ever shown", ylabel="mass never shown ÷ before", title="d  S3: mass of what is never shown")

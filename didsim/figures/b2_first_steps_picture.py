@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting import BLACK, GREY, MEANING, styled
+from didsim.plotting import BLACK, GREY, colour_of, styled
 from didsim.plotting.style import GUIDE, WIDTH, beside, note
 
 ROLES = ("chosen", "rejected", "best third")
@@ -37,7 +37,7 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, letter: str) -> None:
         arrow = _flat(data["arrow"].sel(sampler=sampler, objective=name).values)
         length = np.linalg.norm(arrow, axis=1, keepdims=True)
         arrow = 0.095 * arrow / length * np.sqrt(length / length.max())
-        ax.quiver(*where.T, *arrow.T, color=MEANING[name], angles="xy", scale_units="xy", scale=1.0, width=0.0085, zorder=tail)
+        ax.quiver(*where.T, *arrow.T, color=colour_of(name), angles="xy", scale_units="xy", scale=1.0, width=0.0085, zorder=tail)
     for law, mark, text in ((data["ref_law"], "s", "π_ref"), (data["target_law"], "*", "π*"), (data["did_law"], "D", "q")):
         x, y = _flat(law.values)
         ax.plot(
@@ -50,7 +50,7 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, letter: str) -> None:
     ax.set_axis_off()
     if letter == "a":
         names = (("dpo", "DPO"), ("ipo[sum]", "IPO"), ("simpo γ=0", "SimPO"))
-        handles = [Line2D([], [], color=MEANING[name], label=label, linewidth=2) for name, label in names]
+        handles = [Line2D([], [], color=colour_of(name), label=label, linewidth=2) for name, label in names]
         ax.legend(handles=handles, loc="upper left", borderaxespad=0.0, handlelength=1.0, labelspacing=0.2).set_in_layout(False)
 
 
@@ -73,7 +73,7 @@ def _parts(ax: Axes, data: xr.Dataset) -> None:
     for x, text in ((1.0, "table"), (4.7, "shared features")):
         ax.annotate(text, (x, low + 1.0 * (high - low)), ha="center", fontsize=7.5)
     handles = [
-        Line2D([], [], color=MEANING[f"part: {name}"], linewidth=5, label=name)
+        Line2D([], [], color=colour_of(f"part: {name}"), linewidth=5, label=name)
         for name in ("own", "partner", "cross", "normaliser")
     ]
     handles.append(Line2D([], [], color=BLACK, marker="o", linestyle="none", markersize=3.5, label="realised"))
@@ -85,7 +85,7 @@ def _stack(ax: Axes, x: float, one: xr.Dataset, scale: float) -> None:
     """Positive parts stacked upwards and negative ones downwards; dashed their sum, dot what the step did."""
     up = down = 0.0
     for name, value in zip(one["part"].values, one["split"].values / scale, strict=True):
-        ax.bar(x, value, bottom=up if value > 0 else down, width=0.62, color=MEANING[f"part: {name}"], linewidth=0)
+        ax.bar(x, value, bottom=up if value > 0 else down, width=0.62, color=colour_of(f"part: {name}"), linewidth=0)
         up, down = (up + value, down) if value > 0 else (up, down + value)
     total = float(one["rate"]) / scale
     ax.plot([x - 0.42, x + 0.42], [total, total], color=BLACK, linestyle="--", linewidth=1.0)
@@ -97,7 +97,7 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     shown = slice(None, None, max(1, data.sizes["case"] // 4000))
     for policy in ("shared features", "table"):
         one = data.sel(policy=policy, role="chosen").isel(case=shown)
-        colour = MEANING[policy]
+        colour = colour_of(policy)
         ax.plot(one["rate"], one["realised"], ".", color=colour, markersize=1.6, rasterized=True, alpha=0.6)
     rate = data["rate"].sel(role="chosen")
     low, high = float(rate.min()), float(rate.max())
@@ -110,7 +110,7 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     falls = float((data["realised"].sel(policy="shared features", role="chosen") < 0).mean())
-    note(ax, 0.04, 0.93, "table: always up", color=MEANING["table"])
-    note(ax, 0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", ha="right", color=MEANING["shared features"])
+    note(ax, 0.04, 0.93, "table: always up", color=colour_of("table"))
+    note(ax, 0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", ha="right", color=colour_of("shared features"))
     ax.set(xlabel="predicted: ⟨φ_w − E_πφ, φ_w − φ_l⟩", ylabel="realised change of log π(chosen)")
     ax.set_title(f"e  {data.sizes['case']:,} single pairs, per unit pull")

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import end_labels, note, predicted_and_measured
 
 
@@ -26,11 +26,11 @@ def _against_quality(ax: Axes, data: xr.Dataset, name: str, label: str) -> None:
     skill, ends = data["skill"].values, []
     for sampler in data["sampler"].values:
         values = data[name].sel(sampler=sampler).transpose("seed", "skill").values
-        band(ax, skill, values, MEANING[str(sampler)], marker="o", markersize=2.5)
-        ends.append((float(np.median(values[:, -1])), str(sampler), MEANING[str(sampler)]))
+        band(ax, skill, values, colour_of(sampler), marker="o", markersize=2.5)
+        ends.append((float(np.median(values[:, -1])), str(sampler), colour_of(sampler)))
     ax.set(yscale="log", xlim=(skill[0], skill[-1]))
     ax.set(xlabel="quality of π_ref: skill in log π_ref = skill · r + noise", ylabel=label)
-    end_labels(ax, float(skill[-1]), ends, gap=0.085)
+    end_labels(ax, float(skill[-1]), ends)
 
 
 def _descent(ax: Axes, data: xr.Dataset) -> None:
@@ -40,7 +40,7 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
     for sampler in data["sampler"].values:
         size = one["size"].sel(sampler=sampler).values
         seen = size > 1e-13
-        ax.plot(np.maximum(steps[seen], 0.7), size[seen], color=MEANING[str(sampler)])
+        ax.plot(np.maximum(steps[seen], 0.7), size[seen], color=colour_of(sampler))
         rate = float(one["predicted_rate"].sel(sampler=sampler))
         start = int(np.argmax(size < 0.3 * size[0]))
         ahead = size[start] * rate ** (steps[start:] - steps[start])
@@ -58,7 +58,7 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
         x = -1.0 / np.log(one["predicted_rate"].values.ravel())
         y = -1.0 / np.log(one["measured_rate"].values.ravel())
         clear = one["separated"].values.ravel().astype(bool)
-        colour = MEANING[str(sampler)]
+        colour = colour_of(sampler)
         known = np.isfinite(y) & (y > 0)
         ax.plot(x[known & ~clear], y[known & ~clear], "o", color=colour, markersize=2.5, markerfacecolor="none", alpha=0.5)
         ax.plot(x[known & clear], y[known & clear], "o", color=colour, markersize=2.8, markeredgewidth=0)

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, BLUE, GREEN, GREY, PREDICTED, RED, SKY, band, new_figure, styled
-from didsim.plotting.style import PINK, end_labels, note
+from didsim.plotting.colours import PINK
+from didsim.plotting.style import end_labels, note
 
 LINES = {
     "reference": GREY,
@@ -42,7 +43,7 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xscale="log", yscale="log")
     ax.set(xlabel="step of gradient descent", ylabel="value gap V* − V  [reward]")
     ax.set_title("a  weak reference (bands: 95 % of the worlds)")
-    end_labels(ax, steps[-1], ends, gap=0.075)
+    end_labels(ax, steps[-1], ends)
 
 
 def _ranks(ax: Axes, data: xr.Dataset) -> None:

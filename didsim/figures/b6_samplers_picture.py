@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, MEANING, PREDICTED, band, new_figure, styled
+from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import beside, end_labels, note, predicted_and_measured
 
 FLOOR = 1e-16
@@ -33,13 +33,13 @@ def _descent(ax: Axes, data: xr.Dataset, rule: str, last: int) -> None:
     for name in EXACT:
         one = data.sel(sampler=name, rule=rule).transpose("seed", "step", ...)
         curve = np.maximum(one["error"].values[:, : last + 1], FLOOR)
-        band(ax, steps, curve, MEANING[name])
+        band(ax, steps, curve, colour_of(name))
         if rule == "published":
             predicted = one["predicted_error"].values[:, : last + 1]
             known = np.isfinite(predicted).mean(0) > 0.9
             middle = np.nanmedian(np.where(np.isfinite(predicted), predicted, np.nan)[:, known], axis=0)
             ax.plot(steps[known], np.maximum(middle, FLOOR), **PREDICTED, zorder=3)
-        ends.append((float(np.median(curve[:, -1])), name, MEANING[name]))
+        ends.append((float(np.median(curve[:, -1])), name, colour_of(name)))
     ax.set(yscale="log", ylim=(FLOOR, 10), xlim=(0, last), xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
     end_labels(ax, float(last), ends)
 
@@ -50,10 +50,10 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
         size = data["size"].sel(sampler=name, rule="best").transpose("seed", "step").values
         before, after = size[:, :-1].ravel(), size[:, 1:].ravel()
         seen = (before < 3) & (after > 1e-14) & (before > 1e-8)
-        ax.plot(before[seen], after[seen], ".", color=MEANING[name], markersize=1.8, alpha=0.6, rasterized=True)
+        ax.plot(before[seen], after[seen], ".", color=colour_of(name), markersize=1.8, alpha=0.6, rasterized=True)
         fitted = float(data["order"].sel(sampler=name, rule="best"))
         place = [*EXACT, "mix-R, reward × 2"].index(name)
-        note(ax, 0.98, 0.32 - 0.085 * place, f"{name}: {fitted:.2f}", color=MEANING[name], ha="right")
+        note(ax, 0.98, 0.32 - 0.085 * place, f"{name}: {fitted:.2f}", color=colour_of(name), ha="right")
     for slope, start in ((1, 0.35), (2, 0.25)):
         reach = np.geomspace(1e-6, 0.3, 20)
         ax.plot(reach, start * reach**slope, **PREDICTED)
@@ -68,13 +68,13 @@ def _sampled(ax: Axes, data: xr.Dataset) -> None:
     ends = []
     for name in data["published"].values:
         curve = data["sampled_error"].sel(published=name).transpose("trained", "moment").values
-        band(ax, moments, curve, MEANING[str(name)], linewidth=1.0)
-        ends.append((float(np.median(curve[:, -1])), str(name), MEANING[str(name)]))
+        band(ax, moments, curve, colour_of(name), linewidth=1.0)
+        ends.append((float(np.median(curve[:, -1])), str(name), colour_of(name)))
     plateau = float(data["plateau_predicted"])
     ax.axhline(plateau, **PREDICTED)
     beside(ax, (1.0, plateau), "predicted, every sampler", (0, 4))
     ax.set(xscale="log", yscale="log", xlim=(moments[0], moments[-1]))
     ax.set(xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
     ax.set_title(f"d  {data.attrs['pairs']:,} sampled pairs a step, step {data.attrs['sampled_rate']:g}")
-    end_labels(ax, float(moments[-1]), ends, gap=0.075)
+    end_labels(ax, float(moments[-1]), ends)
     ax.grid(axis="y", color=GREY, linewidth=0.2, alpha=0.5)

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, styled
+from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, new_figure, styled
 from didsim.plotting.style import end_labels, predicted_and_measured
 
 
@@ -24,14 +24,14 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
     pairs, ends = data["pairs"].values, []
     for name in data["sampler"].values:
         one = data.sel(sampler=name).isel(seed=0)
-        colour = MEANING[str(name)]
+        colour = colour_of(name)
         ax.plot(pairs, one["margin_error"].values, color=colour, marker="o", markersize=2.5)
         ax.plot(pairs, one["margin_predicted"].values, color=colour, linestyle="--", linewidth=0.9)
         ends.append((float(one["margin_predicted"].values[-1]), str(name), colour))
     ax.set(xscale="log", yscale="log", xlim=(pairs[0], pairs[-1]))
     ax.set(xlabel="pairs", ylabel="squared log-margin error  [nats²]", title="a  error of learning, one world")
     predicted_and_measured(ax, loc="upper right", measured="simulated", predicted="effective resistance / n")
-    end_labels(ax, float(pairs[-1]), ends, gap=0.085)
+    end_labels(ax, float(pairs[-1]), ends)
 
 
 def _ratios(ax: Axes, data: xr.Dataset) -> None:
@@ -41,7 +41,7 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
         one = data.sel(sampler=name)
         where = place + np.linspace(-0.2, 0.2, seeds)
         spread = 1.96 * one["ratio_error"].values
-        ax.errorbar(one["ratio"].values, where, xerr=spread, fmt="o", color=MEANING[name], markersize=2.5, linewidth=0.8)
+        ax.errorbar(one["ratio"].values, where, xerr=spread, fmt="o", color=colour_of(name), markersize=2.5, linewidth=0.8)
         ax.plot(one["doubled_ratio"].values, where, "x", color=GREY, markersize=3)
     ax.axvline(1, **PREDICTED, zorder=0)
     ax.set_yticks(range(len(names)), [])
@@ -54,7 +54,7 @@ def _smallest(ax: Axes, data: xr.Dataset) -> None:
     bound = data["bound"].sel(design="E").values
     share = data["lambda_2"].transpose("sampler", "seed").values / bound
     for place, name in enumerate(names):
-        ax.barh(place, share[place].mean(), color=MEANING[name], alpha=0.85, height=0.7)
+        ax.barh(place, share[place].mean(), color=colour_of(name), alpha=0.85, height=0.7)
         ax.plot(share[place], np.full(share.shape[1], place), "o", color="white", markeredgecolor=BLACK, markersize=2.5)
     ax.axvline(1, **PREDICTED)
     ax.set_yticks(range(len(names)), names)
@@ -72,7 +72,7 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
     for name, style in (("E-optimal", "o"), ("A-optimal", "s"), ("mix-R", "-"), ("uniform", "-")):
         law = one["pair_mass"].sel(sampler=name).values
         mass = (law[first, second] + law[second, first]) / (1.0 - np.trace(law))
-        ax.plot(gap[order], np.maximum(mass[order], 1e-5), style, color=MEANING[name], markersize=3, label=name)
+        ax.plot(gap[order], np.maximum(mass[order], 1e-5), style, color=colour_of(name), markersize=3, label=name)
     ax.set(yscale="log", ylim=(1e-4, 2.0))
     ax.set(xlabel="reward gap of the pair", ylabel="probability of showing it", title="b  pairs shown, one world")
     ax.legend(loc="upper left", ncols=2, handletextpad=0.3, columnspacing=0.8)

@@ -2,17 +2,11 @@
 
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 
-from didsim.plotting.style import BLACK, GUIDE, MEANING, PREDICTED, band, end_labels
-
-
-def shades(count: int) -> list[str]:
-    """Colours from dark to light for an ordered quantity."""
-    return [to_hex(colour) for colour in matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))]
+from didsim.plotting.colours import BLACK, MEANING, shades
+from didsim.plotting.style import GUIDE, LETTERS, PREDICTED, band, end_labels
 
 
 def curves_by_beta(
@@ -22,7 +16,7 @@ def curves_by_beta(
     betas: Sequence[float] | np.ndarray,
     *,
     ylim: tuple[float, float] | None = None,
-    ylabel: str = "KL(π‖π_ref)  [nats]",
+    ylabel: str = r"KL($\pi\,\|\,\pi_\mathrm{ref}$)  [nats]",
 ) -> Axes:
     """Positive values, of shape (betas, seeds, records), against the step, both logarithmic: one labelled colour per β.
 
@@ -33,7 +27,7 @@ def curves_by_beta(
     for place, (beta, colour) in enumerate(zip(betas, shades(len(betas)), strict=True)):
         band(ax, steps[shown], values[place][:, shown], colour, linewidth=1.1)
         outer = place in (0, len(betas) - 1)
-        ends.append((float(np.median(values[place][:, -1])), f"β = {beta:g}" if outer else f"{beta:g}", colour))
+        ends.append((float(np.median(values[place][:, -1])), rf"$\beta$ = {beta:g}" if outer else f"{beta:g}", colour))
     ax.set(xscale="log", yscale="log", xlabel="step", ylabel=ylabel)
     ax.set_ylim(ylim or (max(values[..., 1].min() * 0.5, 1e-9), values.max() * 2.5))
     end_labels(ax, float(steps[-1]), ends)
@@ -52,12 +46,12 @@ def temperature_path(
     ax.axvline(0, **GUIDE)
     place = int(np.argmin(change))
     end = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-    ax.annotate(label, (change[place], entropy[place]), fontsize=7, color=colour, **end)
-    ax.set_xlabel("H(π) − H(π_ref)  [nats]")
+    ax.annotate(label, (change[place], entropy[place]), fontsize=LETTERS, color=colour, **end)
+    ax.set_xlabel(r"$H(\pi) - H(\pi_\mathrm{ref})$  [nats]")
     return ax
 
 
-def intervals(ax: Axes, ends: np.ndarray, truth: float, *, colour: str = BLACK, missed: str = MEANING["heavy"]) -> Axes:
+def intervals(ax: Axes, ends: np.ndarray, truth: float, *, colour: str = BLACK, missed: str = MEANING["missed"]) -> Axes:
     """One horizontal line per interval, ends of shape (count, 2), the truth dashed; those that miss it are marked."""
     for row, (low, high) in enumerate(ends):
         inside = low <= truth <= high

@@ -10,81 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-STYLE = Path(__file__).with_name("didsim.mplstyle")
-WIDTH = 7.0
+from didsim.plotting.colours import BLACK, GREY
+from didsim.plotting.typesetting import typeset_all
 
-# Okabe and Ito's colours, safe for colour-blind readers; the meaning decides, not the order.
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
-)  # fmt: skip
-GREY = "#888888"
-MEANING = {
-    "dpo": BLUE,
-    "cdpo": SKY,
-    "ipo[sum]": GREEN,
-    "hinge": ORANGE,
-    "dpop": RED,
-    "exo_pair": PINK,
-    "kto": BLACK,
-    "rlhf": GREY,
-    "simpo": RED,
-    "simpo γ=0": RED,
-    "simpo γ>0": ORANGE,
-    "cpo": GREEN,
-    "orpo": PINK,
-    "slic": SKY,
-    "sft": GREY,
-    "target": BLACK,
-    "chosen": GREEN,
-    "rejected": ORANGE,
-    "reference": GREY,
-    "power law": BLUE,
-    "bent link": RED,
-    "gradient descent": BLUE,
-    "Adam": ORANGE,
-    "uniform": BLUE,
-    "weak": RED,
-    "unseen": GREY,
-    "table": GREEN,
-    "shared features": RED,
-    "part: own": BLUE,
-    "part: partner": ORANGE,
-    "part: cross": PINK,
-    "part: normaliser": GREY,
-    "symmetric": SKY,
-    "circulating": GREEN,
-    "other": RED,
-    "rejected: optimal": BLUE,
-    "rejected: uniform": SKY,
-    "rejected: π_ref": GREEN,
-    "rejected: hard negatives": RED,
-    "rejected: worst of K": ORANGE,
-    "mild": BLUE,
-    "moderate": ORANGE,
-    "heavy": RED,
-    "sequence": RED,
-    "normalised": ORANGE,
-    "token": BLUE,
-    "right-skewed": BLUE,
-    "unskewed": GREY,
-    "left-skewed": RED,
-    "reinforcing": BLUE,
-    "smoothing": ORANGE,
-    "projected-gradient DPO": RED,
-    "mix-R": ORANGE,
-    "mix-P": GREEN,
-    "mix-P*": PINK,
-    "mix-R, reward × 2": GREY,
-    "reference pairs": RED,
-    "on-policy": SKY,
-    "half uniform": PINK,
-    "best of 4 / reference": GREEN,
-    "E-optimal": BLACK,
-    "A-optimal": GREY,
-}
+STYLE = Path(__file__).with_name("didsim.mplstyle")
+WIDTH = 5.0  # inches: at 85 mm, one column of a journal, letters of 7.5 points are still 5 points high
+LETTERS = 7.5  # points: the smallest letters
+
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
-BLOCKS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 
 
 def new_figure(height: float, widths: Sequence[float], *, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -92,16 +26,19 @@ def new_figure(height: float, widths: Sequence[float], *, rows: int = 1) -> tupl
     with matplotlib.rc_context(fname=STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = list(np.ravel(figure.subplots(rows, len(widths), width_ratios=widths)))
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.03)  # type: ignore[union-attr]
+        figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[union-attr]
     return figure, axes
 
 
 def styled(draw):
-    """Decorator: run a drawing function in the house style, whatever the caller's settings are."""
+    """Decorator: run a drawing function in the house style, whatever the caller's settings are, with symbols typeset."""
 
     def inside(*args: Any, **kwargs: Any) -> Any:
         with matplotlib.rc_context(fname=STYLE):
-            return draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
+            if isinstance(drawn, Figure):
+                typeset_all(drawn)
+            return drawn
 
     inside.__doc__ = draw.__doc__
     return inside
@@ -121,11 +58,14 @@ def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) 
     ax.plot(x, middle, color=colour, **line)
 
 
-def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *, gap: float = 0.062) -> None:
+def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *, gap: float | None = None) -> None:
     """Direct labels at the right end of lines, moved apart so that none overlap.
 
-    ``entries`` are (y in data units, text, colour); ``gap`` is the least distance as a share of the axis height.
+    ``entries`` are (y in data units, text, colour); ``gap`` is the least distance as a share of the axis height, a line of
+    text if missing.
     """
+    if gap is None:
+        gap = 1.27 * LETTERS / (72.0 * ax.get_position().height * ax.get_figure(root=True).get_figheight())
     low, high = ax.get_ylim()
     log = ax.get_yscale() == "log"
     place = np.array([(np.log(y) if log else y) for y, _, _ in entries])
@@ -141,7 +81,7 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
             xytext=(1.03, spread[rank]),
             textcoords="axes fraction",
             color=colour,
-            fontsize=7,
+            fontsize=LETTERS,
             va="center",
             ha="left",
             annotation_clip=False,
@@ -150,12 +90,21 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
 
 def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
     """A word on the panel itself, at shares of its width and height."""
-    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": 7, **how})
+    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": LETTERS, **how})
 
 
 def beside(ax: Axes, point: tuple, text: str, shift: tuple, **how: Any) -> None:
     """A word beside a point of the data, moved by ``shift`` printer's points."""
-    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": 7, **how})
+    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": LETTERS, **how})
+
+
+def break_marks(upper: Axes, lower: Axes) -> None:
+    """Joins two axes above each other into one whose scale is broken."""
+    upper.tick_params(axis="x", which="both", bottom=False)
+    upper.spines["bottom"].set_visible(False)
+    for ax, height in ((upper, 0.0), (lower, 1.0)):
+        mark = {"marker": [(-1.0, -0.5), (1.0, 0.5)], "markersize": 6, "linestyle": "none", "color": BLACK, "clip_on": False}
+        ax.plot([0], [height], transform=ax.transAxes, **mark)
 
 
 def predicted_and_measured(ax: Axes, **kwargs: Any) -> None:

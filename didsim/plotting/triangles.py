@@ -19,11 +19,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from didsim.plotting.style import BLACK, BLUE, GREEN, GREY, MEANING, ORANGE, PINK, WIDTH, styled
+from didsim.plotting.colours import BLACK, GREY, MEANING, colour_of, colours_of
+from didsim.plotting.style import LETTERS, WIDTH, styled
+from didsim.plotting.typesetting import typeset
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
-LAWS = (("ref_law", "s", "π_ref", (-5, 4)), ("target_law", "*", "π*", (6, -1)), ("did_law", "D", "q", (5, 3)))
-COLOURS = (GREY, BLACK, BLUE, ORANGE, GREEN, PINK)
+LAWS = (
+    ("ref_law", "s", r"$\pi_\mathrm{ref}$", (-5, 4)),
+    ("target_law", "*", r"$\pi^*$", (6, -1)),
+    ("did_law", "D", "$q$", (5, 3)),
+)
 FRAMES_PER_SECOND, DOTS_PER_INCH = 12, 110
 STILL = 1e-3  # closer to its end a run is not watched any longer
 # The player's buttons are drawn with a web font that would have to be fetched; ordinary characters do as well.
@@ -55,7 +60,7 @@ def flat(law: Any) -> np.ndarray:
     return np.asarray(law) @ CORNERS
 
 
-def portrait(data: xr.Dataset, ax: Axes | None = None, *, colour: str = BLUE, words: bool = True) -> Axes:
+def portrait(data: xr.Dataset, ax: Axes | None = None, *, colour: str = MEANING["dpo"], words: bool = True) -> Axes:
     """One loss on the triangle: field, runs, their ends, the solution set, and the laws π_ref, π* and q.
 
     Args:
@@ -99,7 +104,7 @@ def gallery(data: xr.Dataset) -> Figure:
         for column, sampler in enumerate(data["sampler"].values):
             one = data.isel(objective=row, sampler=column)
             ax = axes[row, column]
-            portrait(one, ax, colour=MEANING.get(str(objective).partition(":")[0], BLUE), words=row == column == 0 or columns < 3)
+            portrait(one, ax, colour=colour_of(objective), words=row == column == 0 or columns < 3)
             if row == 0:
                 ax.set_title(str(sampler), loc="center", pad=10)
             if column == 0:
@@ -124,7 +129,7 @@ def frame(ax: Axes, names=()) -> None:
     ax.plot(*CORNERS[[0, 1, 2, 0]].T, color=GREY, linewidth=0.7, zorder=1)
     for (x, y), text, up in zip(CORNERS, names, (False, False, True), strict=False):
         ax.annotate(str(text), (x, y), textcoords="offset points", xytext=(0, 3 if up else -3), ha="center",
-                    va="bottom" if up else "top", fontsize=6.5, color=GREY)  # fmt: skip
+                    va="bottom" if up else "top", fontsize=LETTERS, color=GREY)  # fmt: skip
     ax.set(xlim=(-0.07, 1.07), ylim=(-0.1, 0.97), aspect="equal")
     ax.set_axis_off()
 
@@ -133,7 +138,7 @@ def bars(laws: Mapping[str, Any], names: Sequence[str], ax: Axes | None = None) 
     """Laws beside each other, a group of bars for every response.
 
     Args:
-        laws: name to probabilities, at most six.
+        laws: name to probabilities.
         names: of the responses.
         ax: axes to draw on, new ones if missing.
 
@@ -145,9 +150,10 @@ def bars(laws: Mapping[str, Any], names: Sequence[str], ax: Axes | None = None) 
     """
     ax = Figure(figsize=(3.4, 2.2), layout="constrained").subplots() if ax is None else ax
     width = 0.8 / len(laws)
-    for place, ((name, law), colour) in enumerate(zip(laws.items(), COLOURS, strict=False)):
+    given = colours_of(laws)
+    for place, ((name, law), colour) in enumerate(zip(laws.items(), given.values(), strict=True)):
         where = np.arange(len(names)) + (place - 0.5 * (len(laws) - 1)) * width
-        ax.bar(where, np.asarray(law), width=0.92 * width, color=colour, label=name)
+        ax.bar(where, np.asarray(law), width=0.92 * width, color=colour, label=typeset(name))
     ax.set_xticks(np.arange(len(names)), [str(name) for name in names])
     top = max(float(np.max(np.asarray(law))) for law in laws.values())
     ax.set(ylabel="probability", ylim=(0.0, 1.35 * top))  # room for the names above the bars
@@ -182,13 +188,13 @@ def marks(ax: Axes, laws: Any, *, words: bool = True) -> None:
         size = 8.5 if mark == "*" else 4.2
         ax.plot(x, y, mark, color=BLACK, markersize=size, markeredgecolor="white", markeredgewidth=0.6, zorder=8)
         if words:
-            ax.annotate(text, (x, y), textcoords="offset points", xytext=shift, fontsize=7, zorder=9,
+            ax.annotate(text, (x, y), textcoords="offset points", xytext=shift, fontsize=LETTERS, zorder=9,
                         ha="left" if shift[0] > 0 else "right",
                         bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.3})  # fmt: skip
 
 
 @styled
-def animation(data: xr.Dataset, *, title: str = "", colour: str = BLUE, frames: int = 48) -> FuncAnimation:
+def animation(data: xr.Dataset, *, title: str = "", colour: str = MEANING["dpo"], frames: int = 48) -> FuncAnimation:
     """The first run as it goes: its path on the triangle, the mass of all three responses, and the likelihoods that change.
 
     Args:
@@ -211,7 +217,7 @@ def animation(data: xr.Dataset, *, title: str = "", colour: str = BLUE, frames: 
         dot.set_data(*flat(path[record : record + 1]).T)
         for bar, mass in zip(bars, path[record], strict=True):
             bar.set_height(mass)
-        head.set_text(f"π after {int(steps[record]):,} steps; the three sum to {path[record].sum():.2f}")
+        head.set_text(f"$\\pi$ after {int(steps[record]):,} steps; the three sum to {path[record].sum():.2f}")
         cursor.set_xdata([steps[record]] * 2)
         return (line, dot, *bars, head, cursor)
 
@@ -237,8 +243,8 @@ def _bars(ax: Axes, data: xr.Dataset, colour: str):
     ax.hlines(data["target_law"].values, where - 0.4, where + 0.4, color=BLACK, linestyle="--", linewidth=1.0)
     ax.plot(where, data["ref_law"].values, "s", color=BLACK, markersize=4, markeredgecolor="white", markeredgewidth=0.6)
     ax.set(ylim=(0, 1), xticks=where, xticklabels=[str(name) for name in data["response"].values], ylabel="probability")
-    target = Line2D([], [], color=BLACK, linestyle="--", linewidth=1.0, label="π*")
-    reference = Line2D([], [], color=BLACK, marker="s", linestyle="none", markersize=4, label="π_ref")
+    target = Line2D([], [], color=BLACK, linestyle="--", linewidth=1.0, label=r"$\pi^*$")
+    reference = Line2D([], [], color=BLACK, marker="s", linestyle="none", markersize=4, label=r"$\pi_\mathrm{ref}$")
     ax.legend(handles=[target, reference], loc="upper right", ncols=2)
     return bars
 
@@ -249,7 +255,7 @@ def _changes(ax: Axes, data: xr.Dataset) -> Line2D:
         ax.plot(data["step"], data[name].isel(start=0), color=MEANING[role], label=role)
     ax.axhline(0.0, color=GREY, linewidth=0.5)
     ax.set_xscale("symlog", linthresh=1.0)
-    ax.set(xlabel="step", ylabel="mean log(π/π_ref)", xlim=(0, float(data["step"][-1]) * 1.1))
+    ax.set(xlabel="step", ylabel=r"mean $\log(\pi/\pi_\mathrm{ref})$", xlim=(0, float(data["step"][-1]) * 1.1))
     ax.legend(loc="best")
     return ax.axvline(0, color=BLACK, linewidth=0.8)
 
