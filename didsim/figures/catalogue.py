@@ -80,6 +80,8 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "A larger β first drives the policy away faster and in the end keeps it nearer: the clock runs at ηβ²."),
     Entry("C2", "finite-sample-design", "c2_finite_sample", "S7", "derived",
         "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction."),
+    Entry("C3", "loss-floor", "c3_loss_floor", "F1", "derived",
+        "A loss that stays put is at a floor which the data set, or has not begun; a finite data set lies to one side."),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 

@@ -81,6 +81,9 @@ MEANING = {
     "best of 4 / reference": GREEN,
     "E-optimal": BLACK,
     "A-optimal": GREY,
+    "bco[none]": ORANGE,
+    "kldo": GREEN,
+    "drawn pairs": ORANGE,
 }
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
