@@ -193,7 +193,8 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     floor = float(data["floor"].sel(objective="dpo"))
     none = plateau.sel(strength=0.0)
     return [
-        above("no loss is below its floor on the population: least excess", [float(excess.min()), float(plateau.min())], -rounding),
+        above("no loss is below its floor on the population: least excess",
+              [float(excess.min()), float(plateau.min())], -rounding),
         *(
             below(f"{name}: loss - floor at the end of training", excess.sel(objective=name).isel(record=-1), met)
             for name in data["objective"].values

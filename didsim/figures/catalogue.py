@@ -82,6 +82,10 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction."),
     Entry("C3", "loss-floor", "c3_loss_floor", "F1", "derived",
         "A loss that stays put is at a floor which the data set, or has not begun; a finite data set lies to one side."),
+    Entry("C4", "reversal", "c4_reversal", "F6", "arXiv 2510.20413; numbers derived",
+        "With infinite data DPO in a small class can end below where it began; RLHF, AuxDPO and a full table do not."),
+    Entry("C6", "votes", "c6_votes", "F12, F13", "arXiv 2409.17431, 2505.23749; ends derived",
+        "Dropping Davidson's ties loses nothing, splitting them can double β; where annotators disagree DPO counts points."),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 

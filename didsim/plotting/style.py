@@ -83,6 +83,10 @@ MEANING = {
     "A-optimal": GREY,
     "bco[none]": ORANGE,
     "kldo": GREEN,
+    "auxdpo": ORANGE,
+    "ties: dropped": BLUE,
+    "ties: split": RED,
+    "ties: modelled": GREEN,
     "drawn pairs": ORANGE,
 }
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says

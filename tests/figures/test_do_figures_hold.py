@@ -45,6 +45,10 @@ def test_spoiled_data_fails_the_verdicts(results):
         slow("B2", "realised", lambda v: v - 5.0, 2),
         slow("C3", "loss", lambda v: v - 1e-3, 4),
         slow("C3", "dependent_minimum", lambda v: v + 1e-3, 2),
+        slow("C4", "at_stated", lambda v: v + 1e-3, 2),
+        slow("C4", "by_count", lambda v: v[::-1], 2),
+        slow("C6", "error", lambda v: v[:, ::-1], 1),
+        slow("C6", "wrong", lambda v: v[::-1], 2),
     ],
 )
 def test_verdicts_see_a_spoiled_variable(results, id, name, spoil, failures):
