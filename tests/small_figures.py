@@ -29,6 +29,8 @@ SMALL = {
     "C3": {},
     "C4": {},
     "C6": {},
+    "C7": {},
+    "C9": {},
 }
 QUICK = {"A3", "A4", "B1", "B3"}  # the others take ten seconds to a minute each to compile
 

@@ -86,6 +86,10 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "With infinite data DPO in a small class can end below where it began; RLHF, AuxDPO and a full table do not."),
     Entry("C6", "votes", "c6_votes", "F12, F13", "arXiv 2409.17431, 2505.23749; ends derived",
         "Dropping Davidson's ties loses nothing, splitting them can double β; where annotators disagree DPO counts points."),
+    Entry("C7", "rankings", "c7_rankings", "F14", "derived",
+        "A response read tells most in a ranking and least in a best-of-K, and the covariance of the fits is predicted."),
+    Entry("C9", "over-optimisation", "c9_over_optimisation", "F5", "derived",
+        "Optimising a proxy turns against what one means exactly where the two are uncorrelated under the policy."),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 
