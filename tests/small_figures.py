@@ -26,6 +26,11 @@ SMALL = {
     "B8": {"n": "4", "grid": "9", "matrices": "8"},
     "C1": {"n": "6", "seeds": "2", "betas": "0.5,1,2", "steps": "3000", "records": "50"},
     "C2": {"n": "8", "repeats": "40"},
+    "C3": {},
+    "C4": {},
+    "C6": {},
+    "C7": {},
+    "C9": {},
 }
 QUICK = {"A3", "A4", "B1", "B3"}  # the others take ten seconds to a minute each to compile
 

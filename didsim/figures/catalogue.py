@@ -88,6 +88,16 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "A larger β first drives the policy away faster and in the end keeps it nearer: the clock runs at ηβ²."),
     Entry("C2", "finite-sample-design", "c2_finite_sample", "S7", "derived",
         "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction."),
+    Entry("C3", "loss-floor", "c3_loss_floor", "F1", "derived",
+        "A loss that stays put is at a floor which the data set, or has not begun; a finite data set lies to one side."),
+    Entry("C4", "reversal", "c4_reversal", "F6", "arXiv 2510.20413; numbers derived",
+        "With infinite data DPO in a small class can end below where it began; RLHF, AuxDPO and a full table do not."),
+    Entry("C6", "votes", "c6_votes", "F12, F13", "arXiv 2409.17431, 2505.23749; ends derived",
+        "Dropping Davidson's ties loses nothing, splitting them can double β; where annotators disagree DPO counts points."),
+    Entry("C7", "rankings", "c7_rankings", "F14", "derived",
+        "A response read tells most in a ranking and least in a best-of-K, and the covariance of the fits is predicted."),
+    Entry("C9", "over-optimisation", "c9_over_optimisation", "F5", "derived",
+        "Optimising a proxy turns against what one means exactly where the two are uncorrelated under the policy."),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 

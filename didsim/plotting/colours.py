@@ -60,6 +60,12 @@ OBJECTIVES = {
     "nca_pair": GREEN,
     "sppo": WINE,
     "projected-gradient DPO": RED,
+    "bco[none]": INDIGO,
+    "ipo[sum]": GREEN,
+    "kldo": GREEN,
+    "auxdpo": ORANGE,
+    "chipo": PURPLE,
+    "squaredpo": BROWN,
 }
 DIVERGENCES = {
     "reverse_kl": BLUE,
@@ -110,7 +116,12 @@ LABELS = {
     "flipped": TEAL,
     "bernoulli": SKY,
     "matrix": INDIGO,
+    "ties: dropped": BLUE,
+    "ties: split": RED,
+    "ties: modelled": GREEN,
 }
+ASKED = {"asked: pairs": BLUE, "asked: best of K": ORANGE, "asked: ranking": GREEN, "best of K": PINK, "drawn pairs": ORANGE}
+REWARDS = {"gold": ORANGE, "proxy": BLUE}
 REFERENCES = {"weak": RED, "even": OLIVE, "strong": BLUE, "right-skewed": GREEN, "unskewed": OLIVE, "left-skewed": BROWN}
 POLICIES = {"table": GREEN, "prefix table": GREEN, "k-gram": ORANGE, "bigram": ORANGE, "transformer": RED, "shared features": RED}
 DYNAMICS = {
@@ -147,6 +158,8 @@ KINDS: dict[str, Mapping[str, str]] = {
     "sampler": SAMPLERS,
     "rejected law": REJECTED,
     "labels": LABELS,
+    "what is asked": ASKED,
+    "reward": REWARDS,
     "reference": REFERENCES,
     "policy": POLICIES,
     "dynamics": DYNAMICS,

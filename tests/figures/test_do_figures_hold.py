@@ -43,6 +43,16 @@ def test_spoiled_data_fails_the_verdicts(results):
         slow("A7", "pair_bias", lambda v: v[:, ::-1] * 0.0, 1),
         slow("A7", "token_error", lambda v: v + 0.1, 1),
         slow("B2", "realised", lambda v: v - 5.0, 2),
+        slow("C3", "loss", lambda v: v - 1e-3, 4),
+        slow("C3", "dependent_minimum", lambda v: v + 1e-3, 2),
+        slow("C4", "at_stated", lambda v: v + 1e-3, 2),
+        slow("C4", "by_count", lambda v: v[::-1], 2),
+        slow("C6", "error", lambda v: v[:, ::-1], 1),
+        slow("C6", "wrong", lambda v: v[::-1], 2),
+        slow("C7", "ratio", lambda v: v + 0.5, 1),
+        slow("C7", "worth", lambda v: v[::-1], 2),
+        slow("C9", "slope", lambda v: -v, 3),
+        slow("C9", "turn_found", lambda v: v * 1.001, 1),
     ],
 )
 def test_verdicts_see_a_spoiled_variable(results, id, name, spoil, failures):
