@@ -8,6 +8,7 @@ So a process may die at any moment, others may write beside it, and whoever come
 import itertools
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -59,9 +60,9 @@ class Store:
 
     def forget(self, blocks: Any) -> None:
         """Makes blocks to do again; their chunks go, since a damaged one could not even be written into."""
-        key = _array(self.group, "block_status", self.path).metadata.encode_chunk_key
+        status_file = self._status_files()
         for block in blocks:
-            _delete(self.path / "block_status" / key(divmod(block, self.header.per_program)))
+            _delete(status_file(block))
             for name in self.variables:
                 _delete(self.chunk_file(name, block))
 
@@ -114,11 +115,15 @@ class Store:
         """Reads the chunks of all done blocks and their checksums, some gigabytes a second: they are counted as done.
 
         Raises:
-            ArgumentError: a chunk is missing, damaged or of the wrong size.
+            ArgumentError: a chunk is missing, damaged or of the wrong size, or a folder stands where one is to be.
         """
-        for block in np.flatnonzero(self.statuses() == DONE).tolist():
+        status_file = self._status_files()
+        for block, status in enumerate(self.statuses().tolist()):
+            if status_file(block).is_dir():
+                self._refuse("block_status", block, "no file")
             for name in self.variables:
-                fault = self._fault(name, block) or _damage(self.chunk_file(name, block))
+                path = self.chunk_file(name, block)
+                fault = self._fault(name, block) or _damage(path) if status == DONE else "no file" if path.is_dir() else ""
                 if fault:
                     self._refuse(name, block, fault)
 
@@ -127,6 +132,11 @@ class Store:
         array = self.variables[name]
         place = (*divmod(block, self.header.per_program), *(0 for _ in array.shape[2:]))
         return self.path / name / array.metadata.encode_chunk_key(place)
+
+    def _status_files(self) -> Callable[[int], Path]:
+        """File of the status of a block."""
+        key = _array(self.group, "block_status", self.path).metadata.encode_chunk_key
+        return lambda block: self.path / "block_status" / key(divmod(block, self.header.per_program))
 
     def _place(self, block: int) -> tuple[slice, slice]:
         program, place = divmod(block, self.header.per_program)

@@ -134,6 +134,7 @@ def _prepare(cells: Grid, how: Streaming) -> None:
 def _resume(cells: Grid, how: Streaming) -> None:
     store = open_store(how.out)
     _check(store, cells, how.width)
+    _check_coordinates(store, cells)
     _check_redo(how.redo, store.header)
     store.forget(how.redo)
     statuses = store.statuses()
@@ -154,6 +155,15 @@ def _check(store: Store, cells: Grid, width: int | None) -> None:
             raise checks.ArgumentError(
                 f"Argument `out` must hold a sweep of {name} {mine}, but {store.path} has {name} {theirs}{where}; "
                 "choose another folder, or overwrite."
+            )
+
+
+def _check_coordinates(store: Store, cells: Grid) -> None:
+    for name, mine in (("seed", cells.seeds), ("step", moments(cells.programs()))):
+        if not np.array_equal(store.labels(name), mine):
+            raise checks.ArgumentError(
+                f"Argument `out` must hold the `{name}` of this sweep, but {store.path} holds others; choose another folder, or "
+                "overwrite."
             )
 
 
