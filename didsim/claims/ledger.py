@@ -24,6 +24,7 @@ from didsim.claims.groups import every_name, names
 from didsim.claims.trials import Trial, instance, run_trial
 from didsim.claims.variables import Instance, Variable
 from didsim.numerics import checks
+from didsim.numerics.memory import check_array
 from didsim.numerics.registry import Registry
 
 INSTANCES = 10_000
@@ -203,7 +204,7 @@ def verify(
         (True, 'the rejected law is the best one', True)
     """
     todo = chosen(ids)
-    checks.whole("instances", instances, least=1)
+    check_array("instances", checks.whole("instances", instances, least=1), (instances,))
     checks.seed(seed)
     checks.did_you_mean("dtype", dtype, DTYPES)
     if certified:

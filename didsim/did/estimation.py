@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from didsim.did import estimators, weights
 from didsim.numerics import checks
+from didsim.numerics.memory import check_array
 from didsim.numerics.pytrees import pytree, static
 
 
@@ -178,6 +179,7 @@ def _draws(
     for name, array in found.items():
         checks.same_shape("log_p", first, name, array)
         _at_most_zero(name, array)
+    check_array("resamples", resamples, (resamples, *first.shape[:-1]))
     dtype = jnp.result_type(jnp.float32, *found.values())
     return [array.astype(dtype) for array in found.values()]
 

@@ -87,7 +87,7 @@ class _Recorded(NamedTuple):
 
 def record_steps(steps: int, records: int) -> np.ndarray:
     """Log-spaced step numbers from 0 to ``steps``, about ``records`` of them, without repeats."""
-    spaced = np.geomspace(1, max(steps, 1), num=max(records - 1, 1))
+    spaced = np.geomspace(1, max(steps, 1), num=min(max(records - 1, 1), max(steps, 1) * 64))
     return np.unique(np.concatenate([[0], np.round(spaced).astype(int), [steps]]))
 
 

@@ -5,7 +5,7 @@ learning rate may be a traced array.
 """
 
 import abc
-from typing import final
+from typing import ClassVar, final
 
 import optax
 from jaxtyping import Array, Float
@@ -19,6 +19,8 @@ DECAYS = ("none", "cosine")
 
 class Optimiser(abc.ABC):
     """A description of an update rule."""
+
+    example: ClassVar[str] = "didsim.dynamics.Adam(learning_rate=0.02)"
 
     @abc.abstractmethod
     def transform(self, steps: int) -> optax.GradientTransformation:

@@ -7,7 +7,7 @@ warm-started iterations, stale data and replay.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -37,14 +37,13 @@ class Rounds:
         restart: start every round at the reference of the round instead of where the last one ended.
     """
 
-    inner: int | None = whole(1, default=None, optional=True)
+    example: ClassVar[str] = "didsim.dynamics.Rounds(inner=10)"
+
+    inner: int | None = whole(1, default=None)
     reference: Reference = FixedReference()
     age: int = whole(0, default=0)
     depth: int = whole(1, default=1)
     restart: bool = static(default=False)
-
-    def __post_init__(self) -> None:
-        checks.part("reference", self.reference, Reference, "didsim.dynamics.IteratedReference()")
 
     def check_restart(self, policy: Policy) -> None:
         """Nothing, unless rounds restart at a reference of which no parameters of the policy are known.

@@ -13,6 +13,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from didsim.dynamics.descent import Metrics, Task, descend, evaluates_at_every_step, record_steps
+from didsim.dynamics.footprint import largest_arrays
 from didsim.dynamics.metrics import measure
 from didsim.dynamics.optimisers import Adam, Custom, Optimiser
 from didsim.dynamics.rounds import Rounds, descend_rounds
@@ -20,6 +21,7 @@ from didsim.dynamics.rules import GradientRule, Plain
 from didsim.dynamics.trajectory import Trajectory
 from didsim.numerics import checks
 from didsim.numerics.brief import called
+from didsim.numerics.memory import check_bytes
 from didsim.numerics.pytrees import at_least, pytree, static, whole
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
@@ -28,16 +30,7 @@ from didsim.samplers.data import Data
 from didsim.worlds import Given, Problem, World
 from didsim.worlds.preferences import AsShown, Labels
 
-PARTS: dict[str, tuple[type, str]] = {
-    "world": (World, "didsim.worlds.RandomTarget(n=8)"),
-    "objective": (Objective, "didsim.objectives.Dpo(beta=0.1)"),
-    "sampler": (Sampler, "didsim.samplers.Uniform()"),
-    "labels": (Labels, "didsim.preferences.BradleyTerry()"),
-    "policy": (Policy, "didsim.policies.Table()"),
-    "optimiser": (Optimiser, "didsim.dynamics.Adam(learning_rate=0.02)"),
-    "rule": (GradientRule, "didsim.dynamics.ProjectedGradient()"),
-    "rounds": (Rounds, "didsim.dynamics.Rounds(inner=10)"),
-}
+MOST_RECORDS = 1_000_000
 
 
 @final
@@ -68,7 +61,7 @@ class Run:
     policy: Policy = Table()
     optimiser: Optimiser = Adam()
     steps: int = whole(1, default=2000)
-    pairs: int | None = whole(1, default=None, optional=True)
+    pairs: int | None = whole(1, default=None)
     records: int = whole(2, default=50)
     stop_below: float | Float[Array, "..."] | None = at_least(0.0, default=None)
     metrics: Metrics = static(default=measure)
@@ -76,11 +69,12 @@ class Run:
     rounds: Rounds | None = None
 
     def __post_init__(self) -> None:
-        for name, (kind, example) in PARTS.items():
-            if name != "rounds" or self.rounds is not None:
-                checks.part(name, getattr(self, name), kind, example)
+        rounds = 0 if self.rounds is None else self.rounds.count(self.steps)
+        most = max(min(self.records, self.steps), rounds)
+        if most > MOST_RECORDS:
+            name = "records" if most > rounds else "inner"
+            raise checks.ArgumentError(f"Argument `{name}` must leave at most {MOST_RECORDS:,} records, but leaves {most:,}.")
         if self.rounds is not None:
-            self.rounds.count(self.steps)
             self.rounds.check_restart(self.policy)
 
     def __repr__(self) -> str:
@@ -202,8 +196,30 @@ def train(
         rule=Plain() if rule is None else rule,
         rounds=rounds,
     )
+    key = run_key(checks.seed(seed))
+    check_memory(run, key)
     data.check(problem, problem.log_ref)
-    return _execute(run, run_key(checks.seed(seed)))
+    return _execute(run, key)
+
+
+def check_memory(run: Run, key: Key[Array, ""]) -> None:
+    """Nothing, if the largest array of a run fits into memory: the run is traced for it, as its compiling needs anyway.
+
+    Raises:
+        ArgumentError: it does not.
+    """
+    check_bytes("run", run, largest_arrays(_execute.trace(run, key).jaxpr.jaxpr, outside=0)[1])
+
+
+def run_once(run: Run, seed: int) -> Trajectory:
+    """Trajectory of a run for one seed, compiled.
+
+    Raises:
+        ArgumentError: a seed out of range, or a run that does not fit into memory.
+    """
+    key = run_key(checks.seed(seed))
+    check_memory(run, key)
+    return _execute(run, key)
 
 
 def _optimiser(given: Optimiser | optax.GradientTransformation | None) -> Optimiser:

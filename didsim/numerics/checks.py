@@ -18,8 +18,10 @@ from jaxtyping import Array, Float
 
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.errors import did_you_mean as did_you_mean
+from didsim.numerics.errors import shown as shown
 
 SEED_LIMIT = 2**32
+SIZE_LIMIT = 2**31  # what counts and places arrays in compiled code is a signed integer of 32 bits
 T = TypeVar("T")
 
 
@@ -28,11 +30,11 @@ def is_traced(*values: object) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values))
 
 
-def part(name: str, value: T, kind: type, example: str) -> T:
+def part(name: str, value: T, kind: type | tuple[type, ...], example: str) -> T:
     """The value, if it is an object of a kind: not its name, nor its class."""
     if not isinstance(value, kind):
-        shown = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
-        raise ArgumentError(f"Argument `{name}` must be an object such as {example}, but is {shown}.")
+        held = f"the class {value.__name__}" if isinstance(value, type) else shown(value)
+        raise ArgumentError(f"Argument `{name}` must be an object such as {example}, but is {held}.")
     return value
 
 
@@ -66,10 +68,12 @@ def at_least(name: str, value: T, low: float) -> T:
 
 
 def whole(name: str, value: object, *, least: int = 0, below: int | None = None) -> int:
-    """The value, if it is an integer with ``least <= value < below``."""
+    """The value, if it is an integer with ``least <= value < below``; counts and sizes end at 2³¹ unless ``below`` says more."""
     allowed = f"an integer of at least {least}" + ("" if below is None else f" and below {below}")
     if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not least <= value < (below or math.inf):
-        raise ArgumentError(f"Argument `{name}` must be {allowed}, but is {value!r}.")
+        raise ArgumentError(f"Argument `{name}` must be {allowed}, but is {shown(value)}.")
+    if below is None and value >= SIZE_LIMIT:
+        raise ArgumentError(f"Argument `{name}` must be below 2^31 = {SIZE_LIMIT}, but is {shown(value)}.")
     return int(value)
 
 
@@ -100,6 +104,14 @@ def log_law(name: str, value: ArrayLike, *, full_support: bool = False, least: i
         raise ArgumentError(f"Argument `{name}` must give every response some mass, but {_first(numbers, np.isneginf(numbers))}.")
     _check_total(name, numbers)
     return array
+
+
+def log_joint_law(name: str, value: Array) -> Array:
+    """The value, if its last two axes, of equal length, are together a normalised log-law."""
+    if value.ndim < 2 or value.shape[-1] != value.shape[-2]:
+        raise ArgumentError(f"Argument `{name}` must be square on its last two axes, but has shape {value.shape}.")
+    log_law(name, value.reshape(*value.shape[:-2], -1))
+    return value
 
 
 def absolutely_continuous(name: str, log_p: ArrayLike, ref_name: str, log_ref: ArrayLike) -> None:
@@ -155,14 +167,20 @@ def same_shape(first_name: str, first: Array, second_name: str, second: Array) -
         )
 
 
-def spread(name: str, value: Array, shape: tuple[int, ...]) -> Array:
-    """The value, repeated over the leading axes it lacks."""
-    try:
-        return jnp.broadcast_to(value, shape)
-    except ValueError:
-        raise ArgumentError(
-            f"Argument `{name}` must have a shape that broadcasts to {shape}, but has shape {jnp.shape(value)}."
-        ) from None
+def spread(name: str, value: Array, shape: tuple[int, ...], *, own: int = 1) -> Array:
+    """The value for every prompt: its last ``own`` axes are those of ``shape``, and it may lack the prompts before them.
+
+    Args:
+        name: of the argument.
+        value: array of shape (…own,), (1, …own) or (prompts, …own).
+        shape: (prompts, …own).
+        own: how many axes the value has of its own.
+    """
+    held = jnp.shape(value)
+    lead, axes = held[: len(held) - own], held[len(held) - own :]
+    if len(held) < own or axes != tuple(shape[-own:]) or lead not in ((), (1,), tuple(shape[:-own])):
+        raise ArgumentError(f"Argument `{name}` must have shape {tuple(shape[-own:])} or {tuple(shape)}, but has shape {held}.")
+    return jnp.broadcast_to(value, shape)
 
 
 def same_responses(**arrays: Array) -> None:
@@ -192,14 +210,59 @@ def _within(name, value, test, allowed: str):
     return value
 
 
-def _numbers(name: str, value: object) -> np.ndarray:
+def numbers(name: str, value: object, *, whole: bool = False, boolean: bool = False) -> np.ndarray | jax.Array:
+    """The value as an array, if it is a number or an array of numbers: no boolean, list, text or date.
+
+    Args:
+        name: of the argument.
+        value: a Python or NumPy number, or an array of NumPy or JAX.
+        whole: whether only integers are allowed.
+        boolean: whether it must be an array of booleans, and of nothing else.
+    """
+    wanted = (
+        "an array of booleans"
+        if boolean
+        else "an integer or an array of integers"
+        if whole
+        else "a number or an array of numbers"
+    )
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = np.float64(_as_double(name, value)) if not -SIZE_LIMIT <= value < SIZE_LIMIT and not whole else np.asarray(value)
+    if isinstance(value, (float, np.ndarray, np.generic, jax.Array)):
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        kind = np.bool_ if boolean else np.integer if whole else np.number
+        if jnp.issubdtype(array.dtype, kind) and not jnp.issubdtype(array.dtype, np.complexfloating):
+            return array
+        held = shown(value) if array.ndim == 0 else f"an array of {array.dtype}"
+        raise ArgumentError(f"Argument `{name}` must be {wanted}, but is {held}.")
+    raise ArgumentError(f"Argument `{name}` must be {wanted}, but is {shown(value)}.")
+
+
+def _as_double(name: str, value: int) -> float:
     try:
-        array = np.asarray(value)
-        if array.dtype.kind not in "USOc":  # NumPy would read the text "0.5" as a number and None as NaN
-            return array.astype(np.float64)
+        return float(value)
+    except OverflowError:
+        raise ArgumentError(f"Argument `{name}` must be below 1.8e308, but is {shown(value)}.") from None
+
+
+def _numbers(name: str, value: object) -> np.ndarray:
+    """The numbers themselves, in double precision; entries of a list as they are given to functions."""
+    if isinstance(value, (list, tuple)):
+        value = _listed(name, value)
+    return np.asarray(numbers(name, value)).astype(np.float64)
+
+
+def _listed(name: str, value: list | tuple) -> np.ndarray:
+    """Array of nested lists of numbers."""
+    flat = list(value)
+    while any(isinstance(one, (list, tuple)) for one in flat):
+        flat = [inner for one in flat for inner in (one if isinstance(one, (list, tuple)) else [one])]
+    try:
+        for one in flat:
+            numbers(name, one)
+        return np.asarray(jax.tree.map(np.asarray, value), np.float64)
     except (TypeError, ValueError):
-        pass
-    raise ArgumentError(f"Argument `{name}` must be a number or an array of numbers, but is {value!r}.")
+        raise ArgumentError(f"Argument `{name}` must be a number or an array of numbers, but is {shown(value)}.") from None
 
 
 def _as_float(name: str, value: ArrayLike) -> Array:

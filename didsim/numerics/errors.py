@@ -1,24 +1,39 @@
 """How do we say no?  One kind of error for everything that a user can get wrong; it costs nothing to import."""
 
 import difflib
+import math
 from collections.abc import Iterable
 
 LISTED = 60  # more names than this would hide the hint
+
+
+SHOWN = 60  # characters of a value; more would hide what is allowed
 
 
 class ArgumentError(ValueError):
     """An argument is not allowed; the message names it, shows it and says what is allowed."""
 
 
+def shown(value: object) -> str:
+    """A value as a message shows it: its beginning where it is long, and the size of an integer that is."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**20:
+        return f"an integer of about {int(value.bit_length() * math.log10(2)) + 1} digits"
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists, somewhere inside
+        text = f"a {type(value).__name__} too large to show"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
     """The allowed word itself, or an `ArgumentError` that suggests the nearest one."""
     choices = sorted(allowed)
-    if word in choices:
+    if isinstance(word, str) and word in choices:
         return word
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5) if isinstance(word, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(choices) if len(choices) <= LISTED else f"{len(choices)} names ({', '.join(choices[:4])}, …)"
-    raise ArgumentError(f"Argument `{name}` must be one of {listed}, but is {word!r}.{hint}")
+    raise ArgumentError(f"Argument `{name}` must be one of {listed}, but is {shown(word)}.{hint}")
 
 
 def spelled(name: str, word: str, allowed: Iterable[str]) -> str:

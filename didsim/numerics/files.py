@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,22 @@ def writable(option: str, path: Path | None, *, overwrite: bool, but_not: Path |
         raise ArgumentError(f"Argument `{option}` must lie in a folder that exists, but {path.parent} does not.")
     if not os.access(path.parent, os.W_OK):
         raise ArgumentError(f"Argument `{option}` must be a file that can be written, but {path.parent} is not open to writing.")
+
+
+def distinct(files: Mapping[str, Path | None]) -> None:
+    """Nothing, if options name different files, whichever way they are written; None names no file.
+
+    Raises:
+        ArgumentError: two of them name the same one.
+    """
+    taken: dict[Path, str] = {}
+    for option, path in files.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        if place in taken:
+            raise ArgumentError(f"Argument `{option}` must be a file other than that of `{taken[place]}`, but is {path}.")
+        taken[place] = option
 
 
 def readable(option: str, path: Path | None) -> None:

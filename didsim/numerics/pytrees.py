@@ -5,8 +5,9 @@ JAX compares the structures of classes registered by its own dataclass helper by
 classes with equal fields can be taken for each other and a compiled program be reused for the wrong one; here the class
 is part of the structure.
 
-A field says what it may hold where it is declared, ``beta: Scalar = positive(0.1)``, and is checked when the object is
-made; a class's own ``__post_init__`` is left for what concerns several fields.
+A field says what it may hold where it is declared, ``beta: Scalar = positive(0.1)``: its annotation the kind and the rank,
+the call the range.  It is checked when the object is made; a class's own ``__post_init__`` is left for what concerns
+several fields.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from typing import Any, TypeVar, dataclass_transform
 import jax
 
 from didsim.numerics import checks
+from didsim.numerics.kinds import Gate, gate
 
 T = TypeVar("T")
 Check = Callable[[str, Any], object]
@@ -54,10 +56,10 @@ def between(low: float, high: float, default: Any = NO_DEFAULT, *, open_high: bo
     return checked(functools.partial(checks.between, low=low, high=high, open_high=open_high), default)
 
 
-def whole(least: int, default: Any = NO_DEFAULT, *, optional: bool = False) -> Any:
-    """A static field that is an integer of at least ``least``, or None if ``optional``."""
-    check = functools.partial(checks.whole, least=least)
-    return dataclasses.field(default=default, metadata={"static": True, "check": check, "optional": optional})
+def whole(least: int, default: Any = NO_DEFAULT, *, below: int | None = None) -> Any:
+    """A static field that is an integer in ``[least, below)``, or None if its annotation says so."""
+    check = functools.partial(checks.whole, least=least, below=below)
+    return dataclasses.field(default=default, metadata={"static": True, "check": check})
 
 
 def one_of(names: Iterable[str], default: Any = NO_DEFAULT) -> Any:
@@ -68,20 +70,29 @@ def one_of(names: Iterable[str], default: Any = NO_DEFAULT) -> Any:
 
 
 def _check_fields(value: Any) -> None:
-    """Checks every field that says how; JAX also builds objects around placeholders and tracers, which pass."""
-    for name, check, is_static, optional in _checked_fields(type(value)):
+    """Checks every field: of the kind and rank its annotation says, then by its own check.
+
+    JAX also builds objects around placeholders and tracers, which pass.
+    """
+    for name, what, check, optional in _checked_fields(type(value)):
         held = getattr(value, name)
-        if is_static:
-            if not (optional and held is None):
-                check(name, held)
-        elif checks.is_number(held) or isinstance(held, str):
+        if what is not None:
+            what.check(name, held)
+        if check is not None and not (held is None and optional) and not _is_placeholder(held):
             check(name, held)
 
 
+def _is_placeholder(value: Any) -> bool:
+    return type(value) is object or checks.is_traced(value)
+
+
 @functools.cache
-def _checked_fields(kind: type) -> tuple[tuple[str, Check, bool, bool], ...]:
-    fields = [(field.name, field.metadata) for field in dataclasses.fields(kind)]
-    return tuple((n, m["check"], m.get("static", False), m.get("optional", False)) for n, m in fields if "check" in m)
+def _checked_fields(kind: type) -> tuple[tuple[str, Gate | None, Check | None, bool], ...]:
+    rows = []
+    for field in dataclasses.fields(kind):
+        what = gate(field.type)
+        rows.append((field.name, what, field.metadata.get("check"), what is not None and what.optional))
+    return tuple(row for row in rows if row[1] is not None or row[2] is not None)
 
 
 def _with_checks(cls: type[T]) -> type[T]:

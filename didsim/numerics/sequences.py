@@ -9,7 +9,7 @@ Numbering.  A prefix of k tokens is numbered by its tokens as digits, after all 
 come after, again by their tokens as digits.  Token arrays have L entries; what follows the end is the end token.
 """
 
-from typing import final
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.pytrees import pytree, static, whole
 
 ENUMERABLE = 2**22
+LONGEST = 2**16 + 1  # tokens; what lies beyond are numbers of responses that take megabytes to write down
 
 
 @final
@@ -46,13 +47,11 @@ class SequenceSpace:
         [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     """
 
-    vocabulary: int = static()
-    length: int = static()
-    ends: bool = static(default=False)
+    example: ClassVar[str] = "didsim.numerics.sequences.SequenceSpace(4, 3)"
 
-    def __post_init__(self) -> None:
-        checks.whole("vocabulary", self.vocabulary, least=2)
-        checks.whole("length", self.length, least=1)
+    vocabulary: int = whole(2)
+    length: int = whole(1, below=LONGEST)
+    ends: bool = static(default=False)
 
     @property
     def branching(self) -> int:

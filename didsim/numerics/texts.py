@@ -1,10 +1,15 @@
 """What does a text mean that a person typed, for a value or as a TOML file?"""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from didsim.numerics.errors import ArgumentError
+
+INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)  # Python's own readers take 1_0, digits of other scripts and blanks too
+REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+DIGITS = 300  # of an integer; what is longer is a floating-point infinity
 
 
 def read_value(text: str, between: str = ",") -> int | float | str | list:
@@ -15,13 +20,10 @@ def read_value(text: str, between: str = ",") -> int | float | str | list:
         between: what separates the entries of a list.
     """
     if between in text:
-        return [read_value(part, between) for part in text.split(between) if part]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+        return [read_value(part, between) for part in text.removesuffix(between).split(between)]
+    if INTEGER.fullmatch(text) and len(text) <= DIGITS:
+        return int(text)
+    return float(text) if INTEGER.fullmatch(text) or REAL.fullmatch(text) else text
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -36,5 +38,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ArgumentError(f"Argument `config` must be valid TOML, but {path} is not: {error}.") from None
     except UnicodeDecodeError:
         raise ArgumentError(f"Argument `config` must be a UTF-8 text file, but {path} is not.") from None
+    except RecursionError:
+        raise ArgumentError(f"Argument `config` must not nest so deeply, but {path} does.") from None
+    except ValueError:  # an integer of more digits than Python reads
+        raise ArgumentError(f"Argument `config` must hold numbers of fewer digits, but {path} does not.") from None
     except OSError as error:
         raise ArgumentError(f"Argument `config` must be a readable file, but {path} is not: {error.strerror}.") from None

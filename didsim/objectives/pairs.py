@@ -280,7 +280,8 @@ def _weights(objective: Objective, weights: Numbers, shape: tuple[int, ...]) -> 
             f"Argument `weights` must be left out for objective {objective.name!r}, which looks at all pairs at once."
         )
     checks.at_least("weights", weights, 0.0)
-    return checks.spread("weights", _array("weights", weights), shape).ravel()
+    array = _array("weights", weights)
+    return jnp.broadcast_to(array, shape).ravel() if array.ndim == 0 else checks.spread("weights", array, shape).ravel()
 
 
 def _array(name: str, value: Numbers) -> Array:

@@ -42,7 +42,7 @@ class _Listwise(OfLaws):
 
 def _lists(n: int, draws: int) -> np.ndarray:
     """All lists of ``draws`` responses."""
-    if n**draws > MOST:
+    if draws > MOST.bit_length() or n**draws > MOST:
         raise checks.ArgumentError(f"Argument `draws` must leave at most {MOST} lists of {n} responses, but is {draws}.")
     return np.array(list(itertools.product(range(n), repeat=draws)))
 

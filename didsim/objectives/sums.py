@@ -49,8 +49,7 @@ class WeightedSum(Objective):
                 f"but is {len(self.weights)} for {len(self.parts)}."
             )
         for weight in self.weights:
-            if checks.is_number(weight):
-                checks.finite("weights", weight)
+            checks.finite("weights", weight)
 
     def batch_term(self, seen, comparisons):
         total = jnp.zeros(seen.log_policy.shape[0], seen.log_policy.dtype)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
+from didsim.numerics.memory import check_array
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.policy import Params, Policy
 
@@ -95,6 +96,7 @@ class Autoregressive(Policy):
             ArgumentError: fewer than one draw or prompt, or the policy starts at the reference and none is given.
         """
         shape = (checks.whole("prompts", prompts, least=1), checks.whole("draws", draws, least=1), self.space.length)
+        check_array("draws", draws, (*shape, self.space.vocabulary))
         reference = None if self.start == "flat" else self._reference(log_ref)
         end = self.space.vocabulary - 1
 

@@ -44,5 +44,5 @@ class LogLinear(Policy):
 
     def log_probs(self, params, log_ref):
         shape = (*log_ref.shape, self.features.shape[-1])
-        features = checks.spread("features", self.features, shape).astype(log_ref.dtype)
+        features = checks.spread("features", self.features, shape, own=2).astype(log_ref.dtype)
         return simplex.normalize(log_ref + jnp.einsum("xnd,d->xn", features, params))

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -20,6 +20,8 @@ class Policy(abc.ABC):
     A policy with few parameters cannot hold the reference in them; it may add its own part to ``log π_ref`` instead,
     and then starts there exactly (``start = "reference"``), or leave the reference out (``start = "flat"``).
     """
+
+    example: ClassVar[str] = "didsim.policies.Table()"
 
     @abc.abstractmethod
     def init(self, log_ref: Float[Array, "prompts n"]) -> Params:

@@ -42,8 +42,8 @@ class Transformer(Autoregressive):
     """
 
     space: SequenceSpace = static()
-    width: int = whole(1, default=16)
-    layers: int = whole(1, default=1)
+    width: int = whole(1, default=16, below=2**16)
+    layers: int = whole(1, default=1, below=1025)
     heads: int = whole(1, default=2)
     start: str = one_of(STARTS, default="reference")
     seed: int | Int[Array, ""] = 0

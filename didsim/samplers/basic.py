@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import whole
+from didsim.numerics.pytrees import checked, whole
 from didsim.samplers.behaviours import FromChosen, FromPolicy, FromReference, FromRejected, FromUniform
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
 from didsim.samplers.source import SAMPLERS, Behaviour, Sampler
@@ -90,8 +90,8 @@ class OnPolicy(Recipe):
 class Product(Sampler):
     """A product law ``p ⊗ q`` that the user gives, shapes (n,) or (prompts, n)."""
 
-    log_first: Float[Array, "... n"]
-    log_second: Float[Array, "... n"]
+    log_first: Float[Array, "... n"] = checked(checks.log_law)
+    log_second: Float[Array, "... n"] = checked(checks.log_law)
 
     def pair_law(self, problem, log_policy):
         return product_law(
@@ -104,11 +104,11 @@ class Product(Sampler):
 class Joint(Sampler):
     """The sampler that always shows one joint law, which the user gives: ``log_joint`` of shape (n, n) or (prompts, n, n)."""
 
-    log_joint: Float[Array, "... n n"]
+    log_joint: Float[Array, "... n n"] = checked(checks.log_joint_law)
 
     def pair_law(self, problem, log_policy):
         prompts, n = problem.log_ref.shape
-        return JointLaw(checks.spread("log_joint", self.log_joint, (prompts, n, n)).astype(problem.log_ref.dtype))
+        return JointLaw(checks.spread("log_joint", self.log_joint, (prompts, n, n), own=2).astype(problem.log_ref.dtype))
 
 
 @SAMPLERS.register("blocks")
@@ -122,7 +122,7 @@ class Blocks(Sampler):
     """
 
     block: Int[Array, "... n"]
-    blocks: int | None = whole(1, default=None, optional=True)
+    blocks: int | None = whole(1, default=None)
 
     def __post_init__(self) -> None:
         if self.blocks is not None and checks.is_number(self.block) and int(jnp.max(self.block)) >= self.blocks:

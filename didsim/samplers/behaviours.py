@@ -118,7 +118,7 @@ class FromPolicy(Behaviour):
 class FromLaw(Behaviour):
     """A fixed log-law given by the user, shape (n,) or (prompts, n)."""
 
-    given: Float[Array, "... n"]
+    given: Float[Array, "... n"] = checked(checks.log_law)
 
     def log_law(self, problem, log_policy):
         return checks.spread("given", self.given, problem.log_ref.shape).astype(problem.log_ref.dtype)

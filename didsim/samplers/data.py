@@ -2,10 +2,12 @@
 
 from typing import final
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import checks
+from didsim.numerics.memory import check_bytes
 from didsim.numerics.pytrees import pytree
 from didsim.samplers.basic import ChosenRejected
 from didsim.samplers.source import Sampler
@@ -45,6 +47,9 @@ class Data:
         """
         if checks.is_traced(problem, self, log_policy):
             return
+        kind = jax.eval_shape(self.sampler.pair_law, problem, log_policy)
+        sizes = [leaf.size for leaf in jax.tree.leaves(kind)]
+        check_bytes("sampler", self.sampler, sum(sizes) * log_policy.dtype.itemsize, entries=max(sizes))
         total = self.sampler.pair_law(problem, log_policy).total()
         if not bool(jnp.all(jnp.abs(total - 1.0) < 1e-3)):
             raise checks.ArgumentError(

@@ -30,6 +30,8 @@ from didsim.samplers.laws import JointLaw
 from didsim.samplers.ranks import log_best_and_worst_of, log_two_ranks_of, ranks
 from didsim.samplers.source import SAMPLERS, Behaviour, Number, Sampler
 
+MOST_RANKED = 64  # the law of two ranks sums over k² / 2 multinomial terms
+
 
 @SAMPLERS.register("optimal_rejected")
 @final
@@ -229,7 +231,7 @@ class RankPair(SameDraws):
     """The draws of ranks ``first < second`` by reward among the same ``k`` draws from ``base``; 1 is the best."""
 
     base: Behaviour = FromReference()
-    k: int = whole(2, default=4)
+    k: int = whole(2, default=4, below=MOST_RANKED + 1)
     first: int = static(default=1)
     second: int = static(default=2)
 

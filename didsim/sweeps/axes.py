@@ -7,6 +7,8 @@ pure function of its number, so any block of runs can be computed anywhere, at a
 
 import dataclasses
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +22,7 @@ from didsim.numerics import checks
 
 # Path, or tuple of paths that move together, to values.  Mapping is invariant in its keys, hence the loose key type.
 Axes = Mapping[Any, Any]
+MOST_SEEDS = 10**7  # the list of them takes memory of its own, before any run
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,12 @@ class Grid:
     @property
     def size(self) -> int:
         """Runs per program."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
+
+    @property
+    def count(self) -> int:
+        """Programs: combinations of choices."""
+        return math.prod(len(axis.values) for axis in self.choices)
 
     def programs(self) -> list[Run]:
         """The run of every combination of choices, row by row."""
@@ -98,14 +106,20 @@ def grid(run: Run, axes: Axes, seeds: int | Sequence[int] = 1) -> Grid:
     Raises:
         ArgumentError: an unknown path, an empty axis, a bad seed, or a value that the run does not allow.
     """
-    numbers = range(checks.whole("seeds", seeds, least=1)) if isinstance(seeds, (int, np.integer)) else seeds
-    chosen = tuple(checks.seed(int(seed), "seeds") for seed in numbers)
-    if not chosen:
-        raise checks.ArgumentError("Argument `seeds` must name at least one seed, but is empty.")
     checks.part("run", run, Run, "didsim.Run(world, objective)")
+    chosen = _seeds(seeds)
+    every = [path for key in axes for path in _paths(key)]
+    for path in every:
+        if every.count(path) > 1:
+            raise checks.ArgumentError(f"Argument `axes` must name each path once, but names `{path}` {every.count(path)} times.")
     names = _axis_names([_paths(key) for key in axes])
     parsed = tuple(_axis(run, name, _paths(key), values) for name, (key, values) in zip(names, axes.items(), strict=True))
-    return Grid(run, parsed, chosen)
+    cells = Grid(run, parsed, chosen)
+    if cells.size * cells.count >= checks.SIZE_LIMIT:
+        raise checks.ArgumentError(
+            f"Argument `axes` must make fewer than 2^31 runs with its seeds, but makes {cells.size * cells.count:,}."
+        )
+    return cells
 
 
 def replace_path(tree: Any, path: str, value: Any) -> Any:
@@ -119,6 +133,20 @@ def replace_path(tree: Any, path: str, value: Any) -> Any:
         raise checks.ArgumentError(f"Argument `axes` names `{path}`, but {tree!r} has no fields.")
     checks.did_you_mean(f"axes ({type(tree).__name__} field)", head, [field.name for field in dataclasses.fields(tree)])
     return dataclasses.replace(tree, **{head: replace_path(getattr(tree, head), rest, value) if rest else value})
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, (int, np.integer)):
+        return tuple(range(checks.whole("seeds", seeds, least=1, below=MOST_SEEDS)))
+    if isinstance(seeds, (str, bytes, Mapping)) or not isinstance(seeds, Iterable):
+        raise checks.ArgumentError(f"Argument `seeds` must be a number or a list of numbers, but is {checks.shown(seeds)}.")
+    chosen = tuple(checks.seed(seed, "seeds") for seed in (seeds.tolist() if isinstance(seeds, np.ndarray) else seeds))
+    if not chosen:
+        raise checks.ArgumentError("Argument `seeds` must name at least one seed, but is empty.")
+    twice = [seed for seed, count in Counter(chosen).items() if count > 1]
+    if twice:
+        raise checks.ArgumentError(f"Argument `seeds` must name each seed once, but names {twice[0]} more than once.")
+    return chosen
 
 
 def _paths(key: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -143,7 +171,18 @@ def _axis(run: Run, name: str, paths: tuple[str, ...], values: Any) -> Axis:
         for path, value in zip(paths, row, strict=True):
             replace_path(run, path, value)
     is_choice = any(_is_choice(run, path, row[place]) for row in rows for place, path in enumerate(paths))
+    if not is_choice:
+        _check_alike(paths, rows)
     return Axis(name, paths, rows, tuple(labels or map(_label, range(len(rows)), (row[0] for row in rows))), is_choice)
+
+
+def _check_alike(paths: tuple[str, ...], rows: tuple[tuple[Any, ...], ...]) -> None:
+    """Refuses arrays of several shapes along one axis: they cannot be stacked."""
+    for path, values in zip(paths, zip(*rows, strict=True), strict=True):
+        shapes = {np.shape(value) for value in values if isinstance(value, (np.ndarray, jax.Array, np.generic, int, float))}
+        if len(shapes) > 1:
+            listed = " and ".join(map(str, sorted(shapes, key=len)[:2]))
+            raise checks.ArgumentError(f"Argument `axes` must give `{path}` values of one shape, but gives shapes {listed}.")
 
 
 def _row(paths: tuple[str, ...], entry: Any) -> tuple[Any, ...]:
@@ -151,7 +190,7 @@ def _row(paths: tuple[str, ...], entry: Any) -> tuple[Any, ...]:
         return (entry,) * len(paths)
     if len(entry) != len(paths):
         raise checks.ArgumentError(
-            f"Argument `axes` must give {len(paths)} entries for {', '.join(paths)}, but gives {len(entry)}: {entry!r}."
+            f"Argument `axes` must give {len(paths)} entries for {', '.join(paths)}, but gives {checks.shown(entry)}."
         )
     return tuple(jnp.asarray(part) if isinstance(part, np.ndarray) else part for part in entry)
 

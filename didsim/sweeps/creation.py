@@ -1,7 +1,7 @@
 """How is an empty store made?  Whole or not at all: beside its place, and moved there when it is complete."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def create_store(
     scratch = path.with_name(f".{path.name}.new")
     try:
         shutil.rmtree(scratch, ignore_errors=True)
-        group = zarr.create_group(scratch, zarr_format=3, attributes=asdict(header))
+        group = zarr.create_group(scratch, zarr_format=3, attributes=asdict(replace(header, layout_hash=header.layout())))
         for name, shape in shapes.items():
             _create_variable(group, name, shape, header)
         grid = (header.programs, header.per_program)

@@ -1,5 +1,6 @@
 """Many runs in, one labelled dataset out."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from didsim.dynamics import Run
 from didsim.dynamics.labels import inner_dims, provenance, variable_attrs
 from didsim.dynamics.run import run_key, run_world
 from didsim.numerics import checks
+from didsim.numerics.memory import check_bytes
 from didsim.sweeps.axes import Axes, Grid, grid
-from didsim.sweeps.blocks import Results, compute
+from didsim.sweeps.blocks import Results, compute, result_shapes
 from didsim.sweeps.labels import coordinate, moments
 from didsim.sweeps.stream import Streaming, stream
 from didsim.sweeps.view import dataset
-from didsim.sweeps.width import MEMORY, default_width
+from didsim.sweeps.width import MEMORY, default_width, given_width
 from didsim.worlds import Problem
 
 Progress = Callable[[int, int], None]
@@ -75,17 +77,18 @@ def sweep(
         {'beta': 2, 'seed': 3, 'record': 5}
     """
     cells = grid(run, axes or {}, seeds)
-    checks.whole("memory", memory, least=1)
+    checks.whole("memory", memory, least=1, below=2**63)
     if out is not None:
         how = Streaming(Path(out), width, memory, resume, overwrite, tuple(redo), executor)
         return dataset(stream(cells, how, progress))
     if executor is not None or len(redo):
         raise checks.ArgumentError("Argument `out` must be given with `executor` or `redo`, but is missing.")
-    block_width = default_width(cells, memory) if width is None else checks.whole("width", width, least=1)
+    block_width = default_width(cells, memory) if width is None else given_width(cells, width)
     programs = cells.programs()
     steps = moments(programs)
     per_program = -(-cells.size // block_width)
     total = per_program * len(programs)
+    check_bytes("out", out, cells.size * sum(_bytes_per_run(one) for one in result_shapes(cells, block_width)))
     began = time.perf_counter()
     parts: list[Results] = []
     for block, results in compute(cells, range(total), block_width):
@@ -97,6 +100,10 @@ def sweep(
     starts = range(0, total, per_program)
     joined = [{name: np.concatenate([p[name] for p in parts[a : a + per_program]]) for name in parts[a]} for a in starts]
     return assemble(cells, steps, joined, seconds=time.perf_counter() - began)
+
+
+def _bytes_per_run(shapes: dict[str, jax.ShapeDtypeStruct]) -> int:
+    return sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in shapes.values())
 
 
 def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:

@@ -1,9 +1,12 @@
 """What does a store say about itself?"""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
 FORMAT = 1
+LAYOUT = ("dtype", "width", "programs", "lanes", "variables", "axes")
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,12 @@ class Header:
     axes: list[dict[str, Any]]
     provenance: dict[str, Any]
     description: str = "didsim sweep: blocks of `width` lanes per chunk; open with didsim.sweeps.open_sweep"
+    layout_hash: str = ""  # empty in stores of releases that wrote none
+
+    def layout(self) -> str:
+        """Hash of what places and labels the numbers: the labels of axes are data too, and have no checksum but this."""
+        held = {name: getattr(self, name) for name in LAYOUT}
+        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def per_program(self) -> int:

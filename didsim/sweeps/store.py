@@ -5,13 +5,17 @@ A store is a Zarr v3 folder.  Every variable is one array ``(program, lane, …)
 So a process may die at any moment, others may write beside it, and whoever comes next does what is still to do.
 """
 
+import itertools
 import json
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import zarr
+from google_crc32c import value as crc32c
 from zarr.errors import GroupNotFoundError
 
 from didsim.numerics import checks
@@ -56,11 +60,11 @@ class Store:
 
     def forget(self, blocks: Any) -> None:
         """Makes blocks to do again; their chunks go, since a damaged one could not even be written into."""
-        key = _array(self.group, "block_status", self.path).metadata.encode_chunk_key
+        status_file = self._status_files()
         for block in blocks:
-            (self.path / "block_status" / key(divmod(block, self.header.per_program))).unlink(missing_ok=True)
+            _delete(status_file(block))
             for name in self.variables:
-                self.chunk_file(name, block).unlink(missing_ok=True)
+                _delete(self.chunk_file(name, block))
 
     def fail(self, block: int, error: BaseException) -> None:
         """Writes that a block could not be computed, and why."""
@@ -90,28 +94,36 @@ class Store:
             self._refuse(name, block, f"damaged ({str(error).partition('. Stored')[0]})")
 
     def labels(self, name: str) -> np.ndarray:
-        """Coordinate ``seed`` or ``step``.
+        """Coordinate ``seed`` or ``step``; it is data, and no chunk of it may be missing.
 
         Raises:
-            ArgumentError: it is damaged.
+            ArgumentError: it is missing or damaged.
         """
+        array = _array(self.group, name, self.path)
+        chunks = itertools.product(*(range(-(-size // chunk)) for size, chunk in zip(array.shape, array.chunks, strict=True)))
+        for place in chunks:
+            fault = _damage(self.path / name / array.metadata.encode_chunk_key(place))
+            if fault:
+                raise _no_sweep(f"in {self.path} the array `{name}` is {fault}")
         try:
-            return np.asarray(_array(self.group, name, self.path)[:])
-        except checks.ArgumentError:
-            raise
-        except Exception as error:
+            return np.asarray(array[:])
+        except Exception as error:  # what a broken chunk raises is Zarr's affair
             fault = str(error).partition(". Stored")[0]
             raise _no_sweep(f"in {self.path} the array `{name}` is damaged ({fault})") from None
 
     def check_chunks(self) -> None:
-        """Looks at the sizes of all chunks of done blocks, without reading them.
+        """Reads the chunks of all done blocks and their checksums, some gigabytes a second: they are counted as done.
 
         Raises:
-            ArgumentError: a chunk is missing or of the wrong size.
+            ArgumentError: a chunk is missing, damaged or of the wrong size, or a folder stands where one is to be.
         """
-        for block in np.flatnonzero(self.statuses() == DONE).tolist():
+        status_file = self._status_files()
+        for block, status in enumerate(self.statuses().tolist()):
+            if status_file(block).is_dir():
+                self._refuse("block_status", block, "no file")
             for name in self.variables:
-                fault = self._fault(name, block)
+                path = self.chunk_file(name, block)
+                fault = self._fault(name, block) or _damage(path) if status == DONE else "no file" if path.is_dir() else ""
                 if fault:
                     self._refuse(name, block, fault)
 
@@ -120,6 +132,11 @@ class Store:
         array = self.variables[name]
         place = (*divmod(block, self.header.per_program), *(0 for _ in array.shape[2:]))
         return self.path / name / array.metadata.encode_chunk_key(place)
+
+    def _status_files(self) -> Callable[[int], Path]:
+        """File of the status of a block."""
+        key = _array(self.group, "block_status", self.path).metadata.encode_chunk_key
+        return lambda block: self.path / "block_status" / key(divmod(block, self.header.per_program))
 
     def _place(self, block: int) -> tuple[slice, slice]:
         program, place = divmod(block, self.header.per_program)
@@ -130,10 +147,13 @@ class Store:
         """What is wrong with a chunk as far as its size tells; empty if nothing."""
         array = self.variables[name]
         wanted = int(np.prod(array.chunks)) * array.dtype.itemsize + CHECKSUM_BYTES
+        path = self.chunk_file(name, block)
         try:
-            size = self.chunk_file(name, block).stat().st_size
+            size = path.stat().st_size
         except OSError as error:
             return "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+        if not path.is_file():
+            return "no file"
         return "" if size == wanted else f"truncated or overlong ({size} bytes instead of {wanted})"
 
     def _status(self, array: zarr.Array, block: int) -> int:
@@ -164,18 +184,38 @@ def open_store(path: Path) -> Store:
         raise _no_sweep(f"{path} has no zarr.json") from None
     except (json.JSONDecodeError, ValueError, KeyError, TypeError, OSError) as error:
         raise _no_sweep(f"{path}/zarr.json is damaged: {error}", cure="") from None
-    for name in Header.__dataclass_fields__:
-        if name not in attrs:
+    for name, field in Header.__dataclass_fields__.items():
+        if name not in attrs and field.default is MISSING:
             raise _no_sweep(f"{path}/zarr.json lacks the attribute `{name}`")
     if attrs["format"] != FORMAT:
         raise checks.ArgumentError(f"Argument `out` must be a sweep of format {FORMAT}, but {path} has format {attrs['format']}.")
     for name in RESERVED:
         _array(group, name, path)
-    header = Header(**{name: attrs[name] for name in Header.__dataclass_fields__})
+    header = Header(**{name: attrs[name] for name in Header.__dataclass_fields__ if name in attrs})
+    if header.layout_hash and header.layout_hash != header.layout():
+        raise _no_sweep(f"{path}/zarr.json is damaged: its hash does not match its axes and sizes")
     # Whether chunks of nothing but fill values are written is no part of the metadata; a block of runs that all diverged is one.
     with zarr.config.set({"array.write_empty_chunks": True}):
         variables = {name: _array(group, name, path) for name in header.variables}
     return Store(path, header, group, variables)
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with the bytes of a chunk, whose last four are the CRC-32C of the others; empty if nothing."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        return "missing" if isinstance(error, FileNotFoundError) else f"unreadable ({error.strerror})"
+    wanted, held = raw[-CHECKSUM_BYTES:], crc32c(raw[:-CHECKSUM_BYTES]).to_bytes(CHECKSUM_BYTES, "little")
+    return "" if held == wanted else "damaged (the checksum does not match)"
+
+
+def _delete(path: Path) -> None:
+    """Removes a chunk, or a folder that stands in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _array(group: zarr.Group, name: str, path: Path) -> zarr.Array:

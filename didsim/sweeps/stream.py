@@ -1,5 +1,6 @@
 """How does a sweep get to disk, block by block, over interruptions and many workers?"""
 
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from didsim.dynamics.labels import float_dtype
 from didsim.numerics import checks
+from didsim.numerics.memory import spelled_bytes
 from didsim.sweeps import hosts
 from didsim.sweeps.axes import Grid
 from didsim.sweeps.blocks import compute, result_shapes
@@ -20,7 +22,7 @@ from didsim.sweeps.identity import config_hash, describe, first_difference, same
 from didsim.sweeps.labels import coordinate, full_provenance, moments
 from didsim.sweeps.pool import compute_in
 from didsim.sweeps.store import DONE, FAILED, TO_DO, Store, open_store
-from didsim.sweeps.width import MEMORY, default_width
+from didsim.sweeps.width import MEMORY, default_width, given_width
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,13 @@ def _prepare(cells: Grid, how: Streaming) -> None:
             _resume(cells, how)
             return
     lines = describe(cells)
-    width = default_width(cells, how.memory) if how.width is None else checks.whole("width", how.width, least=1)
+    width = default_width(cells, how.memory) if how.width is None else given_width(cells, how.width)
     axes = []
     for axis in cells.axes:
         labels = coordinate(axis.labels)
         axes.append({"name": axis.name, "labels": labels.tolist(), "dtype": labels.dtype.str, "is_choice": axis.is_choice})
     shapes = _common_shapes(result_shapes(cells, width))
+    _check_disk(how.out, cells, shapes)
     header = Header(
         format=FORMAT,
         config_hash=config_hash(lines),
@@ -131,6 +134,7 @@ def _prepare(cells: Grid, how: Streaming) -> None:
 def _resume(cells: Grid, how: Streaming) -> None:
     store = open_store(how.out)
     _check(store, cells, how.width)
+    _check_coordinates(store, cells)
     _check_redo(how.redo, store.header)
     store.forget(how.redo)
     statuses = store.statuses()
@@ -154,6 +158,15 @@ def _check(store: Store, cells: Grid, width: int | None) -> None:
             )
 
 
+def _check_coordinates(store: Store, cells: Grid) -> None:
+    for name, mine in (("seed", cells.seeds), ("step", moments(cells.programs()))):
+        if not np.array_equal(store.labels(name), mine):
+            raise checks.ArgumentError(
+                f"Argument `out` must hold the `{name}` of this sweep, but {store.path} holds others; choose another folder, or "
+                "overwrite."
+            )
+
+
 def _check_redo(redo: Sequence[int], header: Header) -> None:
     for block in redo:
         checks.whole("redo", block, least=0, below=header.blocks)
@@ -167,6 +180,20 @@ def _common_shapes(shapes: list[dict[str, jax.ShapeDtypeStruct]]) -> dict[str, j
         if len(alike) == len(shapes):
             common[name] = jax.ShapeDtypeStruct(first.shape, np.result_type(*(one.dtype for one in alike)))
     return common
+
+
+def _check_disk(out: Path, cells: Grid, shapes: dict[str, jax.ShapeDtypeStruct]) -> None:
+    """Refuses what will not fit on the disk before anything is computed."""
+    size = cells.count * cells.size * sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in shapes.values())
+    try:
+        free = shutil.disk_usage(out.resolve().parent).free
+    except OSError:  # whoever makes the folder says what is wrong with its place
+        return
+    if size > free:
+        raise checks.ArgumentError(
+            f"Argument `out` must have room for the results of {cells.count * cells.size:,} runs, {spelled_bytes(size)}, but at "
+            f"{out.parent} {spelled_bytes(free)} are free."
+        )
 
 
 def _remove(path: Path) -> None:

@@ -7,7 +7,8 @@ fields are refused with the nearest allowed one; nothing is silently ignored.
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,7 @@ def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run,
     run = run_from({name: value for name, value in table.items() if name not in ("axes", "seeds")}, folder)
     axes, seeds = table.get("axes", {}), table.get("seeds", 1)
     if not isinstance(axes, Mapping):
-        raise checks.ArgumentError(f"Argument `axes` must be a table of lists, but is {axes!r}.")
-    for seed in seeds if isinstance(seeds, list) else [seeds]:
-        checks.whole("seeds", seed)
+        raise checks.ArgumentError(f"Argument `axes` must be a table of lists, but is {checks.shown(axes)}.")
     return run, axes_from(axes, folder), seeds
 
 
@@ -117,7 +116,7 @@ def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
     if len(makers) == 1 and isinstance(entry, Mapping):
         fields.setdefault("name", next(iter(makers)))
     if not isinstance(fields.get("name"), str):
-        raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {entry!r}.")
+        raise checks.ArgumentError(f"Argument `{part}` must be a name or a table with a `name`, but is {checks.shown(entry)}.")
     maker = _maker(part, fields.pop("name"))
     known = _parameters(maker)
     for name in fields:
@@ -146,15 +145,19 @@ def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
     Raises:
         ArgumentError: the text has another form, or as `build`.
     """
-    name, _, rest = text.partition(":")
+    name, colon, rest = text.partition(":")
     known = _parameters(_maker(part, name))
     fields: dict[str, Any] = {field: value for field, value in defaults.items() if field in known}
-    for word in filter(None, rest.split(",")):
-        field, equals, value = word.partition("=")
-        fields[field] = read_value(value, between="/")
-        entries = fields[field] if isinstance(fields[field], list) else [fields[field]]
-        if not equals or any(isinstance(one, str) for one in entries):
-            raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {text!r}.")
+    given: dict[str, Any] = {}
+    for word in rest.split(",") if colon else ():
+        field, _, value = word.partition("=")
+        given[field] = read_value(value, between="/")
+        entries = given[field] if isinstance(given[field], list) else [given[field]]
+        if any(isinstance(one, str) for one in entries):
+            raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {checks.shown(text)}.")
+    if colon and len(given) < rest.count(",") + 1:
+        raise checks.ArgumentError(f"Argument `{option}` must name each field once, but is {checks.shown(text)}.")
+    fields |= given
     return build(part, {**fields, "name": name})
 
 
@@ -165,9 +168,12 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
         ArgumentError: an entry that is not a list, or a part that cannot be built.
     """
     axes: dict[str | tuple[str, ...], Any] = {}
-    for path, values in _flatten(table):
+    rows = _flatten(table)
+    for path, values in rows:
+        if [path for path, _ in rows].count(path) > 1:
+            raise checks.ArgumentError(f"Argument `axes` must name each path once, but names `{path}` more than once.")
         if not isinstance(values, list):
-            raise checks.ArgumentError(f"Argument `axes.{path}` must be a list of values, but is {values!r}.")
+            raise checks.ArgumentError(f"Argument `axes.{path}` must be a list of values, but is {checks.shown(values)}.")
         part = path if path in PARTS else path.rpartition(".")[2]
         if part in MAKERS:
             built = [build(part, value, folder) for value in values]
@@ -177,9 +183,22 @@ def axes_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Axes:
         else:
             paths = tuple(path.split("+"))
             together = len(paths) > 1
-            kinds = tuple if together else np.asarray
-            axes[paths if together else path] = [kinds(value) if isinstance(value, list) else value for value in values]
+            for value in values if together else ():
+                if isinstance(value, list) and len(value) != len(paths):
+                    raise checks.ArgumentError(
+                        f"Argument `axes.{path}` must give {len(paths)} entries each time, but gives {checks.shown(value)}."
+                    )
+            axes[paths if together else path] = [_axis_value(path, value, together=together) for value in values]
     return axes
+
+
+def _axis_value(path: str, value: Any, *, together: bool) -> Any:
+    """One value of an axis: of paths that move together a tuple, else a number, a word or an array."""
+    if not isinstance(value, list):
+        return value
+    if together:
+        return tuple(_axis_value(path, one, together=False) for one in value)
+    return np.asarray(_array(f"axes.{path}", value))
 
 
 def _maker(part: str, word: str) -> Any:
@@ -225,26 +244,51 @@ def _value(part: str, name: str, value: Any, folder: Path) -> Any:
     if isinstance(value, str) and value.endswith(".npy"):
         return _load(f"{part}.{name}", folder / value)
     if isinstance(value, str) and name not in TEXTS:
-        raise checks.ArgumentError(f"Argument `{part}.{name}` must be a number or an array of numbers, but is {value!r}.")
-    if isinstance(value, list):
-        try:
-            return jnp.asarray(np.asarray(value))
-        except (TypeError, ValueError):
-            raise checks.ArgumentError(f"Argument `{part}.{name}` must be a rectangular array, but is {value!r}.") from None
-    return value
+        raise checks.ArgumentError(
+            f"Argument `{part}.{name}` must be a number or an array of numbers, but is {checks.shown(value)}."
+        )
+    return _array(f"{part}.{name}", value) if isinstance(value, list) else value
+
+
+def _array(name: str, value: list) -> jnp.ndarray:
+    """Array of lists of numbers, or of nothing but booleans."""
+    flat = list(_entries(value))
+    for one in flat if not all(isinstance(one, bool) for one in flat) else ():
+        checks.numbers(name, one)
+    try:
+        return jnp.asarray(np.asarray(value, None if flat and all(isinstance(one, (bool, int)) for one in flat) else float))
+    except (TypeError, ValueError, OverflowError):
+        raise checks.ArgumentError(f"Argument `{name}` must be a rectangular array, but is {checks.shown(value)}.") from None
+
+
+def _entries(value: list) -> Iterator[Any]:
+    for one in value:
+        yield from _entries(one) if isinstance(one, list) else (one,)
 
 
 def _space(part: str, value: Any) -> SequenceSpace:
     known = _parameters(SequenceSpace)
     if not isinstance(value, Mapping) or not all(name in value for name, required in known.items() if required):
-        raise checks.ArgumentError(f"Argument `{part}.space` must be a table with vocabulary and length, but is {value!r}.")
+        raise checks.ArgumentError(
+            f"Argument `{part}.space` must be a table with vocabulary and length, but is {checks.shown(value)}."
+        )
     for name in value:
         checks.did_you_mean(f"{part}.space field", name, known)
     return SequenceSpace(**value)
 
 
 def _load(name: str, path: Path) -> Any:
+    """Array of a .npy file, whose size is held against what its header says before memory is taken for it."""
     try:
-        return jnp.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError) as error:
-        raise checks.ArgumentError(f"Argument `{name}` must name a readable .npy file, but {path} is not: {error}.") from None
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read_header(file)
+            promised, held = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if promised > held:
+            raise ValueError(f"its header says {promised:,} bytes, it has {held:,}")
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        fault = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise checks.ArgumentError(f"Argument `{name}` must name a readable .npy file, but {path} is not: {fault}.") from None
+    return jnp.asarray(array if array.dtype == bool else checks.numbers(name, array))

@@ -5,14 +5,12 @@ read off the traced program, so the answer follows from the run and the precisio
 widths give other last bits.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from didsim.dynamics import Run
+from didsim.dynamics import Run, footprint
 from didsim.dynamics.run import execute, run_key
+from didsim.numerics import checks
+from didsim.numerics.memory import check_bytes
 from didsim.sweeps.axes import Grid
 
 CACHE_BYTES = 4 * 2**20
@@ -30,8 +28,12 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
 
     Returns:
         The largest width that every program of the grid can afford.
+
+    Raises:
+        ArgumentError: not even one run fits into the memory there is.
     """
     per_step, at_all = (max(sizes) for sizes in zip(*map(largest_arrays, grid.programs()), strict=True))
+    check_bytes("run", grid.run, at_all)
     fitting = max(1, min(CACHE_BYTES // per_step, memory // (TEMPORARIES * at_all), MOST_RUNS, grid.size))
     blocks = -(-grid.size // fitting)
     return -(-grid.size // blocks)
@@ -39,32 +41,16 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
 
 def largest_arrays(run: Run) -> tuple[int, int]:
     """Bytes of the largest array within one training step, and anywhere in a run."""
-    return _largest(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, outside=run.loops)
+    return footprint.largest_arrays(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, outside=run.loops)
 
 
-def _largest(program: Jaxpr, *, outside: int) -> tuple[int, int]:
-    """A step is what lies within all of a run's loops; what was recorded before is only carried through it."""
-    within, anywhere = 1, 1
-    for equation in program.eqns:
-        own = max((_bytes(variable.aval) for variable in equation.outvars), default=1)
-        a_row_of_it = equation.primitive.name == "scatter"
-        parts = [(own if outside <= 0 and not a_row_of_it else 1, own)]
-        inner = outside - (equation.primitive.name in ("while", "scan"))
-        parts += [_largest(one, outside=inner) for value in equation.params.values() for one in _programs(value)]
-        within, anywhere = max(within, *(part[0] for part in parts)), max(anywhere, *(part[1] for part in parts))
-    return within, anywhere
+def given_width(grid: Grid, width: int) -> int:
+    """A width that the user chose, if a block of it fits into memory.
 
-
-def _programs(value: Any) -> Iterator[Jaxpr]:
-    """Programs inside an equation's parameter."""
-    if isinstance(value, ClosedJaxpr):
-        yield value.jaxpr
-    elif isinstance(value, Jaxpr):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for one in value:
-            yield from _programs(one)
-
-
-def _bytes(kind: Any) -> int:
-    return getattr(kind, "size", 1) * getattr(getattr(kind, "dtype", None), "itemsize", 8)
+    Raises:
+        ArgumentError: it is no positive integer, or a block of it does not fit.
+    """
+    runs = checks.whole("width", width, least=1)
+    if runs > MOST_RUNS:
+        check_bytes("width", width, runs * max(largest_arrays(run)[1] for run in grid.programs()))
+    return runs

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import checks, linalg, simplex
+from didsim.numerics.memory import check_array
 from didsim.numerics.pytrees import at_least, finite, positive, pytree
 from didsim.worlds.problems import Problem, World, on_geodesic
 from didsim.worlds.random import normal
@@ -30,6 +31,7 @@ def draw_features(key: Key[Array, ""], prompts: int, n: int, d: int, *, context:
     """
     for name, size, least in (("prompts", prompts, 1), ("n", n, 2), ("d", d, 1), ("context", context, 1)):
         checks.whole(name, size, least=least)
+    check_array("n", n, (max(prompts, context), n, d))
     context_key, slope_key, base_key = jax.random.split(key, 3)
     contexts = normal(context_key, (prompts, context))
     slopes = normal(slope_key, (n, d, context))

@@ -7,7 +7,7 @@ probability itself for soft labels, one draw of the label wherever `Bernoulli` i
 """
 
 import abc
-from typing import final
+from typing import ClassVar, final
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,8 @@ from didsim.numerics.registry import Registry
 
 class Labels(abc.ABC):
     """A law of the label given the pair: ``P_ab = Pr(a preferred to b)`` with ``P_ab + P_ba = 1``."""
+
+    example: ClassVar[str] = "didsim.preferences.BradleyTerry()"
 
     @abc.abstractmethod
     def matrix(self, reward: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
@@ -107,7 +109,7 @@ class PreferenceMatrix(Labels):
     table: Float[Array, "*batch n n"] = checked(checks.preference_matrix)
 
     def matrix(self, reward):
-        return jnp.broadcast_to(self.table, (*reward.shape, reward.shape[-1])).astype(reward.dtype)
+        return checks.spread("table", self.table, (*reward.shape, reward.shape[-1]), own=2).astype(reward.dtype)
 
     def probability(self, reward, first, second):
         table = self.matrix(reward)
@@ -221,6 +223,7 @@ class Users(Labels):
     rewards: Float[Array, "users n"] = finite()
 
     def matrix(self, reward):
+        checks.spread("rewards", self.rewards, (len(self.log_weights), reward.shape[-1]), own=2)
         table = jnp.tensordot(jnp.exp(self.log_weights), jax.nn.sigmoid(reward_gaps(self.rewards)), 1)
         return jnp.broadcast_to(table, (*reward.shape, reward.shape[-1])).astype(reward.dtype)
 

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import final
+from typing import ClassVar, final
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -29,6 +29,8 @@ class Problem:
         lengths: tokens per response, shape (prompts, n), for length-normalised rewards.
         beta: inverse temperature that ties reward and target.
     """
+
+    example: ClassVar[str] = "didsim.problem(log_ref, reward=reward, beta=0.5)"
 
     log_ref: Float[Array, "prompts n"]
     log_target: Float[Array, "prompts n"]
@@ -104,6 +106,8 @@ def problem(
 
 class World(abc.ABC):
     """A law over problems."""
+
+    example: ClassVar[str] = "didsim.worlds.RandomTarget(n=8)"
 
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""]) -> Problem:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from didsim.numerics import simplex
+from didsim.numerics.memory import check_array
 from didsim.numerics.pytrees import finite, positive, static, whole
 from didsim.numerics.sequences import SequenceSpace
 from didsim.worlds.problems import WORLDS, World, on_geodesic
@@ -28,6 +29,9 @@ class RandomTarget(World):
     target_scale: float | Float[Array, ""] = finite(default=1.0)
     beta: float | Float[Array, ""] = positive(default=0.5)
     chosen_at: float | Float[Array, ""] = finite(default=0.0)
+
+    def __post_init__(self) -> None:
+        check_array("n", self.n, (self.prompts, self.n))
 
     def draw(self, key):
         ref_key, target_key = jax.random.split(key)
@@ -52,6 +56,9 @@ class RandomReward(World):
     reference_skill: float | Float[Array, ""] = finite(default=0.0)
     reward_scale: float | Float[Array, ""] = finite(default=1.0)
     beta: float | Float[Array, ""] = positive(default=1.0)
+
+    def __post_init__(self) -> None:
+        check_array("n", self.n, (self.prompts, self.n))
 
     def draw(self, key):
         ref_key, reward_key = jax.random.split(key)
@@ -79,6 +86,7 @@ class RandomSequences(World):
 
     def __post_init__(self) -> None:
         self.space.check_enumerable()
+        check_array("prompts", self.prompts, (self.prompts, self.space.n))
 
     def draw(self, key):
         scales = zip(jax.random.split(key), (self.reference_scale, self.target_scale), strict=True)

@@ -57,7 +57,8 @@ def same(one, other):
 
 
 def start(config, out, *words, devices=1, **env):
-    command = [sys.executable, "-m", "didsim", "sweep", str(config), "--out", str(out), "--width", "3", *words]
+    width = () if "--width" in words else ("--width", "3")
+    command = [sys.executable, "-m", "didsim", "sweep", str(config), "--out", str(out), *width, *words]
     env = {**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), **env}
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -66,7 +67,42 @@ def done(out):
     return len(list((out / "block_status" / "c").glob("*/*")))
 
 
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 4])
+GRIDS = {
+    "one run a block": (CONFIG.replace("seeds = 40", "seeds = 3"), "1"),
+    "two hundred responses": (CONFIG.replace("n = 12", "n = 200").replace("seeds = 40", "seeds = 4"), "2"),
+    "the README's": (
+        """
+steps = 100
+records = 10
+seeds = 2
+labels = "bradley_terry"
+world = { name = "random_reward", n = 20, reference_scale = 0.3 }
+objective = "dpo"
+sampler = { name = "best_of_base", base = "policy" }
+optimiser = { name = "sgd", learning_rate = 4.0 }
+[axes]
+sampler = [{ name = "best_of_base", base = "policy" }, { name = "best_of_both", base = "policy" }]
+"sampler.k" = [1, 2, 4, 8, 16]
+"world.reference_skill" = [-1.6, 0.8]
+"objective.beta+world.beta" = [0.25, 2.0]
+""",
+        "7",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grid", GRIDS)
+def test_one_to_four_devices_make_the_same_store(tmp_path, grid):
+    text, width = GRIDS[grid]
+    (tmp_path / "s.toml").write_text(text)
+    for devices in (1, 2, 3, 4):
+        out = tmp_path / str(devices)
+        assert start(tmp_path / "s.toml", out, "--width", width, devices=devices).wait(timeout=600) == 0
+        assert same(open_sweep(out), open_sweep(tmp_path / "1"))
+
+
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 def test_devices_do_not_change_a_bit(tmp_path, whole, devices):
     config, expected = whole
     assert start(config, tmp_path / "store", devices=devices).wait(timeout=120) == 0

@@ -128,11 +128,13 @@ def _speed(one: dict[str, float], accuracy: float, resolved: bool) -> list[str]:
 def given_world(command: Any) -> Problem:
     """The world of the options: the user's reward and reference, or drawn ones."""
     from didsim.numerics import checks
+    from didsim.numerics.memory import check_array
 
     if command.reward is not None:
         reward = read_array("--reward", command.reward)
     else:
         shape = checks.whole("--n", command.n, least=2)
+        check_array("--n", command.n, (shape,), arrays=8)
         reward = np.random.default_rng(checks.seed(command.seed, "--seed")).normal(size=shape)
     sizes: tuple[int, ...] = np.shape(reward)
     n = sizes[-1] if sizes else 0

@@ -43,6 +43,7 @@ class Bench(Command):
         if self.out is not None:
             for name in NAMES:
                 files.writable("--out", self.out / name, overwrite=self.overwrite)
+                files.distinct({"--out": self.out / name, "--json": self.json})
         console, began = Console(), time.perf_counter()
         here = machine()
         with console.status("measuring") as status:

@@ -7,7 +7,6 @@ import tyro
 from didsim.cli import consoles
 from didsim.cli.command import Command, Overwrite, command
 from didsim.numerics import files
-from didsim.numerics.errors import ArgumentError
 
 
 @command
@@ -57,8 +56,7 @@ class Diagnose(Command):
         files.readable("LOGS", self.logs)
         for option, path in (("--json", self.json), ("--html", self.html)):
             files.writable(option, path, overwrite=self.overwrite, but_not=self.logs)
-        if self.json is not None and self.json == self.html:
-            raise ArgumentError("Argument `--html` must not be the file of `--json`, but is.")
+        files.distinct({"--json": self.json, "--html": self.html})
 
     def run(self) -> int:
         """Diagnoses one log: 0 if it looks healthy, 1 if it shows a fault."""

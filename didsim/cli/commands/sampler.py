@@ -41,6 +41,7 @@ class Sampler(Command):
         files.writable("--json", self.json, overwrite=self.overwrite)
         for option, path in (("--pairs", self.pairs), ("--reward", self.reward), ("--reference", self.reference)):
             files.readable(option, path)
+            files.distinct({option: path, "--json": self.json})
 
     def run(self) -> int:
         """Surveys the samplers on the user's reward and reference, prints what each can teach, and writes the numbers."""

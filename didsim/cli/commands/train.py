@@ -26,19 +26,16 @@ class Train(Command):
         """Refuses names and files before JAX is imported."""
         read_toml(self.config)
         files.writable("--out", self.out, overwrite=self.overwrite)
+        files.distinct({"CONFIG": self.config, "--out": self.out})
 
     def run(self) -> int:
         """Trains, prints the last metrics and the status; 1 if the run ended with NaN."""
-        import jax
-
-        from didsim.dynamics.run import execute, run_key
+        from didsim.dynamics.run import run_once
         from didsim.landscape.solvers import Status
-        from didsim.numerics import checks
         from didsim.sweeps.toml import run_from
 
         training = run_from(read_toml(self.config), self.config.parent)
-        checks.seed(self.seed)
-        path = jax.jit(execute)(training, run_key(self.seed))
+        path = run_once(training, self.seed)
         for name, values in path.metrics.items():
             print(f"{name:16s} {float(values[-1]):.6g}")
         status = Status(int(path.status))

@@ -40,6 +40,7 @@ class Verify(Command):
         known.check_claims(self.claims)
         files.writable("--json", self.json, overwrite=self.overwrite)
         files.writable("--counterexamples", self.counterexamples, overwrite=self.overwrite)
+        files.distinct({"--json": self.json, "--counterexamples": self.counterexamples})
 
     def run(self) -> int:
         """Judges claims one by one with a live bar, prints the table, writes files; 1 if one came out as it should not."""

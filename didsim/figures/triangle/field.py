@@ -14,6 +14,8 @@ from didsim.samplers import Sampler
 from didsim.worlds import Problem
 from didsim.worlds.preferences import Labels
 
+MOST_DIVISIONS = 1000  # half a million points, far more than a page shows
+
 
 def inner_points(divisions: int) -> np.ndarray:
     """Points ``(i, j, k)/d`` with ``i, j, k ≥ 1``: a triangular grid that keeps off the edges, shape (points, 3).
@@ -27,7 +29,7 @@ def inner_points(divisions: int) -> np.ndarray:
                [1., 2., 1.],
                [2., 1., 1.]])
     """
-    d = checks.whole("divisions", divisions, least=3)
+    d = checks.whole("divisions", divisions, least=3, below=MOST_DIVISIONS + 1)
     return np.asarray([(i, j, d - i - j) for i in range(1, d) for j in range(1, d - i)], float) / d
 
 
