@@ -199,5 +199,6 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
                    abs(turned["slope"].sel(share=0.0)) / size, 10 * near),
         must_break("gold optimised itself turns: least slope on its way ÷ largest",
                    turned["own_slope"] / turned["own_slope"].max("share"), -near),
-        must_break("value lost is ½ Var under π*: mean |ratio - 1|", abs(data["lost_unweighted"] / data["lost"] - 1.0).mean(), 1e-2),
+        must_break("value lost is ½ Var under π*: mean |ratio - 1|",
+                   abs(data["lost_unweighted"] / data["lost"] - 1.0).mean(), 1e-2),
     ]  # fmt: skip

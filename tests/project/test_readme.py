@@ -77,7 +77,8 @@ def test_the_number_of_claims_is_that_of_the_ledger():
 
 def test_every_figure_is_named():
     for id, entry in FIGURES.items():
-        row = rf"^\| \[{id} {re.escape(entry.slug)}\]\(\.\./figures/{entry.stem}\.png\) .*\| {entry.setting} \| `didsim reproduce {id}` \|"
+        link = rf"\[{id} {re.escape(entry.slug)}\]\(\.\./figures/{entry.stem}\.png\)"
+        row = rf"^\| {link} .*\| {entry.setting} \| `didsim reproduce {id}` \|"
         assert re.search(row, FIGURE_TABLE, flags=re.M), id
 
 
