@@ -15,7 +15,7 @@ TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report statements bench docs lock known clean
+.PHONY: golden help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report statements bench docs lock known clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ docs: $(VENV)/.docs-ready  ## build the pages into build/docs, warnings are erro
 
 known: $(VENV)/.run-ready  ## renew didsim/cli/known.json after a change of what is registered
 	@$(BIN)/python -c "from didsim.cli import known; known.write()"
+
+golden: $(VENV)/.run-ready  ## renew the golden vectors that ship, after a change of an objective or of a trainer's name for one
+	@$(BIN)/didsim golden --renew --out didsim/cli/golden/golden.json --overwrite
 
 lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@$(INSTALL) --group lock

@@ -133,12 +133,16 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         above("right-skewed: rank correlation of H(DID) and entropy change", right["rank_correlation"], seen),
         below("left-skewed: rank correlation of H(DID) and entropy change", left["rank_correlation"], -seen),
         below("unskewed: |rank correlation of H(DID) and entropy change|", abs(even["rank_correlation"]), seen),
-        below("unskewed: |H(q₊) - H(q₋)| of opposite temperatures", abs(_opposite(even)), by_dtype(1e-12, 1e-5)),
+        below(
+            "bookkeeping, by symmetry: unskewed, |H(q₊) - H(q₋)| of opposite temperatures",
+            abs(_opposite(even)),
+            by_dtype(1e-12, 1e-5),
+        ),
         below("DPO reaches π*: JSD", plain["jsd_target"], by_dtype(1e-10, 1e-7)),
         above("projected gradient: chosen likelihood above DPO's by at least", gain, 1e-5),
         above("projected gradient raises the chosen where DPO lowers it: width of that range of a", earlier, 1e-4),
         below(
-            "chosen from π_ref: chosen change = -KL(π_ref‖π), whatever the rule",
+            "bookkeeping, an identity: chosen from π_ref, any rule: chosen change + KL(π_ref‖π)",
             abs(at_reference.isel(chosen_at=0)),
             by_dtype(1e-10, 1e-5),
         ),

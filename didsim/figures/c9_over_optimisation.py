@@ -185,7 +185,8 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     ratio = float(data["beta"][0] / data["beta"][1])
     return [
         above("worlds in which gold turns: share", turned.sizes["world"] / data.sizes["world"], 0.25),
-        below("at the turn gold and proxy are uncorrelated: |Cov| ÷ its largest", abs(turned["slope"].sel(share=1.0)) / size, near),
+        below("at the turn gold and proxy are uncorrelated: |Cov| ÷ its largest",
+              abs(turned["slope"].sel(share=1.0)) / size, near),
         below("turn found from the mean gold reward alone ÷ predicted: |ratio - 1|",
               abs(turned["turn_found"] / turned["turn"] - 1.0), near),
         above("gold rises before the turn: covariance", before, 0.0),

@@ -65,7 +65,7 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "K = 32 draws do for even weights, not for long sequences, nor to tell which update has the lower DID entropy."),
     Entry("A8", "sequences", "a8_sequences", "L5, L6, D5, D10",
         f"{PAPER_A} on sequences; CHES from Razin et al. (arXiv 2410.08847)",
-        "Token by token, only a policy that can say everything reaches the target; hidden states warn of falling responses.",
+        "Token by token, only a policy that can say everything reaches the target; of falls common tokens warn more than CHES.",
         heavy=True),
     Entry("B1", "support", "b1_support", "S1, S2, S3", PAPER_B,
         "What the sampler never shows together, training cannot determine."),
