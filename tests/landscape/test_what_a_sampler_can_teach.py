@@ -218,7 +218,7 @@ def test_large_problems_agree_with_small_ones(monkeypatch):
         (lambda: survey(world(), samplers.Uniform(), accuracy=1.0), r"`accuracy` must be in \[0, 1\), but is 1"),
         (
             lambda: survey(world(), samplers.Product(jnp.full(N, -1.0), jnp.full(N, -1.0))),
-            "`sampler` must give every prompt a pair law of total probability 1, but Product gives 4.87",
+            r"`log_first` must be normalised \(total probability 1\), but a law in it sums to 2.20728",
         ),
     ],
 )

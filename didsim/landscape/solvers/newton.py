@@ -28,6 +28,7 @@ NARROWING = 0.25
 DECOMPOSED = 256
 LONGEST = 10.0
 FAR = 1000.0
+SHORT = 1e-3
 PLACES = 400
 GOLDEN = 0.6180339887498949
 
@@ -137,16 +138,17 @@ def _through_widths(problem: Problem, objective: Objective, data: Data, logits, 
         x, taken, done = _newton(problem, objective.smoothed(width), data, logits, steps)
         return x, (taken, done)
 
-    first = _judge(problem, objective.smoothed(widths[0]), data, simplex.normalize(logits))
+    first, _ = _judge(problem, objective.smoothed(widths[0]), data, simplex.normalize(logits))
     end, (taken, done) = jax.lax.scan(stage, logits, widths)
-    last = _judge(problem, objective.smoothed(widths[-1]), data, simplex.normalize(end))
+    last, onwards = _judge(problem, objective.smoothed(widths[-1]), data, simplex.normalize(end))
     settled = _settle_null(problem, objective.smoothed(widths[-1]), data, logits, last)
     status = _classify(objective, first, last)
     # A loss that rises again far out has a minimum on the way there, which rounding hides; so does one with pairs whose
     # mass is too small for a number.
     law = data.sampler.pair_law(problem, last.log_policy)
     lost = jnp.any((law.matrix() == 0) & jnp.isfinite(law.log_matrix()), (1, 2))
-    finite = lost | _rises_beyond(problem, objective.smoothed(widths[-1]), data, first.log_policy, last.log_policy)
+    way = jnp.where(jnp.max(jnp.abs(onwards), -1, keepdims=True) > SHORT, onwards, last.log_policy - first.log_policy)
+    finite = lost | _rises_beyond(problem, objective.smoothed(widths[-1]), data, last.log_policy, way)
     status = jnp.where((status == Status.UNBOUNDED) & finite, Status.STALLED, status)
     status = jnp.where((status == Status.STALLED) & ~done[-1], Status.OUT_OF_STEPS, status)
     return replace(settled, iterations=taken.sum(0), status=status)
@@ -170,8 +172,8 @@ def _newton(problem, objective, data, logits, steps: int) -> tuple[Array, Array,
     return end.x, end.taken, end.done
 
 
-def _judge(problem, objective, data, x) -> Solution:
-    """A point with the evidence of its being a minimum, to first and to second order."""
+def _judge(problem, objective, data, x) -> tuple[Solution, Float[Array, "prompts n"]]:
+    """A point with the evidence of its being a minimum, to first and to second order, and the Newton step that is left there."""
     at = _expansion(problem, objective, data, x)
     direction, nullity, _ = _newton_direction(at)
     eps = jnp.finfo(x.dtype).eps
@@ -190,7 +192,7 @@ def _judge(problem, objective, data, x) -> Solution:
     absent = jnp.sum(~jnp.isfinite(x), -1)
     none = jnp.zeros_like(nullity)
     unknown = jnp.full_like(at.value, -jnp.inf)
-    return Solution(x, at.value, relative, step, nullity - absent, status, none, none, none, unknown)
+    return Solution(x, at.value, relative, step, nullity - absent, status, none, none, none, unknown), direction
 
 
 def _expansion(problem, objective, data, x) -> Expansion:
@@ -299,10 +301,12 @@ def _settle_null(problem, objective, data, start, end: Solution) -> Solution:
     return replace(end, log_policy=jnp.where(((end.undetermined > 0) & free)[:, None], settled, end.log_policy))
 
 
-def _rises_beyond(problem, objective, data, start, end) -> Bool[Array, " prompts"]:
-    """Whether the loss rises at `FAR` nats beyond the end, along the way from start to end."""
-    way = jnp.where(jnp.isfinite(end) & jnp.isfinite(start), end - start, 0.0)
+def _rises_beyond(problem, objective, data, end, way) -> Bool[Array, " prompts"]:
+    """Whether the loss rises at `FAR` nats beyond the end, the way that the steps were going."""
+    way = jnp.where(jnp.isfinite(way), way, 0.0)
     way = way / jnp.maximum(jnp.max(jnp.abs(way), -1, keepdims=True), jnp.finfo(way.dtype).tiny)
+    # Slopes far out are tiny numbers: what does not really move must not add its rounding to them.
+    way = jnp.where(jnp.abs(way) > SHORT, way, 0.0)
     return jnp.sum(_expansion(problem, objective, data, simplex.normalize(end + FAR * way)).gradient * way, -1) > 0
 
 
