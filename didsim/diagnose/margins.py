@@ -62,7 +62,10 @@ def size(log: PairLog, level: float) -> Answer:
     if "score_chosen" in log.extra:
         gap = (log.extra["score_chosen"] - log.extra["score_rejected"])[log.last]
         numbers["log-margin per unit of true score gap (1/β if scores are rewards)"] = slope(gap, here, level)
-        numbers["angle between margins and score gaps (degrees)"] = _angle(gap, here)
+        angle = _angle(gap, here)
+        numbers["angle between margins and score gaps (degrees)"] = angle
+        # The power-law misfit of given pairs (F2): what no multiple of the preference direction explains.
+        numbers["share of the squared margins that no multiple of the score gaps explains"] = math.sin(math.radians(angle)) ** 2
     if log.beta is None:
         return Answer("Cannot be told: the log does not say β.", numbers, "Give --beta.", answered=False)
     answer, advice = _judge(found[-1], log.beta)

@@ -19,9 +19,21 @@ def gold():
     return json.loads(worlds.SHIPPED.read_text(encoding="utf-8"))["worlds"]
 
 
+def of_laws(gold):
+    """Worlds whose pairs are drawn from chosen and rejected laws; the others say which pairs are shown and who wins."""
+    return {name: one for name, one in gold.items() if "chosen" in one}
+
+
+def pair_law(one):
+    """Law of (chosen, rejected)."""
+    if "chosen" in one:
+        return np.outer(one["chosen"], one["rejected"])
+    return population_oracles.chosen_rejected_law(np.array(one["pairs"]), np.array(one["wins"]))
+
+
 def test_optimum_value_and_divergence(gold):
-    assert len(gold) == 20
-    for name, one in gold.items():
+    assert len(gold) == 23
+    for name, one in of_laws(gold).items():
         mass = np.array(one["reference"]) * np.exp(np.array(one["reward"]) / one["beta"])
         target = np.array(one["target"])
         np.testing.assert_allclose(target, mass / mass.sum(), atol=1e-15, err_msg=name)
@@ -31,7 +43,7 @@ def test_optimum_value_and_divergence(gold):
 
 def test_spectrum_under_uniform_pairs(gold):
     """The Laplacian of DPO at its optimum, ``β² μ_ab σ'(r_a - r_b)`` on every unordered pair shown both ways."""
-    for name, one in gold.items():
+    for name, one in of_laws(gold).items():
         reward, n = np.array(one["reward"]), 4
         weight = np.array([[oracle.sigmoid(a - b) * oracle.sigmoid(b - a) for b in reward] for a in reward])
         weight = 2 * one["beta"] ** 2 * weight / n**2
@@ -47,7 +59,7 @@ def test_no_slope_where_an_objective_ends(gold):
     seen = 0
     for name, one in gold.items():
         world = oracle.World(np.log(one["reference"]), np.array(one["reward"]), np.array(one["lengths"]))
-        law = np.outer(one["chosen"], one["rejected"])
+        law = pair_law(one)
         for label, end in one["ends"].items():
             kind = OBJECTIVES[label]
             defaults = {field.name: field.default for field in fields(kind)}
@@ -73,10 +85,24 @@ def test_dpo_ends_at_the_optimum_of_matched_worlds_alone(gold):
         np.testing.assert_allclose(one["ends"]["dpo"]["law"], mass / mass.sum(), atol=1e-10)
 
 
+def test_worlds_of_given_pairs(gold):
+    """Who wins in a circle has no reward; what is never compared keeps its sum of logits; rare pairs lead to the optimum."""
+    wins = np.array(gold["cyclic"]["wins"])
+    assert wins[0, 1] > 0.5
+    assert wins[1, 2] > 0.5
+    assert wins[2, 0] > 0.5
+    apart = gold["two_components"]
+    assert np.array(apart["pairs"])[:2, 2:].sum() == np.array(apart["pairs"])[2:, :2].sum() == 0
+    moved = np.log(np.array(apart["ends"]["dpo"]["law"]) / apart["reference"])
+    np.testing.assert_allclose(moved[:2].sum() - moved[2:].sum(), 0.0, atol=1e-9)
+    np.testing.assert_allclose(gold["rare_pairs"]["ends"]["dpo"]["law"], gold["rare_pairs"]["target"], atol=1e-9)
+    assert np.abs(np.array(apart["ends"]["dpo"]["law"]) - apart["target"]).max() > 0.01
+
+
 def test_the_file_is_written(tmp_path, capsys):
     out = tmp_path / "worlds.json"
     assert cli.main(["worlds", "--out", str(out)]) == 0
-    assert "20 worlds" in capsys.readouterr().out
+    assert "23 worlds" in capsys.readouterr().out
     assert out.read_text(encoding="utf-8") == worlds.SHIPPED.read_text(encoding="utf-8")
     assert cli.main(["worlds", "--out", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """Which numbers must a whole world give?  Named problems with their optimum and the ends of objectives in closed form.
 
-All have four responses and β = ½, and pairs drawn from ``π_w ⊗ π_l`` as shown.  Answers are laws, as probabilities, with
-the residual: the largest slope left in a logit.
+All have four responses and β = ½.  Most draw pairs from ``π_w ⊗ π_l`` as shown; some say which pairs are shown and who
+wins them, and their ends come from a solver.  Answers are laws, as probabilities, with the residual: the largest slope
+left in a logit.  Where minimisers are a set, the end is the one that descent from the reference reaches.
 """
 
 import json
@@ -14,15 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim.landscape import survey
+from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, population, responses
 from didsim.objectives.comparisons import prompt_losses, with_means
-from didsim.samplers import ChosenRejected, Uniform
+from didsim.samplers import ChosenRejected, Joint, Uniform
+from didsim.samplers.data import Data
 from didsim.worlds import problem
-from didsim.worlds.preferences import AsShown
+from didsim.worlds.preferences import AsShown, PreferenceMatrix
 
 FORMAT, BETA = 1, 0.5
+SOLVED = 1e-12
 SHIPPED = Path(__file__).with_name("worlds.json")
 ABOUT = (
     "Preference problems with exact answers. Public domain (CC0). Laws are probabilities; pairs are drawn from chosen x rejected."
@@ -61,6 +65,32 @@ WORLDS: dict[str, World] = {
 }  # fmt: skip
 
 
+def _shown(why: str, reference, reward, pairs, wins) -> World:
+    """A world that says which pairs are shown and who wins them."""
+    given = {"reference": reference, "reward": reward, "lengths": (1, 1, 1, 1)}
+    tables = {"pairs": np.asarray(pairs, float).tolist(), "wins": np.asarray(wins, float).tolist()}
+    return {"why": why, **{key: list(map(float, value)) for key, value in given.items()}, **tables}
+
+
+ALL_PAIRS = (1.0 - np.eye(4)) / 12
+LOGISTIC = 1.0 / (1.0 + np.exp(-np.subtract.outer(RISING, RISING)))
+SHOWN: dict[str, World] = {
+    "cyclic": _shown(
+        "Three responses beat each other in a circle, all beat the fourth: no reward explains it.",
+        SKEWED, (0, 0, 0, 0), ALL_PAIRS,
+        [[0.5, 0.9, 0.1, 0.8], [0.1, 0.5, 0.9, 0.8], [0.9, 0.1, 0.5, 0.8], [0.2, 0.2, 0.2, 0.5]],
+    ),
+    "two_components": _shown(
+        "The first two responses are compared, and the last two, but never across: the split between them is not learned.",
+        SKEWED, RISING, np.kron(np.eye(2), [[0, 0.25], [0.25, 0]]), LOGISTIC,
+    ),
+    "rare_pairs": _shown(
+        "Two halves are joined by pairs that are shown once in a thousand: the optimum is there, and far.",
+        SKEWED, RISING, 0.999 * np.kron(np.eye(2), [[0, 0.25], [0.25, 0]]) + 0.001 * ALL_PAIRS, LOGISTIC,
+    ),
+}  # fmt: skip
+
+
 def compute() -> dict[str, Any]:
     """The whole file, computed anew: one problem with a prompt for each world, so that each objective is asked once."""
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
@@ -87,7 +117,29 @@ def compute() -> dict[str, Any]:
             },
             "ends": {label: rows[i] for label, rows in ends.items()},
         }  # fmt: skip
-    return {"format": FORMAT, "about": ABOUT, "worlds": made}
+    return {"format": FORMAT, "about": ABOUT, "worlds": made | _solved()}
+
+
+def _solved() -> dict[str, Any]:
+    """Worlds of given pairs, with the ends of the convex objectives of pairs as the solver finds them."""
+    given = list(SHOWN.values())
+    laws = [jnp.asarray([one[key] for one in given]) for key in ("pairs", "wins")]
+    log_ref, reward = (jnp.asarray([one[key] for one in given]) for key in ("reference", "reward"))
+    together = problem(jnp.log(log_ref), reward=reward, beta=BETA)
+    data = Data(Joint(jnp.log(laws[0])), PreferenceMatrix(laws[1]))
+    ends = {}
+    for name, kind in OBJECTIVES.items():
+        if kind.convex and kind.paired and kind.of_pairs and not kind.kinked:
+            objective = kind(**{"beta": BETA} if "beta" in signature(kind).parameters else {})
+            end = solve(together, objective, data.sampler, data.labels)
+            ends[name] = _rows(together, objective, data, end.log_policy)
+    return {
+        name: {
+            **one, "beta": BETA, "target": _law(together.log_target[i]),
+            "ends": {label: rows[i] for label, rows in ends.items() if rows[i]["residual"] < SOLVED},
+        }
+        for i, (name, one) in enumerate(SHOWN.items())
+    }  # fmt: skip
 
 
 def _problem(one: World) -> Any:
@@ -106,7 +158,12 @@ def _ends(together: Any, name: str) -> list[dict[str, Any]] | None:
     best = objective.minimiser(together)
     if best is None:
         return None
-    shown = population(together, ChosenRejected(), AsShown(), best)
+    return _rows(together, objective, Data(ChosenRejected(), AsShown()), best)
+
+
+def _rows(together: Any, objective: Any, data: Data, best: Any) -> list[dict[str, Any]]:
+    """Laws, losses there, and the largest slope that is left."""
+    shown = population(together, data.sampler, data.labels, best)
 
     def losses(logits: Any) -> Any:
         return prompt_losses(objective, with_means(objective, responses(together, simplex.normalize(logits)), shown), shown)
