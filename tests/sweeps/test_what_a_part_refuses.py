@@ -7,6 +7,7 @@ import math
 import re
 
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -75,6 +76,12 @@ NOTHING = {
 SWITCHES = {"a boolean": True, "NumPy's boolean": np.bool_(True)}
 WORDS = {"decay", "start", "by", "keep"}
 OF_PROMPTS = {"table", "log_joint", "log_first", "log_second", "given", "support", "block", "contexts", "features", "log_start"}
+
+
+@pytest.fixture(autouse=True)
+def _as_users_call_it(monkeypatch):
+    """Users do not run the shape checker, which would speak first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 LINE = re.compile(r"Argument `[^\n]{1,400}$")
