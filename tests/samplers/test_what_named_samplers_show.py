@@ -390,8 +390,8 @@ def test_mix_r_makes_every_direction_equally_curved():
         (lambda: S.Blocks(jnp.asarray([0, 3]), 3), "`block` must hold labels below `blocks`, 3, but holds 3"),
         (lambda: S.Blocks(jnp.asarray([0, 3]), 0), "`blocks` must be an integer of at least 1, but is 0"),
         (
-            lambda: S.FromLaw(jnp.zeros(3)).log_law(instance(0).problem(), jnp.zeros((PROMPTS, N))),
-            r"`given` must have a shape that broadcasts to \(2, 4\), but has shape \(3,\)",
+            lambda: S.FromLaw(jnp.log(jnp.full(3, 1 / 3))).log_law(instance(0).problem(), jnp.zeros((PROMPTS, N))),
+            r"`given` must have shape \(4,\) or \(2, 4\), but has shape \(3,\)",
         ),
     ],
 )
