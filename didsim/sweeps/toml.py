@@ -151,7 +151,7 @@ def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
     given: dict[str, Any] = {}
     for word in rest.split(",") if colon else ():
         field, _, value = word.partition("=")
-        given[field] = read_value(value, between="/")
+        given[field] = read_value(value, between="/", name=option)
         entries = given[field] if isinstance(given[field], list) else [given[field]]
         if any(isinstance(one, str) for one in entries):
             raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {checks.shown(text)}.")

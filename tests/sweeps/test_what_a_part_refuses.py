@@ -15,7 +15,7 @@ import didsim
 from didsim.dynamics.run import run_once
 from didsim.numerics import memory
 from didsim.numerics.sequences import SequenceSpace
-from didsim.numerics.texts import read_toml
+from didsim.numerics.texts import read_toml, read_value
 from didsim.sweeps import toml
 
 FIELDS = [
@@ -253,6 +253,17 @@ TEXTS = ["dpo:", "dpo:beta", "dpo:beta=1_0", "dpo:beta=٣", "dpo:beta=0.5,beta=0
 def test_typed_numbers_are_numbers(text):
     assert toml.build_named("objective", "dpo:beta=1e-1", "--objective").beta == 0.1
     assert LINE.match(refusal(toml.build_named, "objective", text, "--objective"))
+
+
+@pytest.mark.parametrize("text", ["1_0", "٣", " 1", "1 ", "1e1_0", "１", "0.5,1_0", "1__0", "٣.٥"])
+def test_digits_are_plain(text):
+    plain = {"1": 1, "-2.5e3": -2500.0, ".5": 0.5, "0,0,1": [0, 0, 1], "1,": [1], "inf": math.inf, "word": "word", "1-2": "1-2"}
+    for typed, meant in plain.items():
+        value = read_value(typed)
+        assert value == meant
+        assert type(value) is type(meant)
+    with pytest.raises(didsim.ArgumentError, match=r"^Argument `n` must be a number in plain digits, but is '[^\n]*'\.$"):
+        read_value(text, name="n")
 
 
 def saved(path, array, **changes):
