@@ -78,6 +78,8 @@ def _check_fields(value: Any) -> None:
         held = getattr(value, name)
         if what is not None:
             what.check(name, held)
+        elif not (checks.is_number(held) or isinstance(held, str)):
+            continue
         if check is not None and not (held is None and optional) and not _is_placeholder(held):
             check(name, held)
 

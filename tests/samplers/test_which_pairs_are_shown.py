@@ -106,8 +106,8 @@ CASES = {
         lambda i: restricted(product(i.chosen, i.rejected), i.support),
     ),
     "restrict-joint": (
-        lambda i: Restrict(Joint(jnp.asarray(oracles.log(i.joint + 0.1 * EVEN))), jnp.asarray(i.support)),
-        lambda i: restricted(i.joint + 0.1 * EVEN, i.support),
+        lambda i: Restrict(Joint(jnp.asarray(oracles.log((i.joint + 0.1 * EVEN) / 1.1))), jnp.asarray(i.support)),
+        lambda i: restricted((i.joint + 0.1 * EVEN) / 1.1, i.support),
     ),
     "restrict-mix": (
         lambda i: Restrict(Mix(ChosenRejected(), OnPolicy(), jnp.asarray(i.share)), jnp.asarray(i.support)),
