@@ -59,6 +59,11 @@ class Gate:
             raise checks.ArgumentError(f"Argument `{name}` must have no empty axis, but has shape {array.shape}.")
 
     @property
+    def holds_numbers(self) -> bool:
+        """Whether the field is for a number or an array."""
+        return self.is_number or self.axes is not None
+
+    @property
     def _is_boolean(self) -> bool:
         return bool in self.kinds and self.axes is not None
 

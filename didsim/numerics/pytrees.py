@@ -93,6 +93,8 @@ def _checked_fields(kind: type) -> tuple[tuple[str, Gate | None, Check | None, b
     rows = []
     for field in dataclasses.fields(kind):
         what = gate(field.type)
+        if what is not None and what.holds_numbers and "check" not in field.metadata:
+            what = None  # numbers of which nothing is said, as those of results, are taken as they are
         rows.append((field.name, what, field.metadata.get("check"), what is not None and what.optional))
     return tuple(row for row in rows if row[1] is not None or row[2] is not None)
 

@@ -255,7 +255,7 @@ def test_typed_numbers_are_numbers(text):
     assert LINE.match(refusal(toml.build_named, "objective", text, "--objective"))
 
 
-@pytest.mark.parametrize("text", ["1_0", "٣", " 1", "1 ", "1e1_0", "１", "0.5,1_0", "1__0", "٣.٥"])
+@pytest.mark.parametrize("text", ["1_0", "٣", " 1", "1 ", "1e1_0", "１", "0.5,1_0", "٣.٥"])
 def test_digits_are_plain(text):
     plain = {"1": 1, "-2.5e3": -2500.0, ".5": 0.5, "0,0,1": [0, 0, 1], "1,": [1], "inf": math.inf, "word": "word", "1-2": "1-2"}
     for typed, meant in plain.items():
@@ -314,7 +314,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_its_size(monkeypatch):
     many = dataclasses.replace(run, sampler=uniform, labels=soft, pairs=10**6)
     with pytest.raises(didsim.ArgumentError, match=r"`run` must fit into memory .*pairs=1000000.* takes"):
         run_once(many, 0)
-    dense = didsim.samplers.BestWorst()
+    dense = toml.MAKERS["sampler"]["best_worst"]()
     world = didsim.problem(jnp.full(500, -np.log(500)), reward=jnp.arange(500.0))
     with pytest.raises(didsim.ArgumentError, match=r"`sampler` must fit into memory .* takes 2.0 MB"):
         didsim.survey.survey(world, dense)
