@@ -6,7 +6,7 @@ What a command needs that is slow to import, above all JAX, is imported where it
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, Optional, TypeVar, dataclass_transform
 
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
@@ -43,7 +43,7 @@ def _number(kind: type[int] | type[float], metavar: str) -> PrimitiveConstructor
 
 Whole = Annotated[int, _number(int, "INT")]
 Number = Annotated[float, _number(float, "FLOAT")]
-PLAIN: dict[Any, Any] = {int: Whole, float: Number, int | None: Whole | None, float | None: Number | None}
+PLAIN: dict[Any, Any] = {int: Whole, float: Number, int | None: Optional[Whole], float | None: Optional[Number]}  # noqa: UP045
 
 
 class Command:

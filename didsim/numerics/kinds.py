@@ -42,8 +42,9 @@ class Gate:
         """
         if (value is None and self.optional) or type(value) is object or checks.is_traced(value):
             return
-        for entry in value if self.entries is not None and isinstance(value, tuple) else ():
-            self.entries.check(name, entry)
+        if self.entries is not None and isinstance(value, tuple):
+            for entry in value:
+                self.entries.check(name, entry)
         if self.axes is None and not self.is_number:
             if self.kinds and not isinstance(value, self.kinds):
                 _refuse_kind(name, value, self.kinds)
