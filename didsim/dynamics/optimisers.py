@@ -5,7 +5,7 @@ learning rate may be a traced array.
 """
 
 import abc
-from typing import ClassVar, final
+from typing import final
 
 import optax
 from jaxtyping import Array, Float
@@ -20,7 +20,7 @@ DECAYS = ("none", "cosine")
 class Optimiser(abc.ABC):
     """A description of an update rule."""
 
-    example: ClassVar[str] = "didsim.dynamics.Adam(learning_rate=0.02)"
+    example = "didsim.dynamics.Adam(learning_rate=0.02)"
 
     @abc.abstractmethod
     def transform(self, steps: int) -> optax.GradientTransformation:

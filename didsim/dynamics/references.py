@@ -5,7 +5,7 @@ policy's own start and the world's reward, target and samplers stay with the wor
 """
 
 import abc
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ class Round(NamedTuple):
 class Reference(abc.ABC):
     """A reference schedule; its anchors hold parameters in every round or in none."""
 
-    example: ClassVar[str] = "didsim.dynamics.IteratedReference()"
+    example = "didsim.dynamics.IteratedReference()"
 
     def begin(self, log_start: Float[Array, "prompts n"], params: Any) -> Anchor:
         """Reference of the first round: the world's π_ref."""

@@ -7,7 +7,7 @@ warm-started iterations, stale data and replay.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ class Rounds:
         restart: start every round at the reference of the round instead of where the last one ended.
     """
 
-    example: ClassVar[str] = "didsim.dynamics.Rounds(inner=10)"
+    example = "didsim.dynamics.Rounds(inner=10)"
 
     inner: int | None = whole(1, default=None)
     reference: Reference = FixedReference()

@@ -9,7 +9,7 @@ the gradient of any loss, and where it ends is not the loss's minimiser.
 import abc
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ Compare = Callable[[Array], Comparisons]
 class GradientRule(abc.ABC):
     """From an objective and its pairs to the direction that the optimiser is given."""
 
-    example: ClassVar[str] = "didsim.dynamics.ProjectedGradient()"
+    example = "didsim.dynamics.ProjectedGradient()"
 
     @abc.abstractmethod
     def gradient(self, problem: Problem, objective: Objective, policy: Policy, params: Params, compare: Compare) -> Params:

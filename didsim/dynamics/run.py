@@ -208,7 +208,13 @@ def check_memory(run: Run, key: Key[Array, ""]) -> None:
     Raises:
         ArgumentError: it does not.
     """
-    check_bytes("run", run, largest_arrays(_execute.trace(run, key).jaxpr.jaxpr, outside=0)[1])
+    check_bytes("run", sizes(run), largest_arrays(_execute.trace(run, key).jaxpr.jaxpr, outside=0)[1])
+
+
+def sizes(run: Run) -> str:
+    """The numbers that decide how large a run's arrays are, in words."""
+    world = {name: getattr(run.world, name) for name in ("n", "space", "prompts") if hasattr(run.world, name)}
+    return ", ".join(f"{name}={value}" for name, value in (world | {"pairs": run.pairs, "records": run.records}).items())
 
 
 def run_once(run: Run, seed: int) -> Trajectory:

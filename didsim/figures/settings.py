@@ -45,7 +45,7 @@ def configure(config_class: type, changes: dict[str, str], *, fast: bool, seed: 
         values["seed"] = checks.seed(seed)
     for name, text in changes.items():
         checks.did_you_mean("--set", name, field_names(config_class))
-        values[name] = read_value(text)
+        values[name] = read_value(text, name=name)
     try:
         return config_class(**values)
     except pydantic.ValidationError as error:

@@ -42,8 +42,9 @@ class Gate:
         """
         if (value is None and self.optional) or type(value) is object or checks.is_traced(value):
             return
-        for entry in value if self.entries is not None and isinstance(value, tuple) else ():
-            self.entries.check(name, entry)
+        if self.entries is not None and isinstance(value, tuple):
+            for entry in value:
+                self.entries.check(name, entry)
         if self.axes is None and not self.is_number:
             if self.kinds and not isinstance(value, self.kinds):
                 _refuse_kind(name, value, self.kinds)
@@ -57,6 +58,11 @@ class Gate:
             raise checks.ArgumentError(f"Argument `{name}` must be an array of {wanted}, but has shape {array.shape}.")
         if not self.is_number and array.size == 0:
             raise checks.ArgumentError(f"Argument `{name}` must have no empty axis, but has shape {array.shape}.")
+
+    @property
+    def holds_numbers(self) -> bool:
+        """Whether the field is for a number or an array."""
+        return self.is_number or self.axes is not None
 
     @property
     def _is_boolean(self) -> bool:
@@ -73,7 +79,7 @@ def gate(annotation: Any) -> Gate | None:
     rest = tuple(one for one in allowed if one not in arrays and one is not type(None))
     numbers = tuple(one for one in rest if one in (int, float))
     kinds = tuple(one for one in rest if isinstance(one, type) and one not in numbers)
-    if len(numbers) + len(kinds) < len(rest) or not (arrays or numbers or kinds) or any(map(_is_general, arrays)):
+    if Any in rest or len(numbers) + len(kinds) < len(rest) or not (arrays or numbers or kinds) or any(map(_is_general, arrays)):
         return None
     if arrays and "bool" in arrays[0].dtypes:
         kinds = (bool, *kinds)

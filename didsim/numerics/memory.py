@@ -40,7 +40,7 @@ def check_array(name: str, value: object, shape: Sequence[int], *, arrays: int =
 
 
 def check_bytes(name: str, value: object, size: int, *, entries: int = 0) -> None:
-    """Nothing, if so many bytes fit into memory, in arrays of at most so many entries.
+    """Nothing, if so many bytes fit into memory, in arrays of at most so many entries; a text is what the message shows.
 
     Raises:
         ArgumentError: they do not.
@@ -48,7 +48,8 @@ def check_bytes(name: str, value: object, size: int, *, entries: int = 0) -> Non
     if entries < SIZE_LIMIT and size <= memory():
         return
     allowed = f"fit into memory ({spelled_bytes(memory())})" if size > memory() else "make arrays of fewer than 2^31 entries"
-    raise ArgumentError(f"Argument `{name}` must {allowed}, but is {shown(value)}, which takes {spelled_bytes(size)}.")
+    held = value if isinstance(value, str) else shown(value)
+    raise ArgumentError(f"Argument `{name}` must {allowed}, but is {held}, which takes {spelled_bytes(size)}.")
 
 
 def spelled_bytes(size: int) -> str:

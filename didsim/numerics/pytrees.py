@@ -78,6 +78,8 @@ def _check_fields(value: Any) -> None:
         held = getattr(value, name)
         if what is not None:
             what.check(name, held)
+        elif not (checks.is_number(held) or isinstance(held, str)):
+            continue
         if check is not None and not (held is None and optional) and not _is_placeholder(held):
             check(name, held)
 
@@ -91,6 +93,8 @@ def _checked_fields(kind: type) -> tuple[tuple[str, Gate | None, Check | None, b
     rows = []
     for field in dataclasses.fields(kind):
         what = gate(field.type)
+        if what is not None and what.holds_numbers and "check" not in field.metadata:
+            what = None  # numbers of which nothing is said, as those of results, are taken as they are
         rows.append((field.name, what, field.metadata.get("check"), what is not None and what.optional))
     return tuple(row for row in rows if row[1] is not None or row[2] is not None)
 

@@ -9,7 +9,7 @@ Numbering.  A prefix of k tokens is numbered by its tokens as digits, after all 
 come after, again by their tokens as digits.  Token arrays have L entries; what follows the end is the end token.
 """
 
-from typing import ClassVar, final
+from typing import final
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class SequenceSpace:
         [1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
     """
 
-    example: ClassVar[str] = "didsim.numerics.sequences.SequenceSpace(4, 3)"
+    example = "didsim.numerics.sequences.SequenceSpace(4, 3)"
 
     vocabulary: int = whole(2)
     length: int = whole(1, below=LONGEST)

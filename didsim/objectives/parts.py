@@ -202,7 +202,7 @@ class Objective(abc.ABC):
         card: what the table of objectives says of it.
     """
 
-    example: ClassVar[str] = "didsim.objectives.Dpo(beta=0.1)"
+    example = "didsim.objectives.Dpo(beta=0.1)"
 
     name: ClassVar[str]
     card: ClassVar[Card]

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -21,7 +21,7 @@ class Policy(abc.ABC):
     and then starts there exactly (``start = "reference"``), or leave the reference out (``start = "flat"``).
     """
 
-    example: ClassVar[str] = "didsim.policies.Table()"
+    example = "didsim.policies.Table()"
 
     @abc.abstractmethod
     def init(self, log_ref: Float[Array, "prompts n"]) -> Params:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from didsim.numerics import checks
-from didsim.numerics.pytrees import one_of, static, whole
+from didsim.numerics.pytrees import finite, one_of, static, whole
 from didsim.numerics.sequences import SequenceSpace
 from didsim.policies.autoregressive import Autoregressive, check_size
 from didsim.policies.policy import STARTS, Params, register
@@ -46,13 +46,13 @@ class Transformer(Autoregressive):
     layers: int = whole(1, default=1, below=1025)
     heads: int = whole(1, default=2)
     start: str = one_of(STARTS, default="reference")
-    seed: int | Int[Array, ""] = 0
+    seed: int | Int[Array, ""] = finite(default=0)
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise checks.ArgumentError(f"Argument `width` must be a multiple of heads = {self.heads}, but is {self.width}.")
-        if isinstance(self.seed, int):
-            checks.seed(self.seed)
+        if checks.is_number(self.seed):
+            checks.seed(int(self.seed))
 
     def init(self, log_ref):
         if self.start == "reference":

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import checked, whole
+from didsim.numerics.pytrees import checked, finite, whole
 from didsim.samplers.behaviours import FromChosen, FromPolicy, FromReference, FromRejected, FromUniform
 from didsim.samplers.laws import JointLaw, ProductMixture, product_law
 from didsim.samplers.source import SAMPLERS, Behaviour, Sampler
@@ -121,7 +121,7 @@ class Blocks(Sampler):
     it and the law is kept as a mixture of that many products; without, it is dense.
     """
 
-    block: Int[Array, "... n"]
+    block: Int[Array, "... n"] = finite()
     blocks: int | None = whole(1, default=None)
 
     def __post_init__(self) -> None:

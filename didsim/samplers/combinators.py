@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from didsim.numerics import checks, simplex
-from didsim.numerics.pytrees import between, checked, pytree
+from didsim.numerics.pytrees import between, checked, finite, pytree
 from didsim.samplers.laws import JointLaw, PairLaw, ProductMixture
 from didsim.samplers.source import SAMPLERS, Number, Sampler
 
@@ -89,7 +89,7 @@ class Switch(Sampler):
     """
 
     samplers: tuple[Sampler, ...]
-    index: Number = 0
+    index: Number = finite(default=0)
 
     def __post_init__(self) -> None:
         if not self.samplers:

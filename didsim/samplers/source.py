@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable, Iterator
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -33,7 +33,7 @@ class Source:
 class Behaviour(Source, abc.ABC):
     """A law of one response, possibly from the policy that is being trained."""
 
-    example: ClassVar[str] = "didsim.samplers.FromReference()"
+    example = "didsim.samplers.FromReference()"
 
     @abc.abstractmethod
     def log_law(self, problem: Problem, log_policy: Float[Array, "prompts n"]) -> Float[Array, "prompts n"]:
@@ -47,7 +47,7 @@ class Behaviour(Source, abc.ABC):
 class Sampler(Source, abc.ABC):
     """A rule that decides which pairs are shown, possibly from the policy that is being trained."""
 
-    example: ClassVar[str] = "didsim.samplers.Uniform()"
+    example = "didsim.samplers.Uniform()"
 
     @abc.abstractmethod
     def pair_law(self, problem: Problem, log_policy: Float[Array, "prompts n"]) -> PairLaw:

@@ -137,7 +137,10 @@ def replace_path(tree: Any, path: str, value: Any) -> Any:
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     if isinstance(seeds, (int, np.integer)):
-        return tuple(range(checks.whole("seeds", seeds, least=1, below=MOST_SEEDS)))
+        many = checks.whole("seeds", seeds, least=1)
+        if many > MOST_SEEDS:
+            raise checks.ArgumentError(f"Argument `seeds` must be at most {MOST_SEEDS:,}, but is {many}.")
+        return tuple(range(many))
     if isinstance(seeds, (str, bytes, Mapping)) or not isinstance(seeds, Iterable):
         raise checks.ArgumentError(f"Argument `seeds` must be a number or a list of numbers, but is {checks.shown(seeds)}.")
     chosen = tuple(checks.seed(seed, "seeds") for seed in (seeds.tolist() if isinstance(seeds, np.ndarray) else seeds))

@@ -88,7 +88,11 @@ def sweep(
     steps = moments(programs)
     per_program = -(-cells.size // block_width)
     total = per_program * len(programs)
-    check_bytes("out", out, cells.size * sum(_bytes_per_run(one) for one in result_shapes(cells, block_width)))
+    check_bytes(
+        "axes",
+        f"{cells.size * cells.count:,} runs in memory",
+        cells.size * sum(_bytes_per_run(one) for one in result_shapes(cells, block_width)),
+    )
     began = time.perf_counter()
     parts: list[Results] = []
     for block, results in compute(cells, range(total), block_width):

@@ -7,7 +7,6 @@ fields are refused with the nearest allowed one; nothing is silently ignored.
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from didsim.dynamics.optimisers import OPTIMISERS
 from didsim.dynamics.references import REFERENCES, Reference
 from didsim.dynamics.rules import RULES
 from didsim.numerics import checks
+from didsim.numerics.arrays import read_npy
 from didsim.numerics.registry import Registry
 from didsim.numerics.sequences import SequenceSpace
 from didsim.numerics.texts import read_value
@@ -151,7 +151,7 @@ def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
     given: dict[str, Any] = {}
     for word in rest.split(",") if colon else ():
         field, _, value = word.partition("=")
-        given[field] = read_value(value, between="/")
+        given[field] = read_value(value, between="/", name=option)
         entries = given[field] if isinstance(given[field], list) else [given[field]]
         if any(isinstance(one, str) for one in entries):
             raise checks.ArgumentError(f"Argument `{option}` must be name or name:field=number, but is {checks.shown(text)}.")
@@ -242,7 +242,7 @@ def _value(part: str, name: str, value: Any, folder: Path) -> Any:
     if name == "space":
         return _space(part, value)
     if isinstance(value, str) and value.endswith(".npy"):
-        return _load(f"{part}.{name}", folder / value)
+        return jnp.asarray(read_npy(f"{part}.{name}", folder / value))
     if isinstance(value, str) and name not in TEXTS:
         raise checks.ArgumentError(
             f"Argument `{part}.{name}` must be a number or an array of numbers, but is {checks.shown(value)}."
@@ -275,20 +275,3 @@ def _space(part: str, value: Any) -> SequenceSpace:
     for name in value:
         checks.did_you_mean(f"{part}.space field", name, known)
     return SequenceSpace(**value)
-
-
-def _load(name: str, path: Path) -> Any:
-    """Array of a .npy file, whose size is held against what its header says before memory is taken for it."""
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read_header(file)
-            promised, held = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
-        if promised > held:
-            raise ValueError(f"its header says {promised:,} bytes, it has {held:,}")
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        fault = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise checks.ArgumentError(f"Argument `{name}` must name a readable .npy file, but {path} is not: {fault}.") from None
-    return jnp.asarray(array if array.dtype == bool else checks.numbers(name, array))

@@ -8,7 +8,7 @@ widths give other last bits.
 import jax
 
 from didsim.dynamics import Run, footprint
-from didsim.dynamics.run import execute, run_key
+from didsim.dynamics.run import execute, run_key, sizes
 from didsim.numerics import checks
 from didsim.numerics.memory import check_bytes
 from didsim.sweeps.axes import Grid
@@ -33,7 +33,7 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
         ArgumentError: not even one run fits into the memory there is.
     """
     per_step, at_all = (max(sizes) for sizes in zip(*map(largest_arrays, grid.programs()), strict=True))
-    check_bytes("run", grid.run, at_all)
+    check_bytes("run", sizes(grid.run), at_all)
     fitting = max(1, min(CACHE_BYTES // per_step, memory // (TEMPORARIES * at_all), MOST_RUNS, grid.size))
     blocks = -(-grid.size // fitting)
     return -(-grid.size // blocks)

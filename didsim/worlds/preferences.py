@@ -7,7 +7,7 @@ probability itself for soft labels, one draw of the label wherever `Bernoulli` i
 """
 
 import abc
-from typing import ClassVar, final
+from typing import final
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from didsim.numerics.registry import Registry
 class Labels(abc.ABC):
     """A law of the label given the pair: ``P_ab = Pr(a preferred to b)`` with ``P_ab + P_ba = 1``."""
 
-    example: ClassVar[str] = "didsim.preferences.BradleyTerry()"
+    example = "didsim.preferences.BradleyTerry()"
 
     @abc.abstractmethod
     def matrix(self, reward: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, final
+from typing import final
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -30,7 +30,7 @@ class Problem:
         beta: inverse temperature that ties reward and target.
     """
 
-    example: ClassVar[str] = "didsim.problem(log_ref, reward=reward, beta=0.5)"
+    example = "didsim.problem(log_ref, reward=reward, beta=0.5)"
 
     log_ref: Float[Array, "prompts n"]
     log_target: Float[Array, "prompts n"]
@@ -107,7 +107,7 @@ def problem(
 class World(abc.ABC):
     """A law over problems."""
 
-    example: ClassVar[str] = "didsim.worlds.RandomTarget(n=8)"
+    example = "didsim.worlds.RandomTarget(n=8)"
 
     @abc.abstractmethod
     def draw(self, key: Key[Array, ""]) -> Problem:

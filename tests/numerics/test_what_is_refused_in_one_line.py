@@ -130,7 +130,7 @@ REFUSED = {
     ),
     "spread": (
         lambda: checks.spread("p", jnp.zeros(3), (2, 4)),
-        "`p` must have a shape that broadcasts to (2, 4), but has shape (3,).",
+        "`p` must have shape (4,) or (2, 4), but has shape (3,).",
     ),
     "same responses": (
         lambda: checks.same_responses(p=jnp.zeros(2), q=jnp.zeros(3)),

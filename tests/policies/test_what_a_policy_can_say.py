@@ -151,7 +151,10 @@ def test_sweeps_take_features_as_an_axis():
             "`features` must have a shape that",
         ),
         (lambda: StartedAt(jnp.full(N, -jnp.inf)), "`log_start` must be finite"),
-        (lambda: StartedAt(jnp.zeros(N + 1)).init(jnp.asarray(L.ref)), "`log_start` must have a shape that broadcasts to (2, 5)"),
+        (
+            lambda: StartedAt(jnp.zeros(N + 1)).init(jnp.asarray(L.ref)),
+            "`log_start` must have shape (5,) or (2, 5), but has shape (6,)",
+        ),
         (lambda: ContextLinear(jnp.full((PROMPTS, D), jnp.inf)), "`contexts` must be finite"),
         (lambda: ContextLinear(jnp.zeros((PROMPTS, 0))), "`contexts` must have at least 1 axes, none empty"),
         (lambda: ContextLinear(jnp.asarray(L.contexts), "refrence"), "Did you mean 'reference'"),

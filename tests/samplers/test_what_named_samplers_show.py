@@ -376,7 +376,7 @@ def test_mix_r_makes_every_direction_equally_curved():
         (lambda: S.Ranked(S.FromPolicy(), 4, 5), r"`rank` must be in \[1, 4\], but is 5"),
         (lambda: R.RankPair(k=4, first=2, second=2), "`second` must be an integer of at least 3 and below 5, but is 2"),
         (lambda: R.RankPair(k=4, first=4, second=5), "`first` must be an integer of at least 1 and below 4, but is 4"),
-        (lambda: R.RankPair(k=1), "`k` must be an integer of at least 2, but is 1"),
+        (lambda: R.RankPair(k=1), "`k` must be an integer of at least 2 and below 65, but is 1"),
         (lambda: S.Temper(S.FromPolicy(), 0.0), "`temperature` must be positive and finite, but is 0"),
         (lambda: S.TopP(S.FromPolicy(), 0.0), "`p` must be positive and finite, but is 0"),
         (lambda: S.TopP(S.FromPolicy(), 1.5), r"`p` must be in \[0, 1\], but is 1.5"),
@@ -390,8 +390,8 @@ def test_mix_r_makes_every_direction_equally_curved():
         (lambda: S.Blocks(jnp.asarray([0, 3]), 3), "`block` must hold labels below `blocks`, 3, but holds 3"),
         (lambda: S.Blocks(jnp.asarray([0, 3]), 0), "`blocks` must be an integer of at least 1, but is 0"),
         (
-            lambda: S.FromLaw(jnp.zeros(3)).log_law(instance(0).problem(), jnp.zeros((PROMPTS, N))),
-            r"`given` must have a shape that broadcasts to \(2, 4\), but has shape \(3,\)",
+            lambda: S.FromLaw(jnp.log(jnp.full(3, 1 / 3))).log_law(instance(0).problem(), jnp.zeros((PROMPTS, N))),
+            r"`given` must have shape \(4,\) or \(2, 4\), but has shape \(3,\)",
         ),
     ],
 )

@@ -106,8 +106,8 @@ CASES = {
         lambda i: restricted(product(i.chosen, i.rejected), i.support),
     ),
     "restrict-joint": (
-        lambda i: Restrict(Joint(jnp.asarray(oracles.log(i.joint + 0.1 * EVEN))), jnp.asarray(i.support)),
-        lambda i: restricted(i.joint + 0.1 * EVEN, i.support),
+        lambda i: Restrict(Joint(jnp.asarray(oracles.log((i.joint + 0.1 * EVEN) / 1.1))), jnp.asarray(i.support)),
+        lambda i: restricted((i.joint + 0.1 * EVEN) / 1.1, i.support),
     ),
     "restrict-mix": (
         lambda i: Restrict(Mix(ChosenRejected(), OnPolicy(), jnp.asarray(i.share)), jnp.asarray(i.support)),
@@ -269,7 +269,11 @@ def test_dense_and_product_forms_of_one_law_agree():
     assert judge(count(dense, jax.random.key(3)), np.asarray(law.matrix())) > 1e-4
 
 
-SHAPE = r"must have a shape that broadcasts to"
+SHAPE = r"must have shape \(4,\) or"
+
+
+def even(n):
+    return jnp.full(n, -jnp.log(float(n)))
 
 
 @pytest.mark.parametrize(
@@ -279,9 +283,14 @@ SHAPE = r"must have a shape that broadcasts to"
         (lambda: Mix(Uniform(), OnPolicy(), float("nan")), r"`share` must be in \[0, 1\], but is nan"),
         (lambda: Restrict(Uniform(), jnp.zeros(N, bool)), "`support` must keep at least one response for every prompt"),
         (lambda: Restrict(Uniform(), jnp.ones(3, bool)), rf"`support` {SHAPE} \(2, 4\), but has shape \(3,\)"),
-        (lambda: Product(jnp.zeros(3), jnp.zeros(3)), rf"`log_first` {SHAPE} \(2, 4\), but has shape \(3,\)"),
-        (lambda: Product(jnp.zeros(N), jnp.zeros((3, N))), rf"`log_second` {SHAPE} \(2, 4\), but has shape \(3, 4\)"),
-        (lambda: Joint(jnp.zeros((3, 3))), rf"`log_joint` {SHAPE} \(2, 4, 4\), but has shape \(3, 3\)"),
+        (lambda: Product(even(3), even(3)), rf"`log_first` {SHAPE} \(2, 4\), but has shape \(3,\)"),
+        (lambda: Product(even(N), jnp.stack([even(N)] * 3)), rf"`log_second` {SHAPE} \(2, 4\), but has shape \(3, 4\)"),
+        (
+            lambda: Joint(even(3)[:, None] + even(3)),
+            r"`log_joint` must have shape \(4, 4\) or \(2, 4, 4\), but has shape \(3, 3\)",
+        ),
+        (lambda: Joint(jnp.zeros((N, N))), r"`log_joint` must be normalised \(total probability 1\)"),
+        (lambda: Product(jnp.zeros(N), even(N)), r"`log_first` must be normalised \(total probability 1\)"),
         (lambda: Blocks(jnp.zeros(3, int)), rf"`block` {SHAPE} \(2, 4\), but has shape \(3,\)"),
     ],
 )

@@ -7,6 +7,7 @@ import math
 import re
 
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ import didsim
 from didsim.dynamics.run import run_once
 from didsim.numerics import memory
 from didsim.numerics.sequences import SequenceSpace
-from didsim.numerics.texts import read_toml
+from didsim.numerics.texts import read_toml, read_value
 from didsim.sweeps import toml
 
 FIELDS = [
@@ -75,6 +76,12 @@ NOTHING = {
 SWITCHES = {"a boolean": True, "NumPy's boolean": np.bool_(True)}
 WORDS = {"decay", "start", "by", "keep"}
 OF_PROMPTS = {"table", "log_joint", "log_first", "log_second", "given", "support", "block", "contexts", "features", "log_start"}
+
+
+@pytest.fixture(autouse=True)
+def _as_users_call_it(monkeypatch):
+    """Users do not run the shape checker, which would speak first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 LINE = re.compile(r"Argument `[^\n]{1,400}$")
@@ -248,6 +255,17 @@ def test_typed_numbers_are_numbers(text):
     assert LINE.match(refusal(toml.build_named, "objective", text, "--objective"))
 
 
+@pytest.mark.parametrize("text", ["1_0", "٣", " 1", "1 ", "1e1_0", "１", "0.5,1_0", "٣.٥"])
+def test_digits_are_plain(text):
+    plain = {"1": 1, "-2.5e3": -2500.0, ".5": 0.5, "0,0,1": [0, 0, 1], "1,": [1], "inf": math.inf, "word": "word", "1-2": "1-2"}
+    for typed, meant in plain.items():
+        value = read_value(typed)
+        assert value == meant
+        assert type(value) is type(meant)
+    with pytest.raises(didsim.ArgumentError, match=r"^Argument `n` must be a number in plain digits, but is '[^\n]*'\.$"):
+        read_value(text, name="n")
+
+
 def saved(path, array, **changes):
     np.save(path, array)
     raw = path.read_bytes()
@@ -296,7 +314,7 @@ def test_what_does_not_fit_into_memory_is_refused_with_its_size(monkeypatch):
     many = dataclasses.replace(run, sampler=uniform, labels=soft, pairs=10**6)
     with pytest.raises(didsim.ArgumentError, match=r"`run` must fit into memory .*pairs=1000000.* takes"):
         run_once(many, 0)
-    dense = didsim.samplers.BestWorst()
+    dense = toml.MAKERS["sampler"]["best_worst"]()
     world = didsim.problem(jnp.full(500, -np.log(500)), reward=jnp.arange(500.0))
     with pytest.raises(didsim.ArgumentError, match=r"`sampler` must fit into memory .* takes 2.0 MB"):
         didsim.survey.survey(world, dense)

@@ -10,7 +10,9 @@ from rich.table import Table
 from didsim.cli import tables
 from didsim.landscape.survey import Survey
 from didsim.numerics import checks
+from didsim.numerics.arrays import read_npy
 from didsim.numerics.errors import ArgumentError
+from didsim.numerics.memory import check_array
 from didsim.samplers import Joint, Sampler
 from didsim.sweeps.toml import build_named
 from didsim.worlds import Problem, problem
@@ -29,8 +31,10 @@ def read_array(option: str, path: Path) -> np.ndarray:
     Raises:
         ArgumentError: the file cannot be read, or holds something else than finite numbers.
     """
+    if path.suffix == ".npy":
+        return np.asarray(checks.finite(option, read_npy(option, path)), float)
     try:
-        array = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path, delimiter=",", ndmin=1)
+        array = np.loadtxt(path, delimiter=",", ndmin=1)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"Argument `{option}` must be a readable .npy or CSV file, but {path} is not: {reason}") from None
@@ -127,9 +131,6 @@ def _speed(one: dict[str, float], accuracy: float, resolved: bool) -> list[str]:
 
 def given_world(command: Any) -> Problem:
     """The world of the options: the user's reward and reference, or drawn ones."""
-    from didsim.numerics import checks
-    from didsim.numerics.memory import check_array
-
     if command.reward is not None:
         reward = read_array("--reward", command.reward)
     else:

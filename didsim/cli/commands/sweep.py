@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from didsim.cli.command import Command, Overwrite, Single, command, words
+from didsim.cli.command import Command, Overwrite, Single, Whole, command, words
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.texts import read_toml
 
@@ -22,7 +22,7 @@ class Sweep(Command):
     """Folder for the results (a Zarr store), which the same command completes if stopped; a short table if missing."""
     no_resume: bool = False
     """Refuse a folder that holds results already, instead of going on with it."""
-    redo: Annotated[tuple[int, ...], words("BLOCK ...")] = ()
+    redo: Annotated[tuple[Whole, ...], words("BLOCK ...")] = ()
     """Blocks to compute again."""
     width: int | None = None
     """Runs per block; chosen from the sweep, or as the folder has it."""
