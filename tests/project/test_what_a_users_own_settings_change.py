@@ -9,6 +9,7 @@ import pytest
 
 import didsim
 from didsim.dynamics.run import execute, run_key
+from didsim.landscape.solvers.entry import solve
 from didsim.landscape.survey import survey
 from didsim.numerics.promotion import usual_promotion
 
@@ -26,10 +27,10 @@ def world():
 
 
 COMPUTED = {
-    "run": lambda: execute(RUN, run_key(0)),
+    "run": lambda: jax.jit(execute)(RUN, run_key(0)).metrics,
     "sweep": lambda: didsim.sweep(RUN, {"objective.beta": [0.5, 1.0]}, seeds=2)["loss"].values,
     "survey": lambda: survey(world(), didsim.samplers.Uniform()),
-    "solve": lambda: didsim.landscape.solve(world(), didsim.objectives.Dpo(beta=0.5)).log_policy,
+    "solve": lambda: solve(world(), didsim.objectives.Dpo(beta=0.5)).log_policy,
 }
 
 
