@@ -2,20 +2,23 @@
 
 import contextlib
 import difflib
-import os
 import sys
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Union
 
 import tyro
 
+from didsim.cli import consoles, starting
 from didsim.cli.command import Command
 from didsim.cli.commands import COMMANDS
-from didsim.numerics.compilation import use_compilation_cache
+from didsim.cli.failures import from_outside
+from didsim.numerics import provenance
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.version import __version__
 
 CONFIG = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+UNFORESEEN = 70  # EX_SOFTWARE of sysexits.h
 if TYPE_CHECKING:
     AnyCommand = Command
 else:
@@ -26,36 +29,61 @@ else:
 class Program:
     """The exact laboratory for preference-optimisation theory.
 
-    Try `didsim list`, `didsim reproduce A5 --fast` or `didsim verify D7`.  Exit code 0: all is well, 1: a check failed,
-    2: bad usage.
+    Try `didsim list`, `didsim reproduce A5 --fast` or `didsim verify D7`.  Exit code 0: all is well, 1: a check failed or a
+    fault was seen, 2: bad usage, or what lies outside fails, 130: interrupted, 70: a fault of this program.
     """
 
     command: Annotated[AnyCommand, tyro.conf.arg(name="")] = field()
 
 
 def main(words: list[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0 ok, 1 a check failed, 2 usage."""
-    words = sys.argv[1:] if words is None else words
-    if words and words[0] in ("--version", "-V"):
-        return _version()
-    _refuse_unknown(words)
-    command = _parsed(words)
+    """Entry point; returns the exit code.
+
+    0 all is well, 1 a check failed or a fault was seen, 2 bad usage or a failure outside the program, 130 interrupted, 70 an
+    error that nobody foresaw, with its traceback.
+    """
+    with consoles.standard_streams():
+        try:
+            return consoles.ended(_answered(sys.argv[1:] if words is None else words))
+        except SystemExit as stop:  # help, or words that are no command
+            raise SystemExit(consoles.ended(int(stop.code or 0))) from None
+
+
+def _answered(words: list[str]) -> int:
+    kept = ""
     try:
+        if words and words[0] in ("--version", "-V"):
+            return _version()
+        _refuse_unknown(words)
+        command = _parsed(words)
+        kept = command.kept
         command.check()
-        if command.needs_jax:
-            use_compilation_cache()
-            _tell_the_compiler(quick=getattr(command, "fast", False))
-            _set_precision(single=getattr(command, "single", False))
-        return command.run()
+        provenance.finished()  # refuses a bad SOURCE_DATE_EPOCH before the work
+        return _computed(command) if command.needs_jax else command.run()
     except ArgumentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"interrupted{command.kept}", file=sys.stderr)
+        print(f"interrupted{kept}", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough; Python must not say so again as it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except Exception as error:
+        told = from_outside(error)
+        if told is not None:
+            print(f"error: {told}", file=sys.stderr)
+            return 2
+        traceback.print_exc()
+        print(f"error: This is a fault of didsim {__version__}. Please report it with the lines above.", file=sys.stderr)
+        return UNFORESEEN
+
+
+def _computed(command: Command) -> int:
+    starting.start_jax(quick=getattr(command, "fast", False), single=getattr(command, "single", False))
+    if not command.joins_others:
+        starting.find_devices()
+    from didsim.numerics.promotion import usual_promotion
+
+    with usual_promotion():
+        return command.run()
 
 
 def _parsed(words: list[str]) -> Command:
@@ -80,33 +108,9 @@ def _refuse_unknown(words: list[str]) -> None:
         sys.exit(2)
 
 
-def _tell_the_compiler(*, quick: bool) -> None:
-    """Options of XLA's CPU compiler, left alone where the user has set them.
-
-    A training loop of up to 16 KiB becomes one function: a third less time a step for few responses.  Vectors as wide as
-    the processor has them: a third to a half less time for sums over pairs.  Quick looks are compiled without
-    optimisation: their time is compilation.
-    """
-    flags = os.environ.get("XLA_FLAGS", "")
-    wanted = {
-        "xla_backend_extra_options": "xla_cpu_small_while_loop_byte_threshold=16384",
-        "xla_cpu_prefer_vector_width": "512",
-    }
-    if quick:
-        wanted["xla_backend_optimization_level"] = "0"
-    os.environ["XLA_FLAGS"] = " ".join(
-        [flags, *(f"--{name}={value}" for name, value in wanted.items() if name not in flags)]
-    ).strip()
-
-
-def _set_precision(*, single: bool) -> None:
-    """For this process, whether it has imported JAX or not, and for those that it starts."""
-    os.environ["JAX_ENABLE_X64"] = "0" if single else "1"
-    if "jax" in sys.modules:
-        sys.modules["jax"].config.update("jax_enable_x64", not single)
-
-
 def _version() -> int:
+    starting.start_jax()
+    starting.find_devices()
     import jax
 
     devices = jax.devices()

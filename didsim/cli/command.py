@@ -51,11 +51,19 @@ class Command:
 
     Class attributes:
         needs_jax: off for those that answer from files alone.
+        joins_others: on where other processes may be joined, which must come before devices are looked for.
+
+    Attributes:
         kept: what an interruption says of the work that is done.
     """
 
     needs_jax = True
-    kept = ""
+    joins_others = False
+
+    @property
+    def kept(self) -> str:
+        """Nothing is kept, unless a command says so."""
+        return ""
 
     def check(self) -> None:
         """Refuses what can be refused before JAX is imported: nobody waits for a mistyped name.
@@ -65,7 +73,7 @@ class Command:
         """
 
     def run(self) -> int:
-        """Does it: 0 all is well, 1 a check failed or a fault was seen, 2 bad usage."""
+        """Does it: 0 all is well, 1 a check failed or a fault was seen."""
         raise NotImplementedError
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.dynamics.trajectory import Trajectory, ended
+from didsim.numerics.promotion import usual_promotion
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import SampledPairs, comparisons_for, draw_pairs, laid_out
 from didsim.objectives.parts import Comparisons
@@ -91,6 +92,7 @@ def record_steps(steps: int, records: int) -> np.ndarray:
     return np.unique(np.concatenate([[0], np.round(spaced).astype(int), [steps]]))
 
 
+@usual_promotion()
 def descend(task: Task, moments: tuple[int, ...]) -> Trajectory:
     """One run, traceable, for use under ``vmap``; ``moments`` are the recorded steps, the first 0."""
     task.check()

@@ -22,6 +22,7 @@ from didsim.dynamics.trajectory import Trajectory
 from didsim.numerics import checks
 from didsim.numerics.brief import called
 from didsim.numerics.memory import check_bytes
+from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import at_least, pytree, static, whole
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
@@ -111,6 +112,7 @@ def run_world(run: Run, key: Key[Array, ""]) -> Problem:
     return run.world.draw(jax.random.split(key)[0])
 
 
+@usual_promotion()
 def execute(run: Run, key: Key[Array, ""]) -> Trajectory:
     """Trajectory of a run for one key: the world from one half of the key, the drawn pairs from the other."""
     problem = run_world(run, key)
@@ -129,6 +131,7 @@ def execute(run: Run, key: Key[Array, ""]) -> Trajectory:
     return descend(task, run.moments) if run.rounds is None else descend_rounds(task, run.rounds, run.steps, run.records)
 
 
+@usual_promotion()
 def train(
     problem: Problem,
     objective: Objective,

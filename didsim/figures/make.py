@@ -4,12 +4,10 @@ import importlib
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import jax
@@ -20,7 +18,8 @@ from didsim.figures.manifest import manifest, repeats
 from didsim.figures.settings import configure, field_names, split_settings, to_toml
 from didsim.figures.verdicts import Verdict
 from didsim.numerics import checks, files
-from didsim.numerics.compilation import inherit_compilation_cache
+from didsim.numerics.processes import asked_for, cores, process_pool
+from didsim.numerics.promotion import usual_promotion
 from didsim.plotting.style import save
 
 ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")
@@ -79,8 +78,12 @@ def check_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
     """Refuses to run over files that are there, unless they hold the same figure: then nothing is lost.
 
     Raises:
-        ArgumentError: a figure's files exist, with another config or precision, and ``overwrite`` is off.
+        ArgumentError: a figure's files exist, with another config or precision, and ``overwrite`` is off;
+            or one of them cannot be replaced.
     """
+    for name in ("summary.json", *(job.entry.stem + end for job in jobs for end in ENDINGS)):
+        if (out / name).exists():
+            files.writable("--out", out / name, overwrite=True)
     if overwrite:
         return
     new = [job for job in jobs if not repeats(out / f"{job.entry.stem}.manifest.json", to_toml(job.config))]
@@ -91,6 +94,7 @@ def check_folder(out: Path, jobs: Sequence[Job], *, overwrite: bool) -> None:
         )
 
 
+@usual_promotion()
 def make(job: Job, out: Path) -> Outcome:
     """Runs one figure and writes its files; an interruption leaves older files as they were."""
     began = time.perf_counter()
@@ -105,8 +109,8 @@ def make(job: Job, out: Path) -> Outcome:
     # All files beside their places first, then each into its place at once.
     text = to_toml(job.config)
     record = manifest(text, getattr(job.config, "seed", 0), seconds, [v.to_json() for v in verdicts])
-    with tempfile.TemporaryDirectory(dir=out, prefix=f".{job.entry.id}-") as scratch:
-        stem = Path(scratch) / job.entry.stem
+    with files.scratch_folder(out) as scratch:
+        stem = scratch / job.entry.stem
         save(picture, f"{stem}.svg")
         save(picture, f"{stem}.png")
         _for_disk(data).to_netcdf(f"{stem}.nc", engine="scipy")
@@ -125,12 +129,12 @@ def make_all(jobs: Sequence[Job], out: Path, side_by_side: int | None) -> Iterat
     Raises:
         ArgumentError: fewer than one at once.
     """
-    wanted = _cores() if side_by_side is None else checks.whole("--jobs", side_by_side, least=1)
+    wanted = cores() if side_by_side is None else asked_for("--jobs", side_by_side)
     if min(wanted, len(jobs)) == 1:
         yield from (make(job, out) for job in jobs)
         return
     settings = bool(jax.config.read("jax_enable_x64")), sys.argv
-    pool = ProcessPoolExecutor(min(wanted, len(jobs)), mp_context=get_context("spawn"), initializer=_settle, initargs=settings)
+    pool = process_pool(min(wanted, len(jobs)), _settle, settings)
     try:
         queue = sorted(jobs, key=lambda job: not job.entry.heavy)
         for done in as_completed([pool.submit(make, job, out) for job in queue]):
@@ -141,13 +145,8 @@ def make_all(jobs: Sequence[Job], out: Path, side_by_side: int | None) -> Iterat
 
 def _settle(double: bool, words: list[str]) -> None:
     """Gives a new process the precision and the command line of the one that started it; the latter is for the manifests."""
-    inherit_compilation_cache()
     jax.config.update("jax_enable_x64", double)
     sys.argv = words
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_summary(out: Path, outcomes: Sequence[Outcome]) -> None:

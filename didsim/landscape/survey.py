@@ -20,6 +20,7 @@ from didsim.landscape.rates import best_step
 from didsim.landscape.signal import first_gradient_signal
 from didsim.numerics import checks, linalg, simplex
 from didsim.numerics.pair_sums import expected_kernel
+from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import pytree
 from didsim.samplers import ProductMixture, Sampler
 from didsim.samplers.data import Data
@@ -83,6 +84,7 @@ class Survey:
         return self.largest / self.smallest
 
 
+@usual_promotion()
 def survey(problem: Problem, sampler: Sampler, *, beta: ArrayLike | None = None, accuracy: ArrayLike = 0.01) -> Survey:
     """Survey of a sampler on a problem, for DPO on a table with Bradley-Terry labels.
 

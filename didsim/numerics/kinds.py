@@ -78,7 +78,7 @@ def gate(annotation: Any) -> Gate | None:
     arrays = [one for one in allowed if hasattr(one, "dim_str")]
     rest = tuple(one for one in allowed if one not in arrays and one is not type(None))
     numbers = tuple(one for one in rest if one in (int, float))
-    kinds = tuple(one for one in rest if isinstance(one, type) and one not in numbers)
+    kinds = tuple(one for one in rest if isinstance(one, type) and one is not Any and one not in numbers)
     if Any in rest or len(numbers) + len(kinds) < len(rest) or not (arrays or numbers or kinds) or any(map(_is_general, arrays)):
         return None
     if arrays and "bool" in arrays[0].dtypes:

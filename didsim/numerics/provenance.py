@@ -2,19 +2,31 @@
 
 import datetime
 import os
+import re
 import subprocess
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from didsim.numerics.errors import ArgumentError
 from didsim.numerics.version import __version__
 
 
 def finished() -> str:
-    """Time of writing, or ``SOURCE_DATE_EPOCH`` where that is set, in UTC."""
+    """Time of writing, or ``SOURCE_DATE_EPOCH`` where that is set, in UTC.
+
+    Raises:
+        ArgumentError: ``SOURCE_DATE_EPOCH`` is no time.
+    """
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    now = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else datetime.datetime.now(datetime.UTC)
-    return now.isoformat(timespec="seconds")
+    if not epoch:
+        return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    try:
+        if not re.fullmatch("-?[0-9]{1,15}", epoch):  # `int` also takes 1_0 and other alphabets' digits
+            raise ValueError(epoch)
+        return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        wanted = "whole seconds since 1970, up to the year 9999"
+        raise ArgumentError(f"Environment variable `SOURCE_DATE_EPOCH` must be {wanted}, but is {epoch!r}.") from None
 
 
 def git_state() -> dict[str, Any]:
@@ -22,7 +34,8 @@ def git_state() -> dict[str, Any]:
 
     def git(*words: str) -> str:
         where = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=where, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+        said = subprocess.run(["git", *words], cwd=where, capture_output=True, check=True, timeout=5).stdout
+        return said.decode(errors="replace").strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
@@ -32,4 +45,6 @@ def git_state() -> dict[str, Any]:
 
 def origin() -> dict[str, Any]:
     """Versions of didsim and JAX, git state and time: what any file of results should say."""
+    from importlib import metadata  # slow to import, and what checks the time alone does not need it
+
     return {"didsim": __version__, "git": git_state(), "jax": metadata.version("jax"), "finished": finished()}

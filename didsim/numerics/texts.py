@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError, shown
 
 INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)  # Python's own readers take 1_0, digits of other scripts and blanks too
@@ -42,8 +43,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ArgumentError: the file is missing, unreadable or not TOML.
     """
+    content = files.read("config", path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise ArgumentError(f"Argument `config` must be valid TOML, but {path} is not: {error}.") from None
     except UnicodeDecodeError:
@@ -52,5 +54,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ArgumentError(f"Argument `config` must not nest so deeply, but {path} does.") from None
     except ValueError:  # an integer of more digits than Python reads
         raise ArgumentError(f"Argument `config` must hold numbers of fewer digits, but {path} does not.") from None
-    except OSError as error:
-        raise ArgumentError(f"Argument `config` must be a readable file, but {path} is not: {error.strerror}.") from None

@@ -15,6 +15,7 @@ from didsim.dynamics.labels import inner_dims, provenance, variable_attrs
 from didsim.dynamics.run import run_key, run_world
 from didsim.numerics import checks
 from didsim.numerics.memory import check_bytes
+from didsim.numerics.promotion import usual_promotion
 from didsim.sweeps.axes import Axes, Grid, grid
 from didsim.sweeps.blocks import Results, compute, result_shapes
 from didsim.sweeps.labels import coordinate, moments
@@ -26,6 +27,7 @@ from didsim.worlds import Problem
 Progress = Callable[[int, int], None]
 
 
+@usual_promotion()
 def sweep(
     run: Run,
     axes: Axes | None = None,
@@ -110,6 +112,7 @@ def _bytes_per_run(shapes: dict[str, jax.ShapeDtypeStruct]) -> int:
     return sum(math.prod(one.shape) * np.dtype(one.dtype).itemsize for one in shapes.values())
 
 
+@usual_promotion()
 def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
     """The problems that a run draws for the given seeds, as the prompts of one problem, for solving them all at once.
 

@@ -6,8 +6,12 @@ its unfinished block.  JAX ends the others some 100 seconds later; start the sam
 """
 
 import os
+import socket
+import sys
+import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -15,6 +19,9 @@ from jax.experimental import multihost_utils
 from didsim.numerics import checks
 
 POLL_SECONDS = 0.5
+PATIENCE = 60.0  # seconds, until processes that do not come are given up
+PORTS = 2**16
+COUNTS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
 
 
 def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -29,30 +36,96 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         process: number of this one, from 0.
 
     Raises:
-        ArgumentError: only some of the three are given, or one is out of range.
+        ArgumentError: only some of the three are given, one is out of range, or the processes do not meet within a minute.
     """
     given = {"coordinator": coordinator, "num-processes": processes, "process-id": process}
     missing = [name for name, value in given.items() if value is None]
     if len(missing) == len(given):
         if detected():
-            jax.distributed.initialize()
+            _initialize()
         return
     if missing:
         raise checks.ArgumentError(
             f"Argument `--{missing[0]}` must be given with the other two of several hosts, but is missing."
         )
     host, colon, port = str(coordinator).rpartition(":")
-    if not (host and colon and port.isdigit()):
-        raise checks.ArgumentError(f"Argument `--coordinator` must be host:port, but is {coordinator!r}.")
+    if not (host and colon and port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < PORTS):
+        hint = f"; ports are below {PORTS}" if host and port.isdigit() else ""
+        raise checks.ArgumentError(f"Argument `--coordinator` must be host:port, but is {coordinator!r}{hint}.")
     checks.whole("--process-id", process, least=0, below=checks.whole("--num-processes", processes, least=1))
-    jax.distributed.initialize(coordinator, processes, process)
+    if process:
+        _reach(host.strip("[]"), int(port))
+    elif processes != 1:
+        print(f"waiting at {coordinator} for {int(processes or 0) - 1} other processes", file=sys.stderr)
+    _initialize(coordinator, processes, process)
+
+
+def _reach(host: str, port: int) -> None:
+    """Nothing, once process 0 listens; says when that is not at once.
+
+    Raises:
+        ArgumentError: it does not within `PATIENCE` seconds.
+    """
+    end, told = time.monotonic() + PATIENCE, False
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=PATIENCE).close()
+        except (OSError, UnicodeError) as error:  # a host's name may be none
+            if time.monotonic() + POLL_SECONDS > end or isinstance(error, (socket.gaierror, UnicodeError)):
+                reason = getattr(error, "strerror", None) or str(error)
+                raise checks.ArgumentError(
+                    f"Argument `--coordinator` must be where process 0 listens, but {host}:{port} was not reached: {reason}."
+                ) from None
+            if not told:
+                print(f"waiting up to {PATIENCE:.0f} seconds for process 0 at {host}:{port}", file=sys.stderr)
+                told = True
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+
+
+def _initialize(*given: Any) -> None:
+    """Joins the others; ends the process, with a line and code 2, where they are not all there in time.
+
+    JAX, which waits in a call that nothing interrupts, would end the process too, without a line.
+
+    Raises:
+        ArgumentError: the environment describes them incompletely.
+    """
+    told = "process {2} of {1} at {0}".format(*given) if given else f"what the environment says ({_described()})"
+    end = threading.Timer(PATIENCE, _give_up, (told,))
+    end.daemon = True
+    end.start()
+    try:
+        jax.distributed.initialize(*given, initialization_timeout=int(2 * PATIENCE))
+    except (KeyError, ValueError, RuntimeError, OSError) as error:  # a lacking variable is a KeyError
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise checks.ArgumentError(f"The processes that share a sweep must meet as {told}, but do not: {reason}.") from None
+    finally:
+        end.cancel()
+
+
+def _give_up(told: str) -> None:
+    print(f"error: The processes that share a sweep must meet as {told}, but have not in {PATIENCE:g} seconds.", file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(2)
+
+
+def _described() -> str:
+    return ", ".join(f"{name}={os.environ[name]}" for name in (*COUNTS, "TPU_WORKER_HOSTNAMES") if os.environ.get(name))
 
 
 def detected() -> bool:
-    """Whether the environment says that this is one of several processes that JAX knows how to join."""
-    env = os.environ
-    slurm, mpi = (int(env.get(name) or 1) for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE"))
-    return slurm > 1 or mpi > 1 or "," in env.get("TPU_WORKER_HOSTNAMES", "")
+    """Whether the environment says that this is one of several processes that JAX knows how to join.
+
+    Raises:
+        ArgumentError: what it says is no number.
+    """
+    counts = [os.environ.get(name) or "1" for name in COUNTS]
+    for name, count in zip(COUNTS, counts, strict=True):
+        if not (count.isascii() and count.isdigit() and len(count) < 10):
+            raise checks.ArgumentError(f"Environment variable `{name}` must be a number of processes, but is {count!r}.")
+    return max(map(int, counts)) > 1 or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
 
 
 def is_first() -> bool:

@@ -5,7 +5,6 @@ travels and a worker may die at any time.
 """
 
 import functools
-import multiprocessing
 import pickle
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait
@@ -17,18 +16,12 @@ import jax
 import numpy as np
 
 from didsim.numerics import checks
-from didsim.numerics.compilation import inherit_compilation_cache
+from didsim.numerics.promotion import usual_promotion
 from didsim.sweeps.axes import Axis, Grid
 from didsim.sweeps.blocks import compute
 from didsim.sweeps.store import Store, open_store
 
 IN_FLIGHT = 256
-
-
-def process_pool(workers: int) -> ProcessPoolExecutor:
-    """A pool of fresh processes; forked ones would inherit JAX's threads half alive."""
-    fresh = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=fresh, initializer=inherit_compilation_cache)
 
 
 def compute_in(executor: Any, cells: Grid, store: Store, blocks: list[int]) -> Iterator[int]:
@@ -72,6 +65,7 @@ def compute_in(executor: Any, cells: Grid, store: Store, blocks: list[int]) -> I
             future.cancel()
 
 
+@usual_promotion()
 def work(payload: bytes, path: str, block: int, x64: bool, precision: str | None) -> None:
     """One block, in a worker, in the precision of the sweep whatever the worker's own is."""
     with jax.enable_x64(x64), jax.default_matmul_precision(precision):

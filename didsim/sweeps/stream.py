@@ -1,5 +1,6 @@
 """How does a sweep get to disk, block by block, over interruptions and many workers?"""
 
+import contextlib
 import math
 import shutil
 from collections.abc import Iterable, Sequence
@@ -11,7 +12,7 @@ import jax
 import numpy as np
 
 from didsim.dynamics.labels import float_dtype
-from didsim.numerics import checks
+from didsim.numerics import checks, files
 from didsim.numerics.memory import spelled_bytes
 from didsim.sweeps import hosts
 from didsim.sweeps.axes import Grid
@@ -42,10 +43,20 @@ def stream(cells: Grid, how: Streaming, progress: Any = None) -> Store:
     """Computes what a store still lacks and writes it there; returns the store.
 
     Raises:
-        ArgumentError: the store belongs to another sweep, is damaged or cannot be written.
+        ArgumentError: the store belongs to another sweep, is damaged, cannot be written, or another process is writing it.
         BrokenExecutor: the executor's workers died; the same call goes on where they stopped.
     """
-    store = _prepare_together(cells, how)
+    if how.out.name in ("", ".."):
+        raise checks.ArgumentError(f"Argument `out` must be the name of a folder, but is {how.out}.")
+    with contextlib.suppress(OSError):  # it is refused below
+        how.out.parent.mkdir(parents=True, exist_ok=True)
+    lock = files.locked(how.out.with_name(f".{how.out.name}.lock")) if hosts.is_first() else contextlib.nullcontext(True)
+    with lock as alone:
+        return _completed(_prepare_together(cells, how, alone=alone), cells, how, progress)
+
+
+def _completed(store: Store, cells: Grid, how: Streaming, progress: Any) -> Store:
+    """The store with all of its blocks computed."""
     header = store.header
     to_do = hosts.own_share(np.flatnonzero(store.statuses() == TO_DO).tolist())
     hosts.wait_for_all("share")  # nobody writes before everybody has read what is to do
@@ -81,11 +92,13 @@ def _executed(cells: Grid, store: Store, to_do: list[int], executor: Any) -> Ite
         yield block
 
 
-def _prepare_together(cells: Grid, how: Streaming) -> Store:
+def _prepare_together(cells: Grid, how: Streaming, *, alone: bool) -> Store:
     """The store, made by the first process where there are several; every process checks it."""
     fault: checks.ArgumentError | None = None
     if hosts.is_first():
         try:
+            if not alone:
+                raise checks.ArgumentError(f"Argument `out` must be no other process's, but {how.out} is being written by one.")
             _prepare(cells, how)
         except checks.ArgumentError as error:
             fault = error  # the others wait: meet them first, they will find the same fault
@@ -136,6 +149,8 @@ def _resume(cells: Grid, how: Streaming) -> None:
     _check(store, cells, how.width)
     _check_coordinates(store, cells)
     _check_redo(how.redo, store.header)
+    for left in how.out.rglob("*.partial"):  # what killed processes were writing
+        left.unlink(missing_ok=True)
     store.forget(how.redo)
     statuses = store.statuses()
     store.set_status(np.flatnonzero((statuses != DONE) & (statuses != TO_DO)).tolist(), TO_DO)

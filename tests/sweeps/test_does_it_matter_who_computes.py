@@ -16,9 +16,9 @@ import pytest
 import didsim
 from didsim import cli, metrics, objectives, worlds
 from didsim.dynamics import Run
+from didsim.numerics.processes import process_pool
 from didsim.sweeps import hosts, open_sweep, sweep
 from didsim.sweeps.axes import replace_path
-from didsim.sweeps.pool import process_pool
 from didsim.sweeps.store import DONE, open_store
 
 CONFIG = """
@@ -269,7 +269,7 @@ def test_several_hosts_are_detected_from_the_environment(monkeypatch, env, sever
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     joined = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda *words: joined.append(words))
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *words, **limits: joined.append(words))
     assert hosts.detected() == several
     hosts.join()
     assert joined == [()] * several

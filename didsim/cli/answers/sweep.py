@@ -15,8 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from didsim.cli import tables
 from didsim.dynamics.metrics import UNITS
 from didsim.landscape.solvers import Status
-from didsim.numerics import checks
-from didsim.sweeps.pool import process_pool
+from didsim.numerics.processes import asked_for, process_pool
 from didsim.sweeps.store import open_store
 from didsim.sweeps.stream import failures
 
@@ -63,7 +62,7 @@ def pool(workers: int | None) -> Iterator[Any]:
     if workers is None:
         yield None
         return
-    with process_pool(checks.whole("--workers", workers, least=1)) as made:
+    with process_pool(asked_for("--workers", workers)) as made:
         yield made
 
 

@@ -1,7 +1,6 @@
 """`didsim bench`: how fast it is here, against what one would write otherwise."""
 
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,12 @@ class Bench(Command):
     """Folder for rows, manifest and picture."""
     overwrite: Overwrite = False
 
+    def check(self) -> None:
+        """Refuses files that may not be written."""
+        files.writable_folder("--out", self.out)
+        folder = {} if self.out is None else {f"--out ({name})": self.out / name for name in NAMES}
+        files.outputs({"--json": self.json, **folder}, overwrite=self.overwrite)
+
     def run(self) -> int:
         """Measures, prints the table, writes what was asked for."""
         from rich.console import Console
@@ -38,12 +43,6 @@ class Bench(Command):
         from didsim.cli.bench.suite import FULL, QUICK, machine, measure
         from didsim.numerics.provenance import origin
 
-        files.writable("--json", self.json, overwrite=self.overwrite)
-        files.writable_folder("--out", self.out)
-        if self.out is not None:
-            for name in NAMES:
-                files.writable("--out", self.out / name, overwrite=self.overwrite)
-                files.distinct({"--out": self.out / name, "--json": self.json})
         console, began = Console(), time.perf_counter()
         here = machine()
         with console.status("measuring") as status:
@@ -79,10 +78,10 @@ def write(out: Path, measured: "Measured", rows: list[dict], provenance: dict[st
     from didsim.plotting.style import save
 
     figure = picture.draw(measured.per_step, measured.per_run)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".bench-") as scratch:
+    with files.scratch_folder(out) as scratch:
         save(figure, f"{scratch}/bench-cost.svg")
         save(figure, f"{scratch}/bench-cost.png")
-        files.write_json("--out", Path(scratch, "bench.json"), rows)
-        files.write_json("--out", Path(scratch, "bench.manifest.json"), provenance)
-        for file in sorted(Path(scratch).iterdir()):
+        files.write_json("--out", scratch / "bench.json", rows)
+        files.write_json("--out", scratch / "bench.manifest.json", provenance)
+        for file in sorted(scratch.iterdir()):
             os.replace(file, out / file.name)

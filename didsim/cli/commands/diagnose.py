@@ -4,7 +4,6 @@ from pathlib import Path
 
 import tyro
 
-from didsim.cli import consoles
 from didsim.cli.command import Command, Overwrite, command
 from didsim.numerics import files
 
@@ -54,9 +53,7 @@ class Diagnose(Command):
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
         files.readable("LOGS", self.logs)
-        for option, path in (("--json", self.json), ("--html", self.html)):
-            files.writable(option, path, overwrite=self.overwrite, but_not=self.logs)
-        files.distinct({"--json": self.json, "--html": self.html})
+        files.outputs({"--json": self.json, "--html": self.html}, overwrite=self.overwrite, read={"LOGS": self.logs})
 
     def run(self) -> int:
         """Diagnoses one log: 0 if it looks healthy, 1 if it shows a fault."""
@@ -67,8 +64,7 @@ class Diagnose(Command):
 
         names = {meaning: getattr(self, meaning, None) for meaning in COLUMNS if meaning != "beta"}
         found = diagnose(self.logs, beta=self.beta, names=names, drawn=self.drawn, level=self.level, objective=self.objective)
-        with consoles.printing():
-            page.show(found, Console(), details=self.details)
+        page.show(found, Console(), details=self.details)
         files.write_json("--json", self.json, found.dictionary)
         if self.html is not None:
             files.write("--html", self.html, page.html(found))

@@ -27,8 +27,8 @@ class Report(Command):
             raise ArgumentError(f"Argument `--figures` must be a folder, but {self.figures} is not.")
         if self.ledger is not None and not self.ledger.is_file():
             raise ArgumentError(f"Argument `--ledger` must be a file that didsim verify --json wrote, but {self.ledger} is not.")
-        files.writable("--out", self.out, overwrite=self.overwrite)
-        files.distinct({"--ledger": self.ledger, "--out": self.out})
+        ledger = self.ledger or self.figures / "ledger.json"
+        files.writable("--out", self.out, overwrite=self.overwrite, read={"--ledger": ledger})
 
     def run(self) -> int:
         """Writes the page; 1 if the page tells of something that is not whole or not ok."""

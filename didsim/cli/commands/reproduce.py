@@ -35,7 +35,11 @@ class Reproduce(Command):
     """Print every verdict with its number and bound."""
     jobs: int | None = None
     """Figures drawn side by side, each in a process of its own; as many as there are cores."""
-    kept = "; finished figures are whole"
+
+    @property
+    def kept(self) -> str:
+        """Figures are written one by one."""
+        return "; finished figures are whole"
 
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""

@@ -38,10 +38,10 @@ class Sampler(Command):
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
         known.check_parts("sampler", "samplers", self.sampler)
-        files.writable("--json", self.json, overwrite=self.overwrite)
-        for option, path in (("--pairs", self.pairs), ("--reward", self.reward), ("--reference", self.reference)):
+        given = {"--pairs": self.pairs, "--reward": self.reward, "--reference": self.reference}
+        for option, path in given.items():
             files.readable(option, path)
-            files.distinct({option: path, "--json": self.json})
+        files.writable("--json", self.json, overwrite=self.overwrite, read=given)
 
     def run(self) -> int:
         """Surveys the samplers on the user's reward and reference, prints what each can teach, and writes the numbers."""

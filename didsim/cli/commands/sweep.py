@@ -1,13 +1,12 @@
 """`didsim sweep`: many runs from a TOML file, printed or kept."""
 
-import sys
-from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from didsim.cli.command import Command, Overwrite, Single, Whole, command, words
+from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.texts import read_toml
 
@@ -36,45 +35,46 @@ class Sweep(Command):
     """Which of them this is, from 0."""
     single: Single = False
     overwrite: Overwrite = False
+    joins_others = True
+
+    @property
+    def kept(self) -> str:
+        """Blocks are written one by one."""
+        return "; finished blocks are kept, start again to go on" if self.out else ""
 
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
         needs_folder = self.workers is not None or self.redo or any(one is not None for one in self._several)
         if self.out is None and needs_folder:
             raise ArgumentError("Argument `--out` must be given with workers, redo or several hosts, but is missing.")
+        files.place_for_folder("--out", self.out)
         read_toml(self.config)
 
     def run(self) -> int:
         """Runs a sweep from a TOML file; prints a table, or where the results lie."""
         from didsim.cli.answers import sweep as answers
+        from didsim.cli.starting import find_devices
         from didsim.sweeps import grid, hosts
         from didsim.sweeps import sweep as run_sweep
         from didsim.sweeps.toml import sweep_from
 
         hosts.join(*self._several)
+        find_devices()
         run, axes, seeds = sweep_from(read_toml(self.config), self.config.parent)
         cells = grid(run, axes, seeds)
         with answers.progress(cells.size * len(cells.programs())) as progress, answers.pool(self.workers) as pool:
-            try:
-                data = run_sweep(
-                    run,
-                    axes,
-                    seeds=seeds,
-                    width=self.width,
-                    progress=progress,
-                    out=self.out,
-                    resume=not self.no_resume,
-                    overwrite=self.overwrite,
-                    redo=self.redo,
-                    executor=pool,
-                )
-            except (BrokenExecutor, OSError) as error:  # workers died, the disk is full: what is finished stays
-                print(f"error: {error}", file=sys.stderr)
-                return 1
-            except KeyboardInterrupt:
-                kept = "; finished blocks are kept, start again to go on" if self.out else ""
-                print(f"interrupted{kept}", file=sys.stderr)
-                return 130
+            data = run_sweep(
+                run,
+                axes,
+                seeds=seeds,
+                width=self.width,
+                progress=progress,
+                out=self.out,
+                resume=not self.no_resume,
+                overwrite=self.overwrite,
+                redo=self.redo,
+                executor=pool,
+            )
         return answers.print_table(data) if self.out is None else answers.print_place(data, self.out)
 
     @property

@@ -25,8 +25,7 @@ class Train(Command):
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
         read_toml(self.config)
-        files.writable("--out", self.out, overwrite=self.overwrite)
-        files.distinct({"CONFIG": self.config, "--out": self.out})
+        files.writable("--out", self.out, overwrite=self.overwrite, read={"CONFIG": self.config})
 
     def run(self) -> int:
         """Trains, prints the last metrics and the status; 1 if the run ended with NaN."""

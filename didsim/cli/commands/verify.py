@@ -38,9 +38,8 @@ class Verify(Command):
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
         known.check_claims(self.claims)
-        files.writable("--json", self.json, overwrite=self.overwrite)
-        files.writable("--counterexamples", self.counterexamples, overwrite=self.overwrite)
-        files.distinct({"--json": self.json, "--counterexamples": self.counterexamples})
+        written = {"--json": self.json, "--json (manifest)": self._manifest, "--counterexamples": self.counterexamples}
+        files.outputs(written, overwrite=self.overwrite)
 
     def run(self) -> int:
         """Judges claims one by one with a live bar, prints the table, writes files; 1 if one came out as it should not."""
@@ -77,8 +76,11 @@ class Verify(Command):
         answers.show(console, found, self)
         seconds = time.perf_counter() - began
         files.write_json("--json", self.json, [finding.to_json() for finding in found])
-        if self.json is not None:
-            files.write_json("--json", self.json.with_suffix(".manifest.json"), answers.manifest(self, seconds))
+        files.write_json("--json", self._manifest, answers.manifest(self, seconds))
         files.write("--counterexamples", self.counterexamples, lambda file: claims.save(file, answers.examples(found)))
         print(answers.summary(found, len(todo), seconds))
         return 0 if all(finding.ok for finding in found) else 1
+
+    @property
+    def _manifest(self) -> Path | None:
+        return None if self.json is None else self.json.with_suffix(".manifest.json")

@@ -168,6 +168,7 @@ def text(path: Path) -> str:
     Raises:
         Damaged: it cannot be read.
     """
+    _refuse_endless(path)
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -183,12 +184,19 @@ def content(path: Path) -> bytes:
     Raises:
         Damaged: it cannot be read.
     """
+    _refuse_endless(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise Damaged(f"{path.name} is missing.") from None
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read: {_lower(str(error.strerror))}.") from None
+
+
+def _refuse_endless(path: Path) -> None:
+    """Refuses what may never end, a device or a pipe."""
+    if path.exists() and not path.is_file():
+        raise Damaged(f"{path.name} cannot be read: it is no file.")
 
 
 def _lower(text: str) -> str:

@@ -14,6 +14,7 @@ from didsim.landscape.solvers.krylov import newton_krylov
 from didsim.landscape.solvers.newton import newton
 from didsim.landscape.solvers.result import Solution, in_double
 from didsim.numerics import checks
+from didsim.numerics.promotion import usual_promotion
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import can_stay_product
 from didsim.samplers import ProductMixture, Sampler
@@ -24,6 +25,7 @@ from didsim.worlds.preferences import Labels
 LARGEST_DENSE = 2048
 
 
+@usual_promotion()
 def solve(
     problem: Problem,
     objective: Objective,

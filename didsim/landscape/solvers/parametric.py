@@ -19,6 +19,7 @@ from didsim.landscape.solvers.quasinewton import minimum
 from didsim.landscape.solvers.result import Status, evidence, in_double
 from didsim.numerics import checks
 from didsim.numerics.brief import called
+from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective, loss
 from didsim.objectives.comparisons import comparisons_for
@@ -69,6 +70,7 @@ class PolicySolution:
         return called("PolicySolution", evidence(self.status, self.gradient_norm), log_policy=self.log_policy, ends=self.ends)
 
 
+@usual_promotion()
 def solve_policy(
     problem: Problem,
     objective: Objective,

@@ -1,0 +1,66 @@
+"""How do processes that one starts to compute end with it, however it ends?"""
+
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import wait
+from typing import Any
+
+from didsim.numerics import checks
+from didsim.numerics.compilation import inherit_compilation_cache
+
+PER_CORE = 8  # processes; more only take memory, hundreds of megabytes each
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def asked_for(option: str, workers: object) -> int:
+    """The number of processes, if that many may be asked for: some for each core.
+
+    Raises:
+        ArgumentError: it is less than one, or more than this machine could ever use.
+    """
+    count, most = checks.whole(option, workers, least=1), PER_CORE * cores()
+    if count > most:
+        raise checks.ArgumentError(f"Argument `{option}` must be at most {most}, {PER_CORE} for each core here, but is {count}.")
+    return count
+
+
+def process_pool(workers: int, initializer: Any = None, initargs: tuple = ()) -> ProcessPoolExecutor:
+    """A pool of fresh processes, which share the cache of compiled programs and live no longer than this one.
+
+    Forked ones would inherit JAX's threads half alive.
+
+    Args:
+        workers: how many at most.
+        initializer: what each calls first, with ``initargs``.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=fresh, initializer=_begin, initargs=(initializer, initargs))
+
+
+def end_with_parent() -> None:
+    """Ends this process at once when the one that started it has ended, even if that was killed.
+
+    A thread waits on the end of the pipe that the parent holds open as long as it lives; whatever the parent's end was, the
+    system closes it.  Nothing is done for a process that `multiprocessing` did not start.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), name="end with parent", daemon=True).start()
+
+
+def _follow(sentinel: Any) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _begin(initializer: Any, initargs: tuple) -> None:
+    end_with_parent()
+    inherit_compilation_cache()
+    if initializer is not None:
+        initializer(*initargs)
