@@ -138,7 +138,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("COMAL: |fall - KL(π_t+1‖π_t)|", abs(fall - moved), by_dtype(1e-10, 1e-5)),
         below("COMAL: rate of KL near the end ÷ predicted: |ratio - 1|, every τ",
               abs(np.array(measured) / data["rate"].values - 1.0), by_dtype(0.01, 0.1)),
-        below("inner steps: KL ratio ÷ (1 - ητ/2)", (inner[1:] / inner[:-1])[seen] / data.attrs["inner_rate"], 1.0),
+        below("inner steps: KL ratio ÷ (1 - ητ/2)", inner[1:][seen] / inner[:-1][seen] / data.attrs["inner_rate"], 1.0),
         below("INPO comes to rest: last moves, max |Δπ|", still, digits),
         must_break("INPO ends at the Nash policy: max |Δπ|", bias, 1e-2),
         *(must_break(f"{name} comes near Nash: least exploitability, later half",

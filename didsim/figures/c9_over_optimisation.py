@@ -168,9 +168,11 @@ def _gap(world: Problem, gold: Array) -> dict:
 
 
 def _that_turn(data: xr.Dataset) -> xr.Dataset:
-    """The worlds in which gold first rises and then turns."""
+    """The worlds in which gold first rises and then turns, the covariance on both sides clear of rounding."""
+    scaled = data["slope"] / abs(data["slope"]).max("share")
+    clear = abs(scaled.sel(share=[0.5, 1.5])).min("share").values > by_dtype(1e-9, 1e-3)
     rises = data["slope"].isel(share=0).values > 0
-    return data.isel(world=np.flatnonzero(np.isfinite(data["turn"].values) & rises))
+    return data.isel(world=np.flatnonzero(np.isfinite(data["turn"].values) & rises & clear))
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:
