@@ -48,7 +48,7 @@ def _rounds(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(one["round"], one["recursion"], **PREDICTED)
         place, up = data.sizes["round"] - 1, -13
         beside(ax, (place, float(one["grpo_success"][place])), RULES[str(name)], (0, up), ha="right", color=colour)
-    ax.set(xlabel="round of GRPO", ylabel="chance of success", ylim=(None, 1.06), title="b  a recursion of one number")
+    ax.set(xlabel="round of GRPO", ylabel="chance of success", ylim=(None, 1.06), title="b  one number's recursion")
     predicted_and_measured(ax, measured="exact rounds", predicted="recursion", loc="lower right")
 
 

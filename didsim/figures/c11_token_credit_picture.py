@@ -64,7 +64,7 @@ def _ways(ax: Axes, ranked: xr.Dataset) -> None:
         beside(ax, where, f"{word}: r = {where[1]:.2f}", (0, 5 if row == 0 else -10), ha="right", color=colour)
     ax.set_xticks(range(ranked.sizes["moment"]), ["start", *(str(k + 1) for k in range(ranked.sizes["token"]))])
     ax.margins(y=0.22)
-    ax.set(xlabel="after token", ylabel=r"value $V^*$", title="b  best and worst response")
+    ax.set(xlabel="after token", ylabel=r"value $V^*$", title="b  best and worst")
     predicted_and_measured(ax, measured="credits added up", predicted="V* of the prefix", loc="upper left")
 
 

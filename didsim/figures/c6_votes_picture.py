@@ -17,8 +17,8 @@ def draw(data: xr.Dataset) -> Figure:
     figure, (share, half, product, none) = new_figure(5.0, [1.0, 1.0], rows=2)
     _shares(share, data)
     _half(half, data)
-    _scores(product, data, "product", "c  pairs drawn independently")
-    _scores(none, data, "no product", "d  pairs that depend on each other")
+    _scores(product, data, "product", "c  independent pairs")
+    _scores(none, data, "no product", "d  dependent pairs")
     return figure
 
 
@@ -29,7 +29,7 @@ def _shares(ax: Axes, data: xr.Dataset) -> None:
         colour = MEANING[f"ties: {name}"]
         band(ax, ties, np.maximum(error, FLOOR), colour, marker="o", markersize=2.5)
         ends.append((float(np.maximum(np.median(error[:, -1]), FLOOR)), str(name), colour))
-    ax.set(xscale="log", yscale="log", xlabel=r"Davidson's $\nu$: how many ties", ylabel=r"max $|\log\,\pi_\theta/\pi^*|$")
+    ax.set(xscale="log", yscale="log", xlabel=r"Davidson's $\nu$", ylabel=r"max $|\log\,\pi_\theta/\pi^*|$")
     ax.set_xticks(ties, [f"{tie:g}" for tie in ties])
     ax.minorticks_off()
     ax.set(xlim=(ties[0], ties[-1]), title="a  what is done with ties")

@@ -15,8 +15,8 @@ def draw(data: xr.Dataset) -> Figure:
     figure, (error, ratio, worth, read) = new_figure(5.0, [1.0, 1.0], rows=2)
     _errors(error, data)
     _ratios(ratio, data)
-    _worths(worth, data, 1.0 + 0.0 * data["size"].values, "c  what a question is worth", "pairs it is worth")
-    _worths(read, data, data["size"].values / 2.0, "d  what reading a response is worth", "worth ÷ a pair's, per response")
+    _worths(worth, data, 1.0 + 0.0 * data["size"].values, "c  worth of a question", "pairs it is worth")
+    _worths(read, data, data["size"].values / 2.0, "d  worth of a response read", "÷ a pair's, per response")
     return figure
 
 

@@ -16,7 +16,7 @@ SHOWN = 400
 def draw(data: xr.Dataset) -> Figure:
     """Top: exploitability and KL by round; below: the policies' way in the plane of two responses, and COMAL's rates."""
     figure, (lost, distance, plane, rates) = new_figure(5.0, [1.0, 1.0], rows=2)
-    _rounds(lost, data, "exploitability", "exploitability", "a  how far the best reply wins")
+    _rounds(lost, data, "exploitability", "exploitability", "a  best reply's gain")
     figure.legend(*lost.get_legend_handles_labels(), loc="outside upper center", ncols=4, handlelength=1.2, columnspacing=1.0)
     _rounds(distance, data, "kl", r"KL$(\pi^*\Vert\,\pi_t)$  [nats]", "b  distance from Nash")
     _plane(plane, data)

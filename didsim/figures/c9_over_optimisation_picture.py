@@ -54,7 +54,7 @@ def _slopes(ax: Axes, turned: xr.Dataset) -> None:
         ax.plot(turned["share"], scaled.isel(world=world), color=MEANING["gold"], linewidth=0.8, alpha=0.7)
     ax.axvline(1.0, **PREDICTED)
     ax.axhline(0.0, color=GREY, linewidth=0.4)
-    ax.set(xlabel="time ÷ predicted turn", ylabel="Cov(gold, proxy) ÷ largest", title="c  covariance under the policy")
+    ax.set(xlabel="time ÷ predicted turn", ylabel="Cov(gold, proxy) ÷ largest", title="c  covariance under policy")
 
 
 def _turns(ax: Axes, turned: xr.Dataset) -> None:
