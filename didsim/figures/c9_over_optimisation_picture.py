@@ -27,7 +27,7 @@ def draw(data: xr.Dataset) -> Figure:
 def _routes(ax: Axes, turned: xr.Dataset) -> None:
     """The world whose gold falls most, along every route."""
     fall = turned["gold dpo"].max("beta") - turned["gold dpo"].isel(beta=-1)
-    one = turned.isel(world=int(fall.argmax()))
+    one = turned.isel(world=int(fall.values.argmax()))
     for name, spelled in NAMES.items():
         ax.plot(one[f"kl {name}"], one[f"gold {name}"], color=MEANING[name], label=spelled)
     ax.axvline(float(one["turn_kl"]), **PREDICTED)
