@@ -63,7 +63,8 @@ def _ways(ax: Axes, ranked: xr.Dataset) -> None:
         where = (one.sizes["moment"] - 1, float(one["reward"]))
         beside(ax, where, f"{word}: r = {where[1]:.2f}", (0, 5 if row == 0 else -10), ha="right", color=colour)
     ax.set_xticks(range(ranked.sizes["moment"]), ["start", *(str(k + 1) for k in range(ranked.sizes["token"]))])
-    ax.margins(y=0.22)
+    top, low = float(ranked["value_summed"].max()), float(ranked["value_summed"].min())
+    ax.set_ylim(low - 0.15 * (top - low), top + 0.4 * (top - low))
     ax.set(xlabel="after token", ylabel=r"value $V^*$", title="b  best and worst")
     predicted_and_measured(ax, measured="credits added up", predicted="V* of the prefix", loc="upper left")
 

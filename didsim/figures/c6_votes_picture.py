@@ -41,7 +41,7 @@ def _half(ax: Axes, data: xr.Dataset) -> None:
     band(ax, ties, data["stretch"].transpose("world", "tie").values, MEANING["ties: split"], marker="o", markersize=2.5)
     ax.axhline(0.5, **PREDICTED)
     ax.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
-    beside(ax, (ties[0], 0.5), r"half-way, $\beta$ doubled", (4, -9), color=BLACK)
+    beside(ax, (ties[0], 0.5), "half-way", (4, -9), color=BLACK)
     ax.set(xscale="log", xlim=(ties[0], ties[-1]), ylim=(0, 1), xlabel=r"Davidson's $\nu$", ylabel="share of the way to π*")
     ax.set_xticks(ties, [f"{tie:g}" for tie in ties])
     ax.minorticks_off()

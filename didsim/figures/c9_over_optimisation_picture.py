@@ -34,7 +34,8 @@ def _routes(ax: Axes, turned: xr.Dataset) -> None:
     beside(ax, (float(one["turn_kl"]), float(one["gold dpo"].min())), "Cov = 0", (4, 2), color=BLACK)
     ax.set(xlim=(0, None), xlabel=r"KL$(\pi\,\Vert\,\pi_\mathrm{ref})$  [nats]", ylabel="mean gold reward")
     ax.set_title("a  four routes in one world")
-    ax.legend(loc="upper right")
+    ax.set_ylim(top=1.6 * float(one["gold dpo"].max()))
+    ax.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.2)
 
 
 def _means(ax: Axes, data: xr.Dataset) -> None:
