@@ -93,7 +93,9 @@ def _comal(settings: Config, game: Array, start: Array, tau: float) -> Array:
 
 
 @partial(jax.jit, static_argnames="rounds")
-def _mirror_prox(game: Float[Array, "n n"], start: Float[Array, " n"], eta: float, rounds: int) -> Float[Array, "rounds n"]:
+def _mirror_prox(
+    game: Float[Array, "n n"], start: Float[Array, " n"], eta: float | Float[Array, ""], rounds: int
+) -> Float[Array, "rounds n"]:
     """A step to look ahead, and then from where it began the step that the rates there ask for."""
 
     def round_(log_policy, _):
