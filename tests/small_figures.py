@@ -28,9 +28,13 @@ SMALL = {
     "C2": {"n": "8", "repeats": "40"},
     "C3": {},
     "C4": {},
+    "C5": {},
     "C6": {},
     "C7": {},
+    "C8": {},
     "C9": {},
+    "C10": {},
+    "C11": {},
 }
 QUICK = {"A3", "A4", "B1", "B3"}  # the others take ten seconds to a minute each to compile
 

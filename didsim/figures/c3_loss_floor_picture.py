@@ -30,7 +30,7 @@ def _plateaus(ax: Axes, data: xr.Dataset) -> None:
         ax.axhline(float(one["plateau_floor"]), **PREDICTED)
         ends.append((float(one["plateau_floor"]), f"× {strength:g}", BLACK))
     ax.set(xscale="log", xlim=(1, steps[-1]), xlabel="step + 1", ylabel="DPO loss  [nats]")
-    ax.set_title("a  preference scaled: its plateau")
+    ax.set_title("a  plateaus by strength")
     predicted_and_measured(ax, predicted="floor", loc="center right", bbox_to_anchor=(1.0, 0.45))
     end_labels(ax, float(steps[-1]), ends)
 
@@ -43,8 +43,8 @@ def _excess(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(steps, above, color=MEANING[str(name)], label=NAMES[str(name)])
     ax.set(xscale="log", yscale="log", xlim=(1, steps[-1]), xlabel="step + 1", ylabel="loss − its floor  [nats]")
     ax.axhline(1e-10, **PREDICTED)
-    beside(ax, (1.3, 1e-10), "met to $10^{-10}$", (0, 3))
-    ax.set_title("b  three losses, three floors, one end")
+    beside(ax, (1.3, 1e-10), "$10^{-10}$", (0, 3))
+    ax.set_title("b  losses meet floors")
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 0.05))
 
 
@@ -62,7 +62,7 @@ def _drawn(ax: Axes, data: xr.Dataset) -> None:
         (float(data["drawn_loss"].isel(record=-1).median()), f"on the {data.attrs['pairs']}\ndrawn", MEANING["drawn pairs"]),
     ]
     ax.set(xscale="log", xlim=(1, last), xlabel="step + 1", ylabel="DPO loss  [nats]")
-    ax.set_title("c  few pairs are fitted below the floor")
+    ax.set_title("c  few pairs fit below it")
     end_labels(ax, last, ends, gap=0.16)
 
 
@@ -74,4 +74,4 @@ def _dependent(ax: Axes, data: xr.Dataset) -> None:
     middle = len(size) // 2
     beside(ax, (size[middle], float(data["dependent_floor"][middle])), "floor", (-4, -9), ha="right", color=GREY)
     beside(ax, (size[middle], float(data["dependent_minimum"][middle])), "DPO's minimum", (4, 5))
-    ax.set(xlabel="dependence of the two draws", ylabel="loss  [nats]", title="d  dependent draws stay above it")
+    ax.set(xlabel="dependence of the two draws", ylabel="loss  [nats]", title="d  dependent draws")

@@ -20,14 +20,12 @@ def draw(data: xr.Dataset) -> Figure:
         betas.plot(data["stated_beta"], data["stated"].sel(stated_route=route), marks, color=MEANING[COLOURS[route]])
     betas.set(xlabel="β  (circles: stated values)", ylabel=r"mean reward $E_\pi\,r$ at the end")
     betas.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
-    betas.set_title(f"a  pair (1, 3) shown {data.attrs['count']:g} times as often")
+    betas.set_title(f"a  pair (1, 3), {data.attrs['count']:g} times")
     _routes(counts, data["by_count"], "count", data.attrs["start"])
     turn = data.attrs["turn"]
     counts.axvline(turn, **PREDICTED)
     beside(counts, (turn, 1.29), f"DPO turns\nat {turn:.2f}", (4, 0))
-    counts.set(
-        xlabel="count of pair (1, 3) ÷ of the others", title=f"b  the ratio as a dial, β = {data.attrs['beta_of_counts']:g}"
-    )
+    counts.set(xlabel="count of (1, 3) ÷ others'", title=f"b  ratio as a dial, β = {data.attrs['beta_of_counts']:g}")
     return figure
 
 

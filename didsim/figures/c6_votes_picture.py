@@ -17,8 +17,8 @@ def draw(data: xr.Dataset) -> Figure:
     figure, (share, half, product, none) = new_figure(5.0, [1.0, 1.0], rows=2)
     _shares(share, data)
     _half(half, data)
-    _scores(product, data, "product", "c  pairs drawn independently")
-    _scores(none, data, "no product", "d  pairs that depend on each other")
+    _scores(product, data, "product", "c  independent pairs")
+    _scores(none, data, "no product", "d  dependent pairs")
     return figure
 
 
@@ -29,7 +29,7 @@ def _shares(ax: Axes, data: xr.Dataset) -> None:
         colour = MEANING[f"ties: {name}"]
         band(ax, ties, np.maximum(error, FLOOR), colour, marker="o", markersize=2.5)
         ends.append((float(np.maximum(np.median(error[:, -1]), FLOOR)), str(name), colour))
-    ax.set(xscale="log", yscale="log", xlabel=r"Davidson's $\nu$: how many ties", ylabel=r"max $|\log\,\pi_\theta/\pi^*|$")
+    ax.set(xscale="log", yscale="log", xlabel=r"Davidson's $\nu$", ylabel=r"max $|\log\,\pi_\theta/\pi^*|$")
     ax.set_xticks(ties, [f"{tie:g}" for tie in ties])
     ax.minorticks_off()
     ax.set(xlim=(ties[0], ties[-1]), title="a  what is done with ties")
@@ -41,7 +41,7 @@ def _half(ax: Axes, data: xr.Dataset) -> None:
     band(ax, ties, data["stretch"].transpose("world", "tie").values, MEANING["ties: split"], marker="o", markersize=2.5)
     ax.axhline(0.5, **PREDICTED)
     ax.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
-    beside(ax, (ties[0], 0.5), r"half-way, $\beta$ doubled", (4, -9), color=BLACK)
+    beside(ax, (ties[0], 0.5), "half-way", (4, -9), color=BLACK)
     ax.set(xscale="log", xlim=(ties[0], ties[-1]), ylim=(0, 1), xlabel=r"Davidson's $\nu$", ylabel="share of the way to π*")
     ax.set_xticks(ties, [f"{tie:g}" for tie in ties])
     ax.minorticks_off()

@@ -15,8 +15,8 @@ def draw(data: xr.Dataset) -> Figure:
     figure, (error, ratio, worth, read) = new_figure(5.0, [1.0, 1.0], rows=2)
     _errors(error, data)
     _ratios(ratio, data)
-    _worths(worth, data, 1.0 + 0.0 * data["size"].values, "c  what a question is worth", "pairs it is worth")
-    _worths(read, data, data["size"].values / 2.0, "d  what reading a response is worth", "worth ÷ a pair's, per response")
+    _worths(worth, data, 1.0 + 0.0 * data["size"].values, "c  worth of a question", "pairs it is worth")
+    _worths(read, data, data["size"].values / 2.0, "d  worth of a response read", "÷ a pair's, per response")
     return figure
 
 
@@ -62,6 +62,13 @@ def _worths(ax: Axes, data: xr.Dataset, cost: np.ndarray, title: str, what: str)
         ax.plot(size, one["worth_stated"] / price, color=colour, linestyle="--", linewidth=0.9)
         shown = {"pairs": "pairs", "best of K": "best of K", "ranking": "ranking"}[str(name)]
         ends.append((float(one["worth"][-1]) / float(np.ravel(price)[-1]), shown, colour))
-    ax.set(xticks=size, xlim=(size[0], size[-1]), ylim=(0, None), xlabel="K responses in a question", ylabel=what, title=title)
+    ax.set(
+        xticks=size,
+        xlim=(size[0], size[-1]),
+        ylim=(0, 1.4 * ax.dataLim.y1),
+        xlabel="K responses in a question",
+        ylabel=what,
+        title=title,
+    )
     predicted_and_measured(ax, predicted="near indifference", measured="these rewards", loc="upper left")
     end_labels(ax, float(size[-1]), ends, gap=0.1)

@@ -128,8 +128,11 @@ def _around(world: Problem, gold: Array, turn: np.ndarray) -> dict:
     own = simplex.tilt(world.log_ref, gold, shares * time[:, None])
     there = simplex.tilt(world.log_ref, world.reward, time[:, None])
     return {
-        "slope": (("share", "world"), np.asarray(gold_slope(at, gold, world.reward), float)),
-        "own_slope": (("share", "world"), np.asarray(gold_slope(own, gold, gold), float)),
+        "slope": (
+            ("share", "world"),
+            np.asarray(gold_slope(at, *(jnp.broadcast_to(x, at.shape) for x in (gold, world.reward))), float),
+        ),
+        "own_slope": (("share", "world"), np.asarray(gold_slope(own, *[jnp.broadcast_to(gold, own.shape)] * 2), float)),
         "turn_kl": ("world", np.asarray(simplex.kl(there, world.log_ref), float)),
         "turn_gold": ("world", np.asarray(simplex.expectation(there, gold), float)),
         "turn_found": ("world", _turn_by_differences(world, gold, np.asarray(time, float))),
@@ -156,7 +159,7 @@ def _gap(world: Problem, gold: Array) -> dict:
     """What the proxy's optimum loses of gold's value at one β, and the integral that says so."""
     best, ours = (simplex.tilt(world.log_ref, reward, 1.0 / GAP_BETA) for reward in (gold, world.reward))
     s = jnp.asarray(0.5 * (1.0 + NODES), gold.dtype)
-    way = simplex.geodesic(best, ours, s[:, None, None])
+    way = simplex.tilt(best, ours - best, s[:, None, None])
     spread = simplex.cumulants(way, jnp.broadcast_to((world.reward - gold) / GAP_BETA, way.shape))[..., 1]
     value = [simplex.expectation(law, gold) - GAP_BETA * simplex.kl(law, world.log_ref) for law in (best, ours)]
     integral = GAP_BETA * jnp.einsum("s,sw->w", jnp.asarray(0.5 * WEIGHTS, gold.dtype) * s, spread)
@@ -168,9 +171,11 @@ def _gap(world: Problem, gold: Array) -> dict:
 
 
 def _that_turn(data: xr.Dataset) -> xr.Dataset:
-    """The worlds in which gold first rises and then turns."""
+    """The worlds in which gold first rises and then turns, the covariance on both sides clear of rounding."""
+    scaled = data["slope"] / abs(data["slope"]).max("share")
+    clear = abs(scaled.sel(share=[0.5, 1.5])).min("share").values > by_dtype(1e-9, 1e-3)
     rises = data["slope"].isel(share=0).values > 0
-    return data.isel(world=np.flatnonzero(np.isfinite(data["turn"].values) & rises))
+    return data.isel(world=np.flatnonzero(np.isfinite(data["turn"].values) & rises & clear))
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:

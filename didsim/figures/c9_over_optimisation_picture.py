@@ -27,14 +27,15 @@ def draw(data: xr.Dataset) -> Figure:
 def _routes(ax: Axes, turned: xr.Dataset) -> None:
     """The world whose gold falls most, along every route."""
     fall = turned["gold dpo"].max("beta") - turned["gold dpo"].isel(beta=-1)
-    one = turned.isel(world=int(fall.argmax()))
+    one = turned.isel(world=int(fall.values.argmax()))
     for name, spelled in NAMES.items():
         ax.plot(one[f"kl {name}"], one[f"gold {name}"], color=MEANING[name], label=spelled)
     ax.axvline(float(one["turn_kl"]), **PREDICTED)
     beside(ax, (float(one["turn_kl"]), float(one["gold dpo"].min())), "Cov = 0", (4, 2), color=BLACK)
     ax.set(xlim=(0, None), xlabel=r"KL$(\pi\,\Vert\,\pi_\mathrm{ref})$  [nats]", ylabel="mean gold reward")
     ax.set_title("a  four routes in one world")
-    ax.legend(loc="upper right")
+    ax.set_ylim(top=1.6 * float(one["gold dpo"].max()))
+    ax.legend(loc="upper left", ncols=2, columnspacing=1.0, handlelength=1.2)
 
 
 def _means(ax: Axes, data: xr.Dataset) -> None:
@@ -54,7 +55,7 @@ def _slopes(ax: Axes, turned: xr.Dataset) -> None:
         ax.plot(turned["share"], scaled.isel(world=world), color=MEANING["gold"], linewidth=0.8, alpha=0.7)
     ax.axvline(1.0, **PREDICTED)
     ax.axhline(0.0, color=GREY, linewidth=0.4)
-    ax.set(xlabel="time ÷ predicted turn", ylabel="Cov(gold, proxy) ÷ largest", title="c  covariance under the policy")
+    ax.set(xlabel="time ÷ predicted turn", ylabel="Cov(gold, proxy) ÷ largest", title="c  covariance under policy")
 
 
 def _turns(ax: Axes, turned: xr.Dataset) -> None:

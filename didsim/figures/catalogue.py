@@ -92,12 +92,20 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "A loss that stays put is at a floor which the data set, or has not begun; a finite data set lies to one side."),
     Entry("C4", "reversal", "c4_reversal", "F6", "arXiv 2510.20413; numbers derived",
         "With infinite data DPO in a small class can end below where it began; RLHF, AuxDPO and a full table do not."),
+    Entry("C5", "divergences", "c5_divergences", "F3, F7, D9", "arXiv 2602.06788, 2405.19534, 2602.11902; ends derived",
+        "Which divergence one takes decides who is displaced; the optimum itself ranks pairs wrong, and HyPO ends elsewhere."),
     Entry("C6", "votes", "c6_votes", "F12, F13", "arXiv 2409.17431, 2505.23749; ends derived",
         "Dropping Davidson's ties loses nothing, splitting them can double β; where annotators disagree DPO counts points."),
     Entry("C7", "rankings", "c7_rankings", "F14", "derived",
         "A response read tells most in a ranking and least in a best-of-K, and the covariance of the fits is predicted."),
+    Entry("C8", "nash", "c8_nash", "F16", "COMAL; arXiv 2512.24818; rates derived",
+        "Rounds that solve the game and then move the reference reach the Nash policy; DPO, IPO and SPPO circle it."),
     Entry("C9", "over-optimisation", "c9_over_optimisation", "F5", "derived",
         "Optimising a proxy turns against what one means exactly where the two are uncorrelated under the policy."),
+    Entry("C10", "one-axis", "c10_one_axis", "F17", "arXiv 2503.06639; first step derived",
+        "Online DPO starts as a policy gradient and GRPO is a recursion of one number; all end on one curve."),
+    Entry("C11", "token-credit", "c11_token_credit", "F18", "arXiv 2404.12358; sums derived",
+        "Where DPO ends, the log-ratio of every token is what it adds to the value of its prefix."),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 

@@ -121,7 +121,7 @@ LABELS = {
     "ties: modelled": GREEN,
 }
 ASKED = {"asked: pairs": BLUE, "asked: best of K": ORANGE, "asked: ranking": GREEN, "best of K": PINK, "drawn pairs": ORANGE}
-REWARDS = {"gold": ORANGE, "proxy": BLUE}
+REWARDS = {"gold": ORANGE, "proxy": BLUE, "ranking accuracy": ORANGE, "reward accuracy": BLUE}
 REFERENCES = {"weak": RED, "even": OLIVE, "strong": BLUE, "right-skewed": GREEN, "unskewed": OLIVE, "left-skewed": BROWN}
 POLICIES = {"table": GREEN, "prefix table": GREEN, "k-gram": ORANGE, "bigram": ORANGE, "transformer": RED, "shared features": RED}
 DYNAMICS = {
@@ -132,6 +132,16 @@ DYNAMICS = {
     "converges": SKY,
     "turns": ORANGE,
     "collapses": RED,
+}
+ROUNDS = {
+    "iterated dpo": BLUE,
+    "iterated ipo": GREEN,
+    "inpo": RED,
+    "optimistic weights": ORANGE,
+    "mirror-prox": PURPLE,
+    "comal": BLACK,
+    "grpo": RED,
+    "grpo, mirror": ORANGE,
 }
 PARTS = {"part: own": BLUE, "part: partner": ORANGE, "part: cross": PINK, "part: normaliser": GREY}
 LAWS = {
@@ -146,6 +156,8 @@ LAWS = {
     "sequence": WINE,
     "normalised": ORANGE,
     "token": TEAL,
+    "upper branch": RED,
+    "no preference": BLACK,
     "all pairs": BLUE,
     "equal lengths": ORANGE,
 }
@@ -163,6 +175,7 @@ KINDS: dict[str, Mapping[str, str]] = {
     "reference": REFERENCES,
     "policy": POLICIES,
     "dynamics": DYNAMICS,
+    "rounds": ROUNDS,
     "part of a step": PARTS,
     "law": LAWS,
     "block": BLOCKS,

@@ -53,6 +53,10 @@ def test_spoiled_data_fails_the_verdicts(results):
         slow("C7", "worth", lambda v: v[::-1], 2),
         slow("C9", "slope", lambda v: -v, 3),
         slow("C9", "turn_found", lambda v: v * 1.001, 1),
+        slow("C5", "hypo", lambda v: v * 0.9, 1),
+        slow("C8", "kl_comal", lambda v: v[:, ::-1], 2),
+        slow("C10", "recursion", lambda v: v + 1e-3, 1),
+        slow("C11", "credit", lambda v: v * 0.9, 2),
     ],
 )
 def test_verdicts_see_a_spoiled_variable(results, id, name, spoil, failures):
