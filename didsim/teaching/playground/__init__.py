@@ -14,7 +14,7 @@ from didsim.numerics.version import __version__
 # Each imports from those before it alone.
 MODULES = (
     "laws", "samplers", "objectives", "descent", "minimiser", "readings", "state", "presets", "symbols", "triangle", "charts",
-    "page",
+    "answers", "page",
 )  # fmt: skip
 IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./(\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:const|function) (\w+))", re.MULTILINE)

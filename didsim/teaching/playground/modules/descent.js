@@ -17,7 +17,10 @@ export function at({ objective, sampler, setting, world }, policy, nu = ordered(
 export const stepped = (policy, gradient, rate) => normalize(policy.map((x, y) => x - rate * gradient[y]));
 
 /** Mean change of log-likelihood of chosen and of rejected responses, nats. */
-export const changes = (nu, change) => ({ chosen: dot(chosenMass(nu), change), rejected: dot(rejectedMass(nu), change) });
+export const changes = (nu, change) => ({
+  chosen: dot(chosenMass(nu), change),
+  rejected: dot(rejectedMass(nu), change),
+});
 
 /** Step size min(1/|H|, 0.1/|∇L|) at a policy: it neither overshoots nor leaps (S4); |H| is Frobenius's norm. */
 export function safeStep(problem, policy) {

@@ -34,15 +34,17 @@ export const entropy = (law) => -mean(law, law);
 
 /** KL(p‖q), nats; summed as p δ + q - p with δ = log(p/q), so that close laws keep their digits. */
 export function kl(p, q) {
-  return sum(p.map((x, y) => {
-    const gap = x - q[y];
-    return Math.exp(x) * (Math.abs(gap) < 0.05 ? excess(gap) : gap + Math.expm1(-gap));
-  }));
+  return sum(
+    p.map((x, y) => {
+      const gap = x - q[y];
+      return Math.exp(x) * (Math.abs(gap) < 0.05 ? excess(gap) : gap + Math.expm1(-gap));
+    }),
+  );
 }
 
 /** δ + e^-δ - 1 near zero, where that sum would cancel: δ²/2! - δ³/3! + … */
 function excess(gap) {
-  let term = gap * gap / 2;
+  let term = (gap * gap) / 2;
   let total = 0;
   for (let k = 3; k < 14; k += 1) {
     total += term;

@@ -16,14 +16,25 @@ const CLOSE = 1e-13;
 const FALLS = "The loss falls for ever as a response loses its mass.";
 const OWN_PAIRS = "On pairs of its own the policy never rests: a response loses its mass for good.";
 const NULL = 1e-9;
-const STARTS = [[1, 1, 1], [8, 1, 1], [1, 8, 1], [1, 1, 8]].map((weights) => normalize(log(weights)));
+const STARTS = [
+  [1, 1, 1],
+  [8, 1, 1],
+  [1, 8, 1],
+  [1, 1, 8],
+].map((weights) => normalize(log(weights)));
 
 /** Eigenvalues, larger first, and orthonormal eigenvectors of [[a, b], [b, c]]. */
 export function eigen(a, b, c) {
   const half = Math.hypot((a - c) / 2, b);
   const angle = Math.atan2(2 * b, a - c) / 2;
   const [cosine, sine] = [Math.cos(angle), Math.sin(angle)];
-  return { values: [(a + c) / 2 + half, (a + c) / 2 - half], vectors: [[cosine, sine], [-sine, cosine]] };
+  return {
+    values: [(a + c) / 2 + half, (a + c) / 2 - half],
+    vectors: [
+      [cosine, sine],
+      [-sine, cosine],
+    ],
+  };
 }
 
 /** The two responses that are not the likeliest. */
@@ -39,7 +50,11 @@ function direction({ gradient, hessian }, policy) {
   const rounding = 1e-13 * largest(hessian.flat());
   const isFree = (y) => hessian[y][y] === 0 || (Math.abs(hessian[y][y]) <= rounding && policy[y] > RARE);
   const scale = pair.map((y) => (isFree(y) ? 0 : 1 / Math.sqrt(Math.abs(hessian[y][y]))));
-  const [a, b, c] = [[0, 0], [0, 1], [1, 1]].map(([i, j]) => scale[i] * scale[j] * hessian[pair[i]][pair[j]]);
+  const [a, b, c] = [
+    [0, 0],
+    [0, 1],
+    [1, 1],
+  ].map(([i, j]) => scale[i] * scale[j] * hessian[pair[i]][pair[j]]);
   const { values, vectors } = eigen(a, b, c);
   const move = [0, 0, 0];
   let free = 0;
@@ -49,7 +64,9 @@ function direction({ gradient, hessian }, policy) {
       return;
     }
     const along = sum(pair.map((y, i) => vectors[k][i] * scale[i] * gradient[y]));
-    pair.forEach((y, i) => { move[y] -= (scale[i] * vectors[k][i] * along) / Math.abs(value); });
+    pair.forEach((y, i) => {
+      move[y] -= (scale[i] * vectors[k][i] * along) / Math.abs(value);
+    });
   });
   return { move, free };
 }
@@ -84,7 +101,11 @@ function settled(problem, start) {
       const slope = orderedSlope(here.nu, policy, c);
       return at(problem, policy, slope).gradient;
     });
-    const alone = at(problem, policy, here.nu.map((row) => row.map(() => 0))).gradient; // what does not come from pairs
+    const alone = at(
+      problem,
+      policy,
+      here.nu.map((row) => row.map(() => 0)),
+    ).gradient; // what does not come from pairs
     const [i, j] = others(policy);
     const entry = (a, b) => here.hessian[a][b] + extra[b][a] - alone[a];
     const [p, q, r, s] = [entry(i, i), entry(i, j), entry(j, i), entry(j, j)];
@@ -102,8 +123,11 @@ function settled(problem, start) {
 /** Largest over smallest positive eigenvalue of the Hessian in the logits: how slowly plain gradient descent arrives (S4). */
 export function condition(hessian) {
   const basis = [[1, -1, 0].map((x) => x / Math.SQRT2), [1, 1, -2].map((x) => x / Math.sqrt(6))];
-  const [a, b, c] = [[0, 0], [0, 1], [1, 1]].map(([i, j]) =>
-    sum(hessian.flatMap((row, y) => row.map((entry, z) => basis[i][y] * entry * basis[j][z]))));
+  const [a, b, c] = [
+    [0, 0],
+    [0, 1],
+    [1, 1],
+  ].map(([i, j]) => sum(hessian.flatMap((row, y) => row.map((entry, z) => basis[i][y] * entry * basis[j][z]))));
   const { values } = eigen(a, b, c);
   return values[1] > NULL * values[0] ? values[0] / values[1] : values[0] > 0 ? 1 : NaN;
 }
@@ -119,7 +143,8 @@ export function minimise(problem, start) {
   const found = searched(problem, start);
   if (!found) return { kind: "none", why: follows ? OWN_PAIRS : FALLS };
   if (found.free === 2) return { kind: "all", law: start, how: "Newton’s method" };
-  if (found.free === 1) return { kind: "line", law: conserved(found.policy, start), ends: line(found.policy), how: "Newton’s method" };
+  if (found.free === 1)
+    return { kind: "line", law: conserved(found.policy, start), ends: line(found.policy), how: "Newton’s method" };
   return { kind: "point", law: (follows && settled(problem, found.policy)) || found.policy, how: "Newton’s method" };
 }
 
@@ -134,7 +159,10 @@ function searched(problem, start) {
 /** From the edge, where the first two have all mass, to the corner of the third, which is never shown (S1). */
 function line(law) {
   const mass = exp(law).slice(0, 2);
-  return [[...mass.map((p) => p / sum(mass)), 0], [0, 0, 1]];
+  return [
+    [...mass.map((p) => p / sum(mass)), 0],
+    [0, 0, 1],
+  ];
 }
 
 /** The point of that line at which gradient descent ends: the mean logit of the first two against the third stays (S2). */

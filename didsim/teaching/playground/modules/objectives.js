@@ -8,7 +8,11 @@ import { dot, exp, kl, minus, normalize, sigmoid, sum, tilt } from "./laws.js";
 import { chosenMass, connected, pairLaws, rejectedMass } from "./samplers.js";
 
 /** -log σ(m), the logistic link. */
-export const logistic = (m) => [Math.log1p(Math.exp(-Math.abs(m))) + Math.max(-m, 0), -sigmoid(-m), sigmoid(m) * sigmoid(-m)];
+export const logistic = (m) => [
+  Math.log1p(Math.exp(-Math.abs(m))) + Math.max(-m, 0),
+  -sigmoid(-m),
+  sigmoid(m) * sigmoid(-m),
+];
 const squared = (m, aim) => [(m - aim) ** 2, 2 * (m - aim), 2];
 const linear = (slope, x, shift = 0) => [slope * x + shift, slope, 0];
 const scaled = (factor, parts) => parts.map((part) => factor * part);
@@ -33,17 +37,21 @@ const logOdds = (x) => {
 };
 
 /** KTO's loss σ(s (z₀ - a)) of one response, s = β on chosen and -β on rejected ones; z₀ = KL(π‖π_ref) is held still. */
-const kto = (scale) => (x, ref, { divergence }) => {
-  const [value, slope, curvature] = squashed(scale * (divergence - (x - ref)));
-  return [value, -scale * slope, scale ** 2 * curvature];
-};
+const kto =
+  (scale) =>
+  (x, ref, { divergence }) => {
+    const [value, slope, curvature] = squashed(scale * (divergence - (x - ref)));
+    return [value, -scale * slope, scale ** 2 * curvature];
+  };
 
 /** -π r + β π log(π/π_ref) of one response. */
-const regularised = (beta) => (x, ref, { reward }) => {
-  const mass = Math.exp(x);
-  const value = mass * (beta * (x - ref) - reward);
-  return [value, value + beta * mass, value + 2 * beta * mass];
-};
+const regularised =
+  (beta) =>
+  (x, ref, { reward }) => {
+    const mass = Math.exp(x);
+    const value = mass * (beta * (x - ref) - reward);
+    return [value, value + beta * mass, value + 2 * beta * mass];
+  };
 
 const ratio = (beta) => (x, ref) => linear(beta, x - ref);
 const plain = (beta) => (x) => linear(beta, x);
@@ -88,7 +96,10 @@ export const OBJECTIVES = {
   rebel: {
     title: "REBEL, η = 1/β",
     formula: `E[(${I("β")}(${I("a")} − ${I("b")}) − (${I("r")}<sub>w</sub> − ${I("r")}<sub>l</sub>))<sup>2</sup>]`,
-    parts: ({ beta }) => ({ reward: (x, ref, { reward }) => linear(beta, x - ref, -reward), link: (m) => squared(m, 0) }),
+    parts: ({ beta }) => ({
+      reward: (x, ref, { reward }) => linear(beta, x - ref, -reward),
+      link: (m) => squared(m, 0),
+    }),
     end: (world, sampler, setting) => connected(sampler) && fromRef(world, setting),
     where: END,
   },
@@ -110,7 +121,8 @@ export const OBJECTIVES = {
     formula: `E[${LOG}(${I("β")}(log ${I("π")}<sub>w</sub> − log ${I("π")}<sub>l</sub>) − ${I("γ")})]`,
     extra: { symbol: "γ", says: "margin asked for", low: 0, high: 2, usual: 0 },
     parts: ({ beta, extra }) => ({ reward: plain(beta), link: (m) => logistic(m - extra) }),
-    end: (world, sampler, { beta, extra }) => connected(sampler) && extra === 0 && normalize(scaled(1 / beta, world.reward)),
+    end: (world, sampler, { beta, extra }) =>
+      connected(sampler) && extra === 0 && normalize(scaled(1 / beta, world.reward)),
     where: `${I("q")} ∝ e<sup>${I("r")}/${I("β")}</sup>, not ${I("π")}*`,
   },
   cpo: {
@@ -129,7 +141,8 @@ export const OBJECTIVES = {
     title: "Likelihood of chosen responses",
     formula: `E[−log ${I("π")}<sub>w</sub>]`,
     parts: () => ({ chosen: (x) => linear(-1, x) }),
-    end: (world, sampler, setting, nu) => setting.still && connected(sampler) && normalize(chosenMass(nu).map(Math.log)),
+    end: (world, sampler, setting, nu) =>
+      setting.still && connected(sampler) && normalize(chosenMass(nu).map(Math.log)),
     where: "the law of chosen responses",
   },
 };
@@ -138,7 +151,10 @@ export const OBJECTIVES = {
 export function expand(objective, setting, world, nu, policy) {
   const { reward, link, ...single } = OBJECTIVES[objective].parts(setting);
   const seen = policy.map((_, y) => ({ reward: world.reward[y], divergence: 0 }));
-  if (single.rejected) seen.forEach((one) => { one.divergence = kl(policy, world.ref); });
+  if (single.rejected)
+    seen.forEach((one) => {
+      one.divergence = kl(policy, world.ref);
+    });
   const of = (part) => policy.map((x, y) => part(x, world.ref[y], seen[y]));
   const weights = { chosen: chosenMass, rejected: rejectedMass, policy: () => policy.map(() => 1) };
   // In the log-probabilities: value, gradient and Hessian, first of responses alone, then of pairs.
@@ -182,7 +198,11 @@ function inLogits(gradient, hessian, mass) {
   const rows = hessian.map(sum);
   const all = sum(rows);
   const entry = (a, b) =>
-    hessian[a][b] - mass[b] * rows[a] - mass[a] * rows[b] + mass[a] * mass[b] * all - total * ((a === b) * mass[a] - mass[a] * mass[b]);
+    hessian[a][b] -
+    mass[b] * rows[a] -
+    mass[a] * rows[b] +
+    mass[a] * mass[b] * all -
+    total * ((a === b) * mass[a] - mass[a] * mass[b]);
   return {
     gradient: gradient.map((slope, y) => slope - mass[y] * total),
     hessian: mass.map((_, a) => mass.map((_, b) => entry(a, b))),

@@ -1,5 +1,6 @@
 // What happens when something is set?  The state changes, everything is computed anew and shown, and the link with it.
 
+import { lawRows, numberRows, setting, verdict } from "./answers.js";
 import { chart } from "./charts.js";
 import { motion } from "./descent.js";
 import { exp, log, normalize } from "./laws.js";
@@ -8,7 +9,7 @@ import { PRESETS } from "./presets.js";
 import { readings, run } from "./readings.js";
 import { SAMPLERS } from "./samplers.js";
 import { consistent, fromHash, LIMITS, tidyLaw, toHash, withObjective, withTarget } from "./state.js";
-import { italic, LAWS, number, share, signed, symbol } from "./symbols.js";
+import { italic, number, signed, symbol } from "./symbols.js";
 import { draw, install } from "./triangle.js";
 
 const STEPS = 5000; // of a run
@@ -26,8 +27,8 @@ function show(moving = false) {
   const { records: path, outcome } = run(found, moving ? WHILE_MOVING : STEPS);
   drawTriangle(found, path);
   showControls(found);
-  element("setting").innerHTML = setting(found);
-  element("laws").tBodies[0].innerHTML = lawRows(found, path.at(-1).policy).join("");
+  element("setting").innerHTML = setting(state, found);
+  element("laws").tBodies[0].innerHTML = lawRows(state, found, path.at(-1).policy).join("");
   element("numbers").tBodies[0].innerHTML = numberRows(found, path.at(-1)).join("");
   showCharts(found, path);
   element("verdict").setAttribute("aria-live", moving ? "off" : "polite");
@@ -61,96 +62,34 @@ function drawTriangle({ world, problem, q, chosen, rejected, least }, path) {
   for (const one of document.querySelectorAll(".legend .pairs")) one.hidden = !SAMPLERS[state.sampler].shown;
 }
 
-/** What is set, in one line, for the picture and for print. */
-function setting({ problem }) {
-  const { title, extra } = OBJECTIVES[state.objective];
-  const own = [
-    `${italic("β")} = ${number(state.beta, 3)}`,
-    ...(state.lossBeta !== null ? [`the loss’s ${italic("β")} = ${number(problem.setting.beta, 3)}`] : []),
-    ...(extra ? [`${italic(extra.symbol)} = ${number(state.extra, 3)}`] : []),
-    ...(SAMPLERS[state.sampler].shown && state.place !== 0 ? [`${symbol("chosen")} at ${number(state.place, 3)}`] : []),
-  ];
-  return `${title} · ${SAMPLERS[state.sampler].title.toLowerCase().replace("mix-r", "Mix-R")} · ${own.join(", ")}`;
-}
-
-function lawRows({ world, q, chosen, rejected, least, start }, end) {
-  const rows = [["ref", world.ref], ["target", world.target], ["q", q]];
-  if (SAMPLERS[state.sampler].shown) rows.push(["chosen", chosen], ["rejected", rejected]);
-  if (state.start) rows.push(["start", start]);
-  if (least.law) rows.push(["least", least.law]);
-  rows.push(["end", end]);
-  const cell = (p, name) => `<td><span class="bar ${name}" style="--share: ${(100 * p).toFixed(1)}%"></span>${share(p)}</td>`;
-  return rows.map(([name, law]) => `<tr><th scope="row">${symbol(name)} <span class="quiet">${LAWS[name].says.split(",")[0]}</span></th>`
-    + `${exp(law).map((p) => cell(p, name)).join("")}</tr>`);
-}
-
-const moves = (x) => (Math.abs(x) < 1e-9 ? "stays" : x > 0 ? "rises" : "falls");
-const coloured = (x, kind) => `<span class="${kind}">${signed(x)}</span> <span class="quiet">${moves(x)}</span>`;
-
-function numberRows({ problem, rate, loss, gradient, change, floor, entropies, least, atLeast }, end) {
-  const rows = [
-    ["Loss at the start", number(loss)],
-    ["Least loss", atLeast ? `${number(atLeast.loss)} <span class="quiet">${least.how}</span>` : "none"],
-    [`Floor of −log ${italic("σ")} on these pairs`, `${number(floor)} <span class="quiet">ln 2 − JSD(${italic("ν")}‖${italic("ν")}<sup>T</sup>)</span>`],
-    ["Gradient in the logits at the start", gradient.map((one) => number(one, 3)).join(", ")],
-    [`One step, ${italic("η")} = ${number(rate, 3)}: chosen log-likelihood`, coloured(change.chosen, "chosen")],
-    ["One step: rejected log-likelihood", coloured(change.rejected, "rejected")],
-    [`Run, step ${end.step}: chosen`, coloured(end.chosen, "chosen")],
-    [`Run, step ${end.step}: rejected`, coloured(end.rejected, "rejected")],
-    [`${italic("H")}(${italic("q")}), entropy of the DID`, `${number(entropies.did)} <span class="quiet">at most ln 3 = 1.099</span>`],
-    [`${italic("H")}(${symbol("ref")}) → ${italic("H")}(${symbol("target")})`, entropyWords(entropies)],
-  ];
-  if (atLeast) {
-    const { misfit, gamma, condition, klTarget } = atLeast;
-    rows.push(
-      [`KL(${symbol("least")}‖${symbol("target")})`, number(klTarget, 3)],
-      [`Misfit ${italic("J")} of ${symbol("least")}`, `${number(misfit, 3)} <span class="quiet">off ${symbol("ref")} e<sup>${italic("γR")}</sup>, ${italic("γ")} = ${number(gamma, 3)}</span>`],
-      [`Condition number ${italic("κ")} there`, `${number(condition, 3)} <span class="quiet">${problem.sampler === "blocks" ? "along the line not counted" : "1 is best"}</span>`],
-    );
-  }
-  return rows.map(([name, value]) => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`);
-}
-
-function entropyWords({ ref, target }) {
-  const kind = Math.abs(target - ref) < 1e-9 ? "unchanged" : target < ref ? "reinforcement: it sharpens" : "smoothing: it spreads";
-  return `${number(ref)} → ${number(target)} <span class="quiet">${kind}</span>`;
-}
-
-/** The outcome in words. */
-function verdict({ world, least, atLeast, q }, end, outcome) {
-  const near = (a, b) => Math.max(...exp(a).map((p, y) => Math.abs(p - Math.exp(b[y])))) < 1e-6;
-  const ends = (law) => {
-    if (outcome === "diverged") return "The run diverges: its steps are too large.";
-    return near(end.policy, law) ? `The run gets there in ${end.step} steps.` : `After ${end.step} steps the run is not there.`;
-  };
-  if (least.kind === "none") return `No policy is best. ${least.why}`;
-  if (least.kind === "all") return "Every policy is a minimiser: these pairs say nothing.";
-  if (least.kind === "line") return `Every policy on the dashed line is a minimiser: the data say nothing about ${italic("y")}<sub>3</sub>. ${ends(least.law)}`;
-  if (near(least.law, world.target)) return `The loss is least at the target ${symbol("target")}. ${ends(least.law)}`;
-  if (near(least.law, q)) return `The loss is least at ${symbol("q")}, not at ${symbol("target")}. ${ends(least.law)}`;
-  return `The loss is not least at ${symbol("target")} but KL = ${number(atLeast.klTarget, 2)} nats from it. ${ends(least.law)}`;
-}
-
 function showCharts({ atLeast }, path) {
   const steps = path.map(({ step }) => step);
   const line = (name, key) => ({ name, kind: key, values: path.map((one) => one[key]) });
   element("likelihood").innerHTML = chart(steps, [line("chosen", "chosen"), line("rejected", "rejected")]);
   element("loss").innerHTML = chart(steps, [line("loss", "loss")], atLeast?.loss ?? null);
   const end = path.at(-1);
-  element("likelihood-says").innerHTML = `At the end chosen ${signed(end.chosen)}, rejected ${signed(end.rejected)} nats.`;
+  element("likelihood-says").innerHTML =
+    `At the end chosen ${signed(end.chosen)}, rejected ${signed(end.rejected)} nats.`;
   element("loss-says").innerHTML = `From ${number(path[0].loss)} to ${number(end.loss)}.`;
 }
 
 // ---- what can be set
 
-const worldRow = (name, head, describe, step, [low, high]) => `<tr><th scope="row">${head}</th>${[0, 1, 2].map((y) =>
-  `<td><input type="number" id="${name}-${y}" step="${step}" min="${low}" max="${high}" aria-label="${describe} response ${y + 1}"></td>`).join("")}</tr>`;
+const worldRow = (name, head, describe, step, [low, high]) =>
+  `<tr><th scope="row">${head}</th>${[0, 1, 2]
+    .map(
+      (y) =>
+        `<td><input type="number" id="${name}-${y}" step="${step}" min="${low}" max="${high}" aria-label="${describe} response ${y + 1}"></td>`,
+    )
+    .join("")}</tr>`;
 
 function showControls({ rate, least }) {
   const { formula, extra, where } = OBJECTIVES[state.objective];
   element("objective").value = state.objective;
   element("formula").innerHTML = formula;
-  const symbols = formula.includes("<i>a</i>") ? `${italic("a")}, ${italic("b")}: log ${italic("π")}/${symbol("ref")} of the chosen and of the rejected response. ` : "";
+  const symbols = formula.includes("<i>a</i>")
+    ? `${italic("a")}, ${italic("b")}: log ${italic("π")}/${symbol("ref")} of the chosen and of the rejected response. `
+    : "";
   element("where").innerHTML = `${symbols}${least.how === "closed form" ? `Least at ${where}.` : ""}`;
   element("extra-row").hidden = !extra;
   if (extra) {
@@ -257,11 +196,15 @@ function readLink() {
   element("preset").value = known;
   element("see").innerHTML = known ? PRESETS[known].see : "";
   element("refused").hidden = refused.length === 0;
-  element("refused").querySelector("ul").replaceChildren(...refused.map((line) => {
-    const item = document.createElement("li");
-    item.textContent = line;
-    return item;
-  }));
+  element("refused")
+    .querySelector("ul")
+    .replaceChildren(
+      ...refused.map((line) => {
+        const item = document.createElement("li");
+        item.textContent = line;
+        return item;
+      }),
+    );
   set(linked);
 }
 
@@ -271,7 +214,9 @@ function installTools() {
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
-  const name = () => { element("theme").textContent = isDark() ? "Light theme" : "Dark theme"; };
+  const name = () => {
+    element("theme").textContent = isDark() ? "Light theme" : "Dark theme";
+  };
   element("theme").addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     name();
@@ -287,7 +232,8 @@ function installTools() {
       element("said").textContent = "The browser does not allow it; the address bar has the link.";
     }
   });
-  element("skip").addEventListener("click", (event) => { // the hash is the state’s
+  element("skip").addEventListener("click", (event) => {
+    // the hash is the state’s
     event.preventDefault();
     element("main").focus();
   });
@@ -308,7 +254,9 @@ function start() {
   element("controls").addEventListener("input", hear);
   element("controls").addEventListener("change", hear);
   element("controls").addEventListener("submit", (event) => event.preventDefault());
-  element("preset").addEventListener("change", ({ target }) => { if (target.value) choosePreset(target.value); });
+  element("preset").addEventListener("change", ({ target }) => {
+    if (target.value) choosePreset(target.value);
+  });
   element("apart").addEventListener("click", () => {
     set({ ...state, start: tidyLaw([1, 1, 1]) });
     element("handle-start").focus();
@@ -324,4 +272,12 @@ function start() {
 
 start();
 // For the console, and for the test that holds this arithmetic against didsim.
-globalThis.playground = Object.freeze({ readings, run, motion, state: () => state, objectives: OBJECTIVES, samplers: SAMPLERS, presets: PRESETS });
+globalThis.playground = Object.freeze({
+  readings,
+  run,
+  motion,
+  state: () => state,
+  objectives: OBJECTIVES,
+  samplers: SAMPLERS,
+  presets: PRESETS,
+});

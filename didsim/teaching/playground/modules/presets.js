@@ -2,14 +2,27 @@
 
 import { consistent, withObjective } from "./state.js";
 
-const usual = { hold: "target", reward: [0, 0, 0], target: [1, 1, 1], beta: 0.5, lossBeta: null, place: 0, start: null, rate: null };
+const usual = {
+  hold: "target",
+  reward: [0, 0, 0],
+  target: [1, 1, 1],
+  beta: 0.5,
+  lossBeta: null,
+  place: 0,
+  start: null,
+  rate: null,
+};
 
 function preset(title, see, objective, settings) {
-  return { title, see, state: consistent(withObjective({ ...usual, sampler: "chosen_rejected", ...settings }, objective)) };
+  return {
+    title,
+    see,
+    state: consistent(withObjective({ ...usual, sampler: "chosen_rejected", ...settings }, objective)),
+  };
 }
 
-const REF = '<i>π</i><sub>ref</sub>';
-const TARGET = '<i>π</i>*';
+const REF = "<i>π</i><sub>ref</sub>";
+const TARGET = "<i>π</i>*";
 const MIDDLE = { ref: [0.15, 0.7, 0.15], hold: "reward", reward: [0, 0.4, 1] };
 
 export const PRESETS = {

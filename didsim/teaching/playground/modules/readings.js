@@ -17,7 +17,12 @@ export function worldOf({ ref, target, reward, hold, beta, place }) {
 
 /** What is minimised, on which pairs, in which world. */
 export function problemOf(state, world = worldOf(state)) {
-  return { objective: state.objective, sampler: state.sampler, setting: { beta: state.lossBeta ?? state.beta, extra: state.extra }, world };
+  return {
+    objective: state.objective,
+    sampler: state.sampler,
+    setting: { beta: state.lossBeta ?? state.beta, extra: state.extra },
+    world,
+  };
 }
 
 /** ln 2 - JSD(ν‖νᵀ) nats: no policy's mean of -log σ on the pairs ν is lower (F1). */
@@ -39,7 +44,14 @@ export function misfit(policy, ref, direction) {
     const off = wanted - mean(fit, unit);
     if (off > 0) low = gamma;
     else high = gamma;
-    const next = gamma + off / (mean(fit, unit.map((x) => x * x)) - mean(fit, unit) ** 2);
+    const next =
+      gamma +
+      off /
+        (mean(
+          fit,
+          unit.map((x) => x * x),
+        ) -
+          mean(fit, unit) ** 2);
     const better = next > low && next < high ? next : (low + high) / 2;
     if (Math.abs(better - gamma) < 1e-15 * (1 + Math.abs(gamma))) break;
     gamma = better;
@@ -60,7 +72,15 @@ export function readings(state) {
   const q = differential(world.target, world.ref);
   const least = minimise(problem, start);
   return {
-    world, problem, start, chosen, rejected, q, rate, after, least,
+    world,
+    problem,
+    start,
+    chosen,
+    rejected,
+    q,
+    rate,
+    after,
+    least,
     loss: here.value,
     gradient: here.gradient,
     change: changes(here.nu, minus(after, start)),

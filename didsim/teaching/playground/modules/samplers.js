@@ -41,16 +41,38 @@ function chosenRejected(world) {
 
 // `shown`: the first response is the chosen one; else soft Bradley-Terry labels say who wins.  `follows`: μ moves with the policy.
 export const SAMPLERS = {
-  chosen_rejected: { title: "Chosen and rejected draws", law: "<i>π</i><sub>w</sub> ⊗ <i>π</i><sub>l</sub>", pairs: chosenRejected, shown: true },
-  uniform: { title: "Uniform pairs", law: "<i>U</i> ⊗ <i>U</i>", pairs: ({ ref }) => product(uniform(ref.length), uniform(ref.length)) },
-  reference: { title: "Pairs from the reference", law: "<i>π</i><sub>ref</sub> ⊗ <i>π</i><sub>ref</sub>", pairs: ({ ref }) => product(ref, ref) },
-  on_policy: { title: "Pairs from the policy", law: "<i>π<sub>θ</sub></i> ⊗ <i>π<sub>θ</sub></i>", pairs: (_, policy) => product(policy, policy), follows: true },
+  chosen_rejected: {
+    title: "Chosen and rejected draws",
+    law: "<i>π</i><sub>w</sub> ⊗ <i>π</i><sub>l</sub>",
+    pairs: chosenRejected,
+    shown: true,
+  },
+  uniform: {
+    title: "Uniform pairs",
+    law: "<i>U</i> ⊗ <i>U</i>",
+    pairs: ({ ref }) => product(uniform(ref.length), uniform(ref.length)),
+  },
+  reference: {
+    title: "Pairs from the reference",
+    law: "<i>π</i><sub>ref</sub> ⊗ <i>π</i><sub>ref</sub>",
+    pairs: ({ ref }) => product(ref, ref),
+  },
+  on_policy: {
+    title: "Pairs from the policy",
+    law: "<i>π<sub>θ</sub></i> ⊗ <i>π<sub>θ</sub></i>",
+    pairs: (_, policy) => product(policy, policy),
+    follows: true,
+  },
   best_of_base: {
     title: "Best of 4 against one draw",
     law: "best of 4 from <i>π</i><sub>ref</sub> ⊗ <i>π</i><sub>ref</sub>",
     pairs: ({ ref, reward }) => product(bestOf(ref, reward, BEST_OF), ref),
   },
-  mix_r: { title: "Mix-R", law: "<i>μ<sub>ab</sub></i> ∝ 1/<i>σ</i>′(<i>r<sub>a</sub></i> − <i>r<sub>b</sub></i>)", pairs: mixR },
+  mix_r: {
+    title: "Mix-R",
+    law: "<i>μ<sub>ab</sub></i> ∝ 1/<i>σ</i>′(<i>r<sub>a</sub></i> − <i>r<sub>b</sub></i>)",
+    pairs: mixR,
+  },
   blocks: { title: "The third is never shown", law: "uniform pairs of the first two", pairs: lastNeverShown },
 };
 

@@ -36,7 +36,11 @@ export function withTarget(state, target) {
 }
 
 /** The state with another objective, whose own number is the usual one. */
-export const withObjective = (state, objective) => ({ ...state, objective, extra: OBJECTIVES[objective].extra?.usual ?? 0 });
+export const withObjective = (state, objective) => ({
+  ...state,
+  objective,
+  extra: OBJECTIVES[objective].extra?.usual ?? 0,
+});
 
 const three = (values) => values.join(",");
 
@@ -55,14 +59,19 @@ export function toHash(state) {
     ...(state.start && { start: three(state.start) }),
     ...(state.rate !== null && { rate: state.rate }),
   };
-  return `#${Object.entries(parts).map(([key, value]) => `${key}=${value}`).join("&")}`;
+  return `#${Object.entries(parts)
+    .map(([key, value]) => `${key}=${value}`)
+    .join("&")}`;
 }
 
 const inside = ([low, high]) => ({
   says: `a number from ${low} to ${high}`,
   read: (text) => (text.trim() !== "" && Number(text) >= low && Number(text) <= high ? Number(text) : undefined),
 });
-const oneOf = (table) => ({ says: `one of ${Object.keys(table).join(", ")}`, read: (text) => (Object.hasOwn(table, text) ? text : undefined) });
+const oneOf = (table) => ({
+  says: `one of ${Object.keys(table).join(", ")}`,
+  read: (text) => (Object.hasOwn(table, text) ? text : undefined),
+});
 const many = (entry, says) => ({
   says,
   read: (text) => {
@@ -92,7 +101,13 @@ const FIELDS = {
 
 /** The state that a link carries, what it does not say taken from `usual`, and a line for everything in it that is refused. */
 export function fromHash(hash, usual) {
-  const given = new Map(hash.replace(/^#/, "").split("&").filter(Boolean).map((part) => decode(part).split(/=(.*)/s).slice(0, 2)));
+  const given = new Map(
+    hash
+      .replace(/^#/, "")
+      .split("&")
+      .filter(Boolean)
+      .map((part) => decode(part).split(/=(.*)/s).slice(0, 2)),
+  );
   if (!given.size) return { state: usual, refused: [] };
   const refused = [];
   let state = { ...usual, lossBeta: null, place: 0, start: null, rate: null };
@@ -115,7 +130,12 @@ function addExtra(state, text, refused) {
   const allowed = extra && inside([extra.low, extra.high]);
   const value = allowed?.read(text ?? "");
   if (value !== undefined) state.extra = value;
-  else refused.push(allowed ? `extra must be ${allowed.says}, but the link says ${text}.` : `extra is no number of ${state.objective}.`);
+  else
+    refused.push(
+      allowed
+        ? `extra must be ${allowed.says}, but the link says ${text}.`
+        : `extra is no number of ${state.objective}.`,
+    );
 }
 
 function decode(text) {

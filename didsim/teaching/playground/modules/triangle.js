@@ -6,11 +6,20 @@ import { LAWS, svgSymbol } from "./symbols.js";
 
 const SIDE = 400;
 const HEIGHT = SIDE * Math.sqrt(0.75);
-const CORNERS = [[0, HEIGHT], [SIDE, HEIGHT], [SIDE / 2, 0]];
+const CORNERS = [
+  [0, HEIGHT],
+  [SIDE, HEIGHT],
+  [SIDE / 2, 0],
+];
 const DIVISIONS = 12;
 const STEP = 0.01;
 const LEAP = 0.05;
-const DIRECTIONS = { ArrowRight: [-1, 1, 0], ArrowLeft: [1, -1, 0], ArrowUp: [-0.5, -0.5, 1], ArrowDown: [0.5, 0.5, -1] };
+const DIRECTIONS = {
+  ArrowRight: [-1, 1, 0],
+  ArrowLeft: [1, -1, 0],
+  ArrowUp: [-0.5, -0.5, 1],
+  ArrowDown: [0.5, 0.5, -1],
+};
 const STAR = "M0,-10 2.6,-3.2 9.5,-3.1 4,1.4 5.9,8.1 0,4.1 -5.9,8.1 -4,1.4 -9.5,-3.1 -2.6,-3.2Z";
 const SHAPES = {
   ref: '<rect class="ref" x="-6.5" y="-6.5" width="13" height="13"/>',
@@ -34,7 +43,10 @@ function massesAt([x, y]) {
   return [1 - second - third, second, third];
 }
 
-const coordinates = (law) => onTriangle(law).map((x) => x.toFixed(1)).join(",");
+const coordinates = (law) =>
+  onTriangle(law)
+    .map((x) => x.toFixed(1))
+    .join(",");
 const place = (law) => `transform="translate(${coordinates(law)})"`;
 const element = (id) => document.getElementById(id);
 
@@ -44,7 +56,9 @@ export function draw(scene) {
   element("field").innerHTML = field(scene.motion);
   element("solution").innerHTML = solution(scene.least);
   element("path").innerHTML = `<polyline class="run" points="${scene.path.map(coordinates).join(" ")}"/>`;
-  element("marks").innerHTML = Object.entries(scene.marks).map(([name, law]) => `<g ${place(law)}>${SHAPES[name]}</g>`).join("");
+  element("marks").innerHTML = Object.entries(scene.marks)
+    .map(([name, law]) => `<g ${place(law)}>${SHAPES[name]}</g>`)
+    .join("");
   element("labels").innerHTML = labels({ ...scene.marks, ...scene.handles });
   HANDLES.forEach((name) => moveHandle(name, scene.handles[name]));
 }
@@ -75,7 +89,8 @@ function field(motion) {
     if (reach < 1) return `<circle class="rest" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="1"/>`;
     const head = Math.min(5, reach / 2) / reach;
     const [tipX, tipY] = [x + u / 2, y + v / 2];
-    const side = (turn) => `${(tipX - head * (u + turn * 0.6 * v)).toFixed(1)},${(tipY - head * (v - turn * 0.6 * u)).toFixed(1)}`;
+    const side = (turn) =>
+      `${(tipX - head * (u + turn * 0.6 * v)).toFixed(1)},${(tipY - head * (v - turn * 0.6 * u)).toFixed(1)}`;
     const tip = `${tipX.toFixed(1)},${tipY.toFixed(1)}`;
     return `<path class="arrow" d="M${(x - u / 2).toFixed(1)},${(y - v / 2).toFixed(1)}L${tip}M${side(1)}L${tip}L${side(-1)}"/>`;
   };
@@ -101,12 +116,25 @@ function labels(marks) {
   const taken = [];
   const texts = spots.map(({ x, y, names }) => {
     const sorted = LABELS.filter((name) => names.includes(name));
-    const width = 20 * (sorted.length - 1) + sorted.reduce((total, name) => total + 12 + 6 * (LAWS[name].sub ?? LAWS[name].sup ?? "").length, 0);
+    const width =
+      20 * (sorted.length - 1) +
+      sorted.reduce((total, name) => total + 12 + 6 * (LAWS[name].sub ?? LAWS[name].sup ?? "").length, 0);
     const left = Math.max(-width - 17, -30 - x);
-    const around = [[17, 5], [left, 5], [-width / 2, -16], [-width / 2, 27], [13, -10], [13, 21], [left, -10], [left, 21]];
+    const around = [
+      [17, 5],
+      [left, 5],
+      [-width / 2, -16],
+      [-width / 2, 27],
+      [13, -10],
+      [13, 21],
+      [left, -10],
+      [left, 21],
+    ];
     const boxes = around.map(([dx, dy]) => [x + dx, y + dy - 13, width, 17]);
-    const cost = ([u, v, w, h]) => spots.filter((spot) => spot.x > u - 9 && spot.x < u + w + 9 && spot.y > v - 9 && spot.y < v + h + 9).length
-      + taken.filter(([p, q, r, s]) => p < u + w && u < p + r && q < v + h && v < q + s).length + (u + w > SIDE + 30);
+    const cost = ([u, v, w, h]) =>
+      spots.filter((spot) => spot.x > u - 9 && spot.x < u + w + 9 && spot.y > v - 9 && spot.y < v + h + 9).length +
+      taken.filter(([p, q, r, s]) => p < u + w && u < p + r && q < v + h && v < q + s).length +
+      (u + w > SIDE + 30);
     const best = boxes.reduce((least, box) => (cost(box) < cost(least) ? box : least));
     taken.push(best);
     const words = sorted.map(svgSymbol).join(`<tspan> = </tspan>`);
@@ -129,7 +157,9 @@ function moveHandle(name, law) {
 
 /** Makes the marks that can be moved; `change(name, law, moving)` hears of it, also of a click on the triangle. */
 export function install(change, current) {
-  const handle = (name) => `<g id="handle-${name}" class="handle" role="slider" tabindex="0" aria-label="${LAWS[name].says}"
+  const handle = (
+    name,
+  ) => `<g id="handle-${name}" class="handle" role="slider" tabindex="0" aria-label="${LAWS[name].says}"
     aria-describedby="help" aria-valuemin="0" aria-valuemax="100" aria-valuenow="0"><circle class="grip" r="22"/>${SHAPES[name]}</g>`;
   element("handles").innerHTML = HANDLES.map(handle).join("");
   HANDLES.forEach((name) => {
@@ -162,17 +192,23 @@ function listenToPointer(handle, name, change) {
     handle.focus({ preventScroll: true });
     event.preventDefault();
   });
-  handle.addEventListener("pointermove", (event) => { if (held) tell(event, true); });
+  handle.addEventListener("pointermove", (event) => {
+    if (held) tell(event, true);
+  });
   const release = (event) => {
     if (held) tell(event, false);
     held = false;
   };
   handle.addEventListener("pointerup", release);
-  handle.addEventListener("pointercancel", () => { held = false; });
+  handle.addEventListener("pointercancel", () => {
+    held = false;
+  });
 }
 
 /** Where in the picture a pointer is. */
 function where(event) {
-  const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(element("triangle").getScreenCTM().inverse());
+  const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(
+    element("triangle").getScreenCTM().inverse(),
+  );
   return [x, y];
 }
