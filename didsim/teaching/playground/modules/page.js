@@ -190,8 +190,9 @@ function choosePreset(name) {
   set(chosen);
 }
 
-function readLink() {
-  const { state: linked, refused } = fromHash(location.hash, PRESETS[FIRST].state);
+function readLink(hash) {
+  clearTimeout(waiting); // the address is the newer one
+  const { state: linked, refused } = fromHash(hash, PRESETS[FIRST].state);
   const known = Object.keys(PRESETS).find((name) => toHash(PRESETS[name].state) === toHash(linked)) ?? "";
   element("preset").value = known;
   element("see").innerHTML = known ? PRESETS[known].see : "";
@@ -265,9 +266,9 @@ function start() {
     set({ ...state, start: null });
     element("apart").focus();
   });
-  addEventListener("hashchange", readLink);
+  addEventListener("hashchange", ({ newURL }) => readLink(new URL(newURL).hash));
   installTools();
-  readLink();
+  readLink(location.hash);
 }
 
 start();
