@@ -76,6 +76,7 @@ PAGES = (
     "docs/sweeps",
     "docs/diagnose",
     "docs/golden",
+    "docs/playground",
     "docs/trainers",
     "docs/extending",
     "docs/speed",

@@ -1,6 +1,5 @@
 """The pages of results and of a diagnosis in a browser: nothing is fetched, tables sort and filter, phones and keyboards do."""
 
-import contextlib
 import gzip
 import json
 import shutil
@@ -8,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import sync_playwright
+from browsing import BROWSER, WIDE, opened_browser, violations, visits
 from preference_runs import SAMPLE
 
 from didsim import cli
@@ -17,10 +15,6 @@ from didsim.cli.report.figures import ENDINGS
 
 FIGURES = Path(__file__).parent.parent.parent / "figures"
 STEMS = ("B1-support", "B8-iterated")  # the second goes in as PNG
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome found: the page is not looked at")
 
@@ -49,32 +43,14 @@ def diagnosis(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=BROWSER, args=FLAGS)
+    with opened_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
 def visit(browser, address):
-    """Opens the page in a window; checks at the end that nothing was fetched and nothing complained."""
-    with contextlib.ExitStack() as stack:
-        heard, fetched, meant = [], [], []
-
-        def opened(to=address, **window):
-            meant.append(to)
-            context = stack.enter_context(contextlib.closing(browser.new_context(**window)))
-            page = context.new_page()
-            page.on("console", lambda message: heard.append(message.text))
-            page.on("pageerror", lambda error: heard.append(str(error)))
-            page.on("request", lambda request: fetched.append(request.url))
-            page.goto(to)
-            return page
-
+    with visits(browser, address) as opened:
         yield opened
-        assert heard == []
-        assert [url for url in fetched if not url.startswith(("data:", "file:"))] == []
-        assert {url.partition("#")[0] for url in fetched if url.startswith("file:")} <= set(meant)
 
 
 def column(page, table, place):
@@ -133,11 +109,6 @@ def test_a_phone_scrolls_one_way(visit, width):
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert page.evaluate(WIDE) == 0
     assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 16
-
-
-def violations(page, part="html"):
-    found = Axe().run(page, context=part, options=RULES).response["violations"]
-    return [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

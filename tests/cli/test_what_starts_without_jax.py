@@ -20,7 +20,13 @@ print(code, "jax" in sys.modules, time.process_time() - began)
 """
 SECONDS = 1.0  # of processor time: 0.3 on a quiet machine, and importing JAX alone takes longer than this on a slow one
 
-ANSWERED = [["list"], ["objectives"], ["--help"], *([name, "--help"] for name in ("train", "sweep", "verify", "reproduce"))]
+ANSWERED = [
+    ["list"],
+    ["objectives"],
+    ["playground"],
+    ["--help"],
+    *([name, "--help"] for name in ("train", "sweep", "verify", "reproduce")),
+]
 REFUSED = [
     ["train", "nosuch.toml"],
     ["train", "broken.toml"],
@@ -35,6 +41,7 @@ REFUSED = [
     ["simplex", "--out", "x.png", "--objective", "dpoo"],
     ["diagnose", "nosuch.jsonl"],
     ["report", "--figures", "nosuch"],
+    ["playground", "--out", "nosuch/page.html"],
     ["trian"],
 ]
 

@@ -7,6 +7,7 @@ from didsim.cli.commands.golden import Golden
 from didsim.cli.commands.info import Info
 from didsim.cli.commands.list import List
 from didsim.cli.commands.objectives import Objectives
+from didsim.cli.commands.playground import Playground
 from didsim.cli.commands.report import Report
 from didsim.cli.commands.reproduce import Reproduce
 from didsim.cli.commands.sampler import Sampler
@@ -28,6 +29,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Worlds,
     Sampler,
     Simplex,
+    Playground,
     Train,
     Sweep,
     Bench,
