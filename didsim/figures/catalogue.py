@@ -98,6 +98,8 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "A response read tells most in a ranking and least in a best-of-K, and the covariance of the fits is predicted."),
     Entry("C9", "over-optimisation", "c9_over_optimisation", "F5", "derived",
         "Optimising a proxy turns against what one means exactly where the two are uncorrelated under the policy."),
+    Entry("C12", "atlas", "c12_atlas", "D3, D4, S2, F12", "derived",
+        "There is no best loss: every departure from the matched world ranks the objectives anew.", heavy=True),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 

@@ -2,9 +2,10 @@
 
 from didsim.landscape.atlas.cells import MARKS, MEASURES, WORDS, Kind, median_interval
 from didsim.landscape.atlas.departures import DEPARTURES, Case, Departure, WithLabels, WithSampler, WithWorld, register
-from didsim.landscape.atlas.grid import chart, solved
+from didsim.landscape.atlas.grid import chart, closed_forms, columns, solved
+from didsim.landscape.atlas.summary import main_kind, ranking, summary
 
 __all__ = [
     "DEPARTURES", "MARKS", "MEASURES", "WORDS", "Case", "Departure", "Kind", "WithLabels", "WithSampler", "WithWorld", "chart",
-    "median_interval", "register", "solved",
+    "closed_forms", "columns", "main_kind", "median_interval", "ranking", "register", "solved", "summary",
 ]  # fmt: skip

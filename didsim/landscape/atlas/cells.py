@@ -67,7 +67,7 @@ def measured(ends: Ends, cases: Case, undefined: np.ndarray) -> dict[str, np.nda
         "kind": kind,
         "residual": np.where(undefined, np.nan, ends.residual),
         "agreeing": np.where(undefined, 0, ends.agreeing),
-        "gap": _kl(law, target) / _kl(reference, target),
+        "gap": value_gap(law, target, reference),
         "jsd": jsd,
         "chosen_change": change,
         "misfit": np.asarray(_misfit(law, truth.log_ref[:, 0], truth.reward[:, 0])),
@@ -102,8 +102,14 @@ def _misfit(law, reference, reward):
     return power_law_misfit(law, reference, reward, jnp.zeros_like(reward)).misfit
 
 
+def value_gap(law: np.ndarray, target: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """``KL(π‖π*)/KL(π_ref‖π*)``, which is the value that is lacking, ``J(π*) - J(π) = β KL(π‖π*)``, in units of the start's."""
+    return _kl(law, target) / _kl(reference, target)
+
+
 def _kl(law: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.maximum(np.sum(np.exp(law) * (law - other), -1), 0.0)
+    mass = np.exp(law)
+    return np.maximum(np.sum(np.where(mass > 0, mass * (np.where(mass > 0, law, 0.0) - other), 0.0), -1), 0.0)
 
 
 def _jsd(law: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -343,7 +343,7 @@ class WithLabels(Departure):
 
     Example:
         >>> from didsim.landscape import atlas
-        >>> from didsim.preferences import Threshold, BradleyTerry
+        >>> from didsim.worlds.preferences import Threshold, BradleyTerry
         >>> column = atlas.WithLabels(Threshold(BradleyTerry(), 1.0))
     """
 

@@ -76,6 +76,7 @@ class Laws:
         self.n = parts[0][1].log_ref.shape[-1]
         self.width = max(self.n, int(self.sizes.max()))
         self.start = np.concatenate([np.pad(one, ((0, 0), (0, self.width - one.shape[1]))) for one in firsts])
+        self.is_free = np.repeat([isinstance(policy, Table) for policy, _ in parts], [len(one) for one in firsts])
         ends = np.cumsum([len(one) for one in firsts])
         self.special = [(part, slice(end - len(one), end)) for part, one, end in zip(parts, firsts, ends, strict=True)
                         if not isinstance(part[0], Table)]  # fmt: skip
@@ -158,7 +159,7 @@ class _Given:
         if not self.objective.kinked:
             return self
         made = _Given.__new__(_Given)
-        made.objective = self.objective.smoothed(np.full(len(self.leaves[-1]), width))
+        made.objective = self.objective.smoothed(jnp.full(len(self.leaves[-1]), width))
         _, problem, ordered = jax.tree.unflatten(self.build, self.leaves)
         made.leaves, made.build = jax.tree.flatten((made.objective, problem, ordered))
         made.leaves = [np.asarray(leaf) for leaf in made.leaves]
@@ -175,11 +176,16 @@ class _Given:
         return Expansion(*map(np.concatenate, zip(*found, strict=True)))
 
 
+def with_rewards(cases: Case, rewards: np.ndarray) -> Case:
+    """The same cells with other rewards shown, shape (cells, 1, n)."""
+    return jax.vmap(lambda case, shown: replace(case, problem=replace(case.problem, reward=shown)))(cases, rewards)
+
+
 def reads_reward(objective: Objective, cases: Case) -> bool:
     """Whether the loss of any cell changes with the reward that the objective is shown."""
     cells, law = np.arange(len(cases.beta)), np.asarray(cases.problem.log_ref)[:, 0]
-    other = replace(cases.problem, reward=cases.problem.reward + np.cos(np.arange(law.shape[-1])))
-    values = [_Given(objective, replace(cases, problem=one)).expand(cells, law, law) for one in (cases.problem, other)]
+    other = with_rewards(cases, np.asarray(cases.problem.reward) + np.cos(np.arange(law.shape[-1])))
+    values = [_Given(objective, one).expand(cells, law, law) for one in (cases, other)]
     return any(bool(np.any(np.nan_to_num(one) != np.nan_to_num(two))) for one, two in zip(*values, strict=True))
 
 
@@ -362,14 +368,12 @@ def _judged(given: _Given, laws: Laws, start: np.ndarray, params: np.ndarray) ->
     step, absolute = np.max(np.abs(direction), -1), np.max(np.abs(here.gradient), -1)
     diagonal = np.abs(np.diagonal(here.hessian, axis1=1, axis2=2))
     relative = np.max(np.where(here.gradient == 0, 0.0, np.abs(here.gradient) / np.maximum(diagonal, 1e-300)), -1)
-    still = step <= 1e-7
-    status = np.full(len(params), Status.STALLED, int)
-    status[escaped & (absolute <= 1e-9)] = Status.UNBOUNDED
-    status[still & ~escaped] = Status.CONVERGED
-    status[still & ~escaped & is_open] = Status.NOT_UNIQUE
-    status[~np.isfinite(here.value)] = Status.NOT_FINITE
+    still = (step <= 1e-7) & np.logical_not(escaped)
+    known = [~np.isfinite(here.value), still & is_open, still, escaped & (absolute <= 1e-9)]
+    kinds = [Status.NOT_FINITE, Status.NOT_UNIQUE, Status.CONVERGED, Status.UNBOUNDED]
+    status = np.select(known, kinds, Status.STALLED)
     residual = np.where(status == Status.UNBOUNDED, absolute, relative)
-    params, law = _settled(given, laws, start, params, here, null, status == Status.NOT_UNIQUE)
+    params, law = _settled(given, laws, start, params, here, null, np.equal(status, int(Status.NOT_UNIQUE)))
     return Ends(law, params, here.value, residual, status, np.zeros(len(params), int))
 
 

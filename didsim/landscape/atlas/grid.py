@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
 from didsim.landscape.atlas import cells
 from didsim.landscape.atlas.cells import Kind
 from didsim.landscape.atlas.departures import DEPARTURES, Case, Departure, matched
-from didsim.landscape.atlas.ends import QUICKLY, Ends, Laws, reads_reward, solve_cells
+from didsim.landscape.atlas.ends import QUICKLY, Ends, Laws, reads_reward, solve_cells, with_rewards
 from didsim.landscape.atlas.store import Store
 from didsim.landscape.solvers import Status
-from didsim.numerics import checks
+from didsim.numerics import checks, simplex
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, Objective
 from didsim.policies import Table
-from didsim.worlds import RandomReward, World
+from didsim.worlds import Problem, RandomReward, World
 
 FORMAT = 1
 STARTS = 3  # of an objective that is not convex
@@ -66,7 +67,7 @@ def chart(
 
     Args:
         objectives: names of rows, all registered ones if missing, one's own among them.
-        departures: names of columns; all if missing.
+        departures: names of columns; all but the controls if missing.
         world: law of the matched worlds, with one prompt.
         worlds: how many are drawn.
         seed: of the draws.
@@ -87,20 +88,20 @@ def chart(
         ['reaches π*', 'own end']
     """
     rows = _names(objectives, OBJECTIVES)
-    columns = _names(departures, DEPARTURES)
+    names = columns() if departures is None else _names(departures, DEPARTURES)
     checks.whole("worlds", worlds, least=1)
     header = {"format": FORMAT, "world": repr(world), "worlds": worlds, "seed": checks.seed(seed)}
     kept = Store(store, header)
     grids: dict[tuple[str, ...], Grid] = {}
     with jax.enable_x64(True):
         for name in rows:
-            missing = tuple(one for one in columns if (name, one) not in kept.cells)
+            missing = tuple(one for one in names if (name, one) not in kept.cells)
             if missing:
                 if missing not in grids:
                     grids[missing] = lay_out(missing, world, worlds, seed)
                 kept.add(row(name, grids[missing]))
             told(name)
-    return _dataset(rows, columns, kept, worlds)
+    return _dataset(rows, names, kept, worlds)
 
 
 def lay_out(departures: Sequence[str], world: World, worlds: int, seed: int) -> Grid:
@@ -119,8 +120,12 @@ def lay_out(departures: Sequence[str], world: World, worlds: int, seed: int) -> 
         raise ArgumentError(f"Argument `world` must have one prompt, but has {cases.problem.log_ref.shape[1]}.")
     laws = Laws([(policy, case.problem) for case, policy in built])
     rewards, no_reward = _fitted_rewards(cases)
-    shown = replace(cases, problem=replace(cases.problem, reward=rewards))
-    return Grid(tuple(departures), worlds, shown, laws, no_reward)
+    return Grid(tuple(departures), worlds, with_rewards(cases, rewards), laws, no_reward)
+
+
+def columns() -> list[str]:
+    """Names of the registered departures, without the controls."""
+    return [name for name in DEPARTURES if not departure(name).control]
 
 
 def departure(name: str) -> Departure:
@@ -160,14 +165,14 @@ def aimed(kind: type[Objective], cases: Case) -> Objective:
     fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     cells_, n = cases.ordered.shape[0], cases.ordered.shape[-1]
     sizes = {"vocabulary": 2, "length": max(n.bit_length() - 1, 1)} if {"vocabulary", "length"} <= fields else {}
-    stacked = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf, np.float64), (cells_, *np.shape(leaf))), kind(**sizes))
+    stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf, float), (cells_, *np.shape(leaf))), kind(**sizes))
     aims = {"beta": cases.beta, "eta": 1.0 / cases.beta}
-    return replace(stacked, **{key: np.asarray(value) for key, value in aims.items() if key in fields})
+    return replace(stacked, **{key: jnp.asarray(value) for key, value in aims.items() if key in fields})
 
 
 def _ends(objective: Objective, grid: Grid) -> tuple[Ends, np.ndarray]:
     """Ends of one row, and which of its cells are not defined because they need a reward that is not there."""
-    undefined = grid.no_reward & reads_reward(objective, grid.cases)
+    undefined = grid.no_reward & (grid.no_reward.any() and reads_reward(objective, grid.cases))
     return solve_cells(objective, grid.cases, grid.laws, starts=1 if objective.convex else STARTS), undefined
 
 
@@ -177,14 +182,17 @@ def _fitted_rewards(cases: Case) -> tuple[np.ndarray, np.ndarray]:
     What looks at rewards is shown these: the reward model of two-stage training.  On matched data they are the true ones.
     Source: derived, DPO against a uniform reference at β = 1 is the likelihood.
     """
-    flat = replace(cases.problem, log_ref=np.zeros_like(cases.problem.log_ref) - np.log(cases.ordered.shape[-1]))
-    count = len(cases.beta)
-    laws = Laws([(Table(), flat)])
-    ends = solve_cells(Dpo(np.ones(count)), replace(cases, problem=flat), laws, starts=1)
+    flat = jax.vmap(_flat)(cases)
+    ends = solve_cells(Dpo(jnp.ones(len(cases.beta))), flat, Laws([(Table(), flat.problem)]), starts=1)
     reward = ends.params[:, : cases.ordered.shape[-1]]
     exists = (ends.status == Status.CONVERGED) | (ends.status == Status.NOT_UNIQUE)
     fitted = np.where(exists[:, None], reward - reward.mean(-1, keepdims=True), np.asarray(cases.problem.reward)[:, 0])
     return fitted[:, None], ~exists
+
+
+def _flat(case: Case) -> Case:
+    """The same pairs against a uniform reference."""
+    return replace(case, problem=replace(case.problem, log_ref=simplex.normalize(jnp.zeros_like(case.problem.log_ref))))
 
 
 def _nothing(count: int) -> dict[str, np.ndarray]:
@@ -216,3 +224,41 @@ def _names(given: Iterable[str] | None, known: Any) -> list[str]:
 def solved(data: xr.Dataset) -> xr.DataArray:
     """Cells that have a residual below 1e-8 or a reason in words."""
     return (data["residual"] < cells.GOOD) | (data["kind"] == Kind.UNDEFINED)
+
+
+def closed_forms(
+    objectives: Iterable[str], departures: Iterable[str], *, world: World = WORLD, worlds: int = 8, seed: int = 0
+) -> xr.DataArray:
+    """``gap`` of the law that an objective's own closed form gives, where pairs are still independent draws; NaN elsewhere.
+
+    Arguments as for `chart`; its cells must equal these, though nothing is solved here.
+    """
+    rows, names = _names(objectives, OBJECTIVES), _names(departures, DEPARTURES)
+    with jax.enable_x64(True):
+        grid = lay_out(names, world, worlds, seed)
+        values = [[_closed_gap(OBJECTIVES[name], grid, k) for k in range(len(names))] for name in rows]
+    shape = (len(rows), len(names), worlds)
+    return xr.DataArray(
+        np.reshape(values, shape), dims=("objective", "departure", "world"), coords={"objective": rows, "departure": names}
+    )
+
+
+def _closed_gap(kind: type[Objective], grid: Grid, column: int) -> np.ndarray:
+    """The closed form's gap in every world of a column."""
+    here = slice(column * grid.worlds, (column + 1) * grid.worlds)
+    nothing = np.full(grid.worlds, np.nan)
+    case = jax.tree.map(lambda leaf: leaf[here], grid.cases)
+    problem = case.problem
+    product = np.exp(problem.log_chosen)[..., :, None] * np.exp(problem.log_rejected)[..., None, :]
+    if not grid.laws.is_free[here].all() or np.max(np.abs(product - case.ordered)) > 1e-12:
+        return nothing
+    # Worlds as prompts of one problem.
+    names = ("log_ref", "log_target", "reward", "log_chosen", "log_rejected", "lengths")
+    prompts = {name: jnp.asarray(getattr(problem, name)[:, 0]) for name in names}
+    many = Problem(**prompts, log_prompts=jnp.zeros(grid.worlds), beta=jnp.asarray(problem.beta[0]))
+    try:
+        law = jax.tree.map(lambda leaf: leaf[0], aimed(kind, case)).minimiser(many)
+    except (ArgumentError, TypeError):
+        return nothing
+    target, reference = (np.asarray(one)[:, 0] for one in (case.truth.log_target, case.truth.log_ref))
+    return nothing if law is None else cells.value_gap(np.asarray(law), target, reference)
