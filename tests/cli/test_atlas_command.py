@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
 
 
 def test_files_say_the_same(folder):
-    rows = list(csv.DictReader((folder / "atlas.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((folder / "atlas.csv").read_text(encoding="utf-8").splitlines()))
     assert [(row["objective"], row["departure"]) for row in rows] == [
         (one, other) for one in ("dpo", "sft") for other in ("matched", "hard")
     ]
@@ -46,14 +46,14 @@ def test_a_second_call_reads_what_is_there(folder, capsys, monkeypatch):
     monkeypatch.setattr("didsim.landscape.atlas.grid.row", lambda *_: pytest.fail("solved again"))
     assert cli.main(["atlas", *FEW, *BOTH, "--out", str(folder)]) == 0
     shown = capsys.readouterr().out
-    assert max(map(len, shown.splitlines())) <= 80
+    assert max(map(len, shown.replace(str(folder), "").splitlines())) <= 80
     assert "matched" in shown
     assert "4 cells" in shown
 
 
 def test_one_column_is_ranked(folder, capsys):
     assert cli.main(["atlas", *FEW, "--departure", "matched", "--out", str(folder)]) == 0
-    shown = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr().out.replace(str(folder), "").splitlines()
     ranks = [line.split()[:2] for line in shown if line.strip()[:1].isdigit() and "[" in line]
     assert ranks[0] == ["1", "dpo"]
     assert ranks[1] == ["2", "sft"]

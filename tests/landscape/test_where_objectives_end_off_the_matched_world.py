@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from didsim.landscape import atlas, component_count, components, descent_limit
 from didsim.landscape.atlas import Kind
-from didsim.landscape.atlas.grid import WORLD, lay_out
+from didsim.landscape.atlas.grid import WORLD, departure, lay_out
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, Limit
 from didsim.objectives.parts import Card, Objective
@@ -31,7 +31,7 @@ def cases():
     """The same worlds and what is shown in them, by departure."""
     names = tuple(atlas.DEPARTURES)
     with jax.enable_x64(True):
-        grid = lay_out(names, WORLD, WORLDS, 0)
+        grid = lay_out({name: departure(name) for name in names}, WORLD, WORLDS, 0)
     return {name: jax.tree.map(lambda leaf, k=k: leaf[k * WORLDS : (k + 1) * WORLDS], grid.cases) for k, name in enumerate(names)}
 
 
@@ -82,7 +82,7 @@ def test_unseen_responses_keep_their_logits(chart, cases):
     expected = [_gap(np.asarray(one), case.truth.log_ref[k, 0], target[k]) for k, one in enumerate(end)]
     found = chart.sel(objective="dpo", departure="unseen")
     assert (found["kind"] == Kind.SET).all()
-    assert (np.asarray(component_count(label)) == 1).all()
+    assert (np.asarray(component_count(label)) == 3).all()  # what is shown, and two alone
     np.testing.assert_allclose(found["gap"].values, expected, rtol=0, atol=1e-9)
 
 
@@ -212,6 +212,26 @@ def test_a_part_of_ones_own_is_one_more_row_and_column():
     # IPO at β = ½ is (Δ - 1)².
     np.testing.assert_allclose(data["gap"].values[0], data["gap"].values[1], rtol=0, atol=1e-9)
     assert float(abs(data["gap"].diff("departure")).min()) > 1e-3
+
+
+# ---- sensitivity ----
+
+
+@pytest.mark.parametrize(("name", "column"), [("dpo", "flipped"), ("cpo", "angle"), ("rlhf", "ties")])
+def test_tangents_match_to_second_order(name, column):
+    full = {"flipped": 0.02, "angle": 4.0, "ties": 0.04}[column]
+    data = atlas.curves(name, column, [0.5 * full, full], worlds=WORLDS)
+    off = abs(data["chosen_change"] - data["chosen_change_predicted"])
+    ratio = off.isel(strength=1) / off.isel(strength=0)
+    # An error of second order grows fourfold with twice the strength; one of first order, a wrong tangent, twofold.
+    assert float(abs(ratio - 4.0).max()) < 0.8
+    still = atlas.curves(name, column, [0.0], worlds=WORLDS)["chosen_change"].isel(strength=0)
+    assert float((off.isel(strength=1) / abs(data["chosen_change"].isel(strength=1) - still)).max()) < 0.1
+
+
+def test_a_departure_without_a_dial_has_no_curve():
+    with pytest.raises(ArgumentError, match="Argument `column` must have a dial"):
+        atlas.curves("dpo", "hard", [0.1])
 
 
 # ---- what is said of the numbers ----

@@ -33,7 +33,7 @@ def print_chart(data: xr.Dataset, measure: str) -> None:
 def charted(data: xr.Dataset, measure: str) -> list[str]:
     """Lines of at most 80 columns: medians over worlds, departures under letters, as many blocks as they need."""
     names = [str(name) for name in data["objective"].values]
-    first = max(map(len, names), default=0)
+    first = max(map(len, names), default=0) + 1
     per_block = max((WIDTH - first) // CELL, 1)
     columns = [str(name) for name in data["departure"].values]
     letters = [string.ascii_lowercase[k % 26] * (1 + k // 26) for k in range(len(columns))]
@@ -84,7 +84,8 @@ def write(data: xr.Dataset, folder: Path) -> None:
         print("atlas.parquet needs pyarrow: pip install 'didsim[parquet]'")
     else:
         files.write("--out", folder / "atlas.parquet", lambda path: parquet.write_table(pyarrow.Table.from_pylist(rows), path))
-    print(f"{len(rows)} cells in {folder}: atlas.csv, atlas.json, atlas.nc and the store atlas.jsonl")
+    print(f"{len(rows)} cells as atlas.csv, atlas.json and atlas.nc, with the store atlas.jsonl, in")
+    print(folder)
 
 
 def _cell(cell: xr.Dataset, measure: str) -> str:

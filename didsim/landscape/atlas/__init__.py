@@ -3,9 +3,10 @@
 from didsim.landscape.atlas.cells import MARKS, MEASURES, WORDS, Kind, median_interval
 from didsim.landscape.atlas.departures import DEPARTURES, Case, Departure, WithLabels, WithSampler, WithWorld, register
 from didsim.landscape.atlas.grid import chart, closed_forms, columns, solved
+from didsim.landscape.atlas.sensitivity import curves
 from didsim.landscape.atlas.summary import main_kind, ranking, summary
 
 __all__ = [
     "DEPARTURES", "MARKS", "MEASURES", "WORDS", "Case", "Departure", "Kind", "WithLabels", "WithSampler", "WithWorld", "chart",
-    "closed_forms", "columns", "main_kind", "median_interval", "ranking", "register", "solved", "summary",
+    "closed_forms", "columns", "curves", "main_kind", "median_interval", "ranking", "register", "solved", "summary",
 ]  # fmt: skip

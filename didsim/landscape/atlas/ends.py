@@ -176,6 +176,17 @@ class _Given:
         return Expansion(*map(np.concatenate, zip(*found, strict=True)))
 
 
+def gradient_at(objective: Objective, cases: Case, laws: Laws, params: np.ndarray) -> np.ndarray:
+    """Gradient of every cell's loss in the parameters, shape (cells, width)."""
+    return _local(_Given(objective, cases), laws, np.arange(len(params)), params).gradient
+
+
+def step_against(objective: Objective, cases: Case, laws: Laws, params: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """``-H⁺ v`` with the Hessian of every cell at its parameters."""
+    here = _local(_Given(objective, cases), laws, np.arange(len(params)), params)
+    return _direction(here._replace(gradient=gradient), signed=True)[0]
+
+
 def with_rewards(cases: Case, rewards: np.ndarray) -> Case:
     """The same cells with other rewards shown, shape (cells, 1, n)."""
     return jax.vmap(lambda case, shown: replace(case, problem=replace(case.problem, reward=shown)))(cases, rewards)
@@ -312,8 +323,8 @@ def _local(given: _Given, laws: Laws, cells: np.ndarray, params: np.ndarray) -> 
     return _Local(law, at.value, gradient, hessian, jacobian)
 
 
-def _direction(here: _Local) -> tuple[np.ndarray, np.ndarray]:
-    """Saddle-free Newton direction ``-|H|⁺g``, and the null space of H in columns, zeros elsewhere.
+def _direction(here: _Local, *, signed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Saddle-free Newton direction ``-|H|⁺g``, or ``-H⁺g`` if ``signed``, and the null space of H in columns, zeros elsewhere.
 
     H is scaled to unit diagonal first, so that masses over many orders of magnitude do not look like a null space.
     """
@@ -326,7 +337,8 @@ def _direction(here: _Local) -> tuple[np.ndarray, np.ndarray]:
     size = np.abs(values)
     null = size <= 64.0 * size.shape[1] * EPS * np.maximum(size.max(1, keepdims=True), np.finfo(float).tiny)
     along = np.einsum("cpk,cp->ck", vectors, scale * gradient)
-    direction = -scale * np.einsum("cpk,ck->cp", vectors, np.where(null, 0.0, along / np.where(null, 1.0, size)))
+    along = np.where(null, 0.0, along / np.where(null, 1.0, values if signed else size))
+    direction = -scale * np.einsum("cpk,ck->cp", vectors, along)
     return np.where(fine[:, None], direction, np.nan), np.where(null[:, None, :], scale[:, :, None] * vectors, 0.0)
 
 
@@ -367,7 +379,8 @@ def _judged(given: _Given, laws: Laws, start: np.ndarray, params: np.ndarray) ->
     escaped = here.law.min(1) < VANISHED
     step, absolute = np.max(np.abs(direction), -1), np.max(np.abs(here.gradient), -1)
     diagonal = np.abs(np.diagonal(here.hessian, axis1=1, axis2=2))
-    relative = np.max(np.where(here.gradient == 0, 0.0, np.abs(here.gradient) / np.maximum(diagonal, 1e-300)), -1)
+    # Where there is no curvature at all the direction is open, and the gradient counts as it is.
+    relative = np.max(np.abs(here.gradient) / np.where(diagonal > 0, diagonal, 1.0), -1)
     still = (step <= 1e-7) & np.logical_not(escaped)
     known = [~np.isfinite(here.value), still & is_open, still, escaped & (absolute <= 1e-9)]
     kinds = [Status.NOT_FINITE, Status.NOT_UNIQUE, Status.CONVERGED, Status.UNBOUNDED]

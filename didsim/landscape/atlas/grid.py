@@ -6,7 +6,7 @@ is the departure), its η is 1/β.  A column is a departure.  Every cell is solv
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,20 +98,22 @@ def chart(
             missing = tuple(one for one in names if (name, one) not in kept.cells)
             if missing:
                 if missing not in grids:
-                    grids[missing] = lay_out(missing, world, worlds, seed)
+                    grids[missing] = lay_out({one: departure(one) for one in missing}, world, worlds, seed)
                 kept.add(row(name, grids[missing]))
             told(name)
     return _dataset(rows, names, kept, worlds)
 
 
-def lay_out(departures: Sequence[str], world: World, worlds: int, seed: int) -> Grid:
-    """All cases of some departures as one batch, with rewards fitted to the labels shown."""
-    made = [departure(name) for name in departures]
+def lay_out(departures: Mapping[str, Departure], world: World, worlds: int, seed: int) -> Grid:
+    """All cases of some departures, by name, as one batch, with rewards fitted to the labels shown.
+
+    A name decides what is drawn: one departure at several strengths has the same noise.
+    """
 
     def one(key):
         base = matched(world.draw(jax.random.fold_in(key, 0)))
         own = [jax.random.fold_in(key, zlib.crc32(name.encode()) >> 1) for name in departures]
-        return [(each.apply(k, base), each.policy(k, base.problem)) for each, k in zip(made, own, strict=True)]
+        return [(each.apply(k, base), each.policy(k, base.problem)) for each, k in zip(departures.values(), own, strict=True)]
 
     keys = jax.random.split(jax.random.key(seed), worlds)
     built = jax.jit(jax.vmap(one), compiler_options=QUICKLY)(keys)
@@ -235,7 +237,7 @@ def closed_forms(
     """
     rows, names = _names(objectives, OBJECTIVES), _names(departures, DEPARTURES)
     with jax.enable_x64(True):
-        grid = lay_out(names, world, worlds, seed)
+        grid = lay_out({name: departure(name) for name in names}, world, worlds, seed)
         values = [[_closed_gap(OBJECTIVES[name], grid, k) for k in range(len(names))] for name in rows]
     shape = (len(rows), len(names), worlds)
     return xr.DataArray(

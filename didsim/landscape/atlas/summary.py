@@ -61,7 +61,9 @@ def ranking(data: xr.Dataset, departure: str, measure: str = "gap") -> list[dict
     order = sorted((name for name in found if np.isfinite(middle[name][0])), key=lambda name: middle[name][0])
     rows, first, rank = [], "", 0
     for place, name in enumerate(order, 1):
-        if not first or median_interval(found[name] - found[first])[1] > 1e-9:
+        with np.errstate(invalid="ignore"):
+            apart = median_interval(found[name] - found[first])[1] if first else np.inf
+        if apart > 1e-9:
             first, rank = name, place
         rows.append((rank, name))
     rows += [(0, name) for name in found if name not in order]
