@@ -39,9 +39,8 @@ class Config:
 def run(settings: Config) -> xr.Dataset:
     """The atlas with its controls, and what closed forms say where there are some."""
     rows = list(OBJECTIVES) if settings.every else list(FEW)
-    draws = {"worlds": settings.worlds, "seed": settings.seed}
-    data = atlas.chart(rows, atlas.DEPARTURES, **draws)
-    closed = atlas.closed_forms(rows, CLOSED, **draws)
+    data = atlas.chart(rows, atlas.DEPARTURES, worlds=settings.worlds, seed=settings.seed)
+    closed = atlas.closed_forms(rows, CLOSED, worlds=settings.worlds, seed=settings.seed)
     family = [FAMILIES.get(OBJECTIVES[name].__module__.rpartition(".")[2], "one's own") for name in rows]
     limit = [OBJECTIVES[name].card.limit.name for name in rows]
     return data.assign(closed=closed.reindex(departure=data["departure"])).assign_coords(

@@ -328,7 +328,7 @@ def _direction(here: _Local, *, signed: bool = False) -> tuple[np.ndarray, np.nd
 
     H is scaled to unit diagonal first, so that masses over many orders of magnitude do not look like a null space.
     """
-    fine = np.isfinite(here.hessian).all((1, 2)) & np.isfinite(here.gradient).all(1)
+    fine = np.isfinite(np.sum(here.hessian, (1, 2)) + np.sum(here.gradient, 1))
     hessian = np.where(fine[:, None, None], here.hessian, 0.0)
     gradient = np.where(fine[:, None], here.gradient, 0.0)
     diagonal = np.abs(np.diagonal(hessian, axis1=1, axis2=2))
