@@ -159,7 +159,7 @@ class _Given:
         if not self.objective.kinked:
             return self
         made = _Given.__new__(_Given)
-        made.objective = self.objective.smoothed(jnp.full(len(self.leaves[-1]), width))
+        made.objective = jax.vmap(lambda one: one.smoothed(width))(self.objective)
         _, problem, ordered = jax.tree.unflatten(self.build, self.leaves)
         made.leaves, made.build = jax.tree.flatten((made.objective, problem, ordered))
         made.leaves = [np.asarray(leaf) for leaf in made.leaves]

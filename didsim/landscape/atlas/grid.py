@@ -165,11 +165,13 @@ def aimed(kind: type[Objective], cases: Case) -> Objective:
         ArgumentError: it cannot be had for responses of this number.
     """
     fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    cells_, n = cases.ordered.shape[0], cases.ordered.shape[-1]
+    n = cases.ordered.shape[-1]
     sizes = {"vocabulary": 2, "length": max(n.bit_length() - 1, 1)} if {"vocabulary", "length"} <= fields else {}
-    stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf, float), (cells_, *np.shape(leaf))), kind(**sizes))
-    aims = {"beta": cases.beta, "eta": 1.0 / cases.beta}
-    return replace(stacked, **{key: jnp.asarray(value) for key, value in aims.items() if key in fields})
+
+    def one(beta: Any) -> Objective:
+        return kind(**sizes, **{name: aim for name, aim in {"beta": beta, "eta": 1.0 / beta}.items() if name in fields})
+
+    return jax.vmap(one)(cases.beta)
 
 
 def _ends(objective: Objective, grid: Grid) -> tuple[Ends, np.ndarray]:
@@ -185,7 +187,7 @@ def _fitted_rewards(cases: Case) -> tuple[np.ndarray, np.ndarray]:
     Source: derived, DPO against a uniform reference at β = 1 is the likelihood.
     """
     flat = jax.vmap(_flat)(cases)
-    ends = solve_cells(Dpo(jnp.ones(len(cases.beta))), flat, Laws([(Table(), flat.problem)]), starts=1)
+    ends = solve_cells(jax.vmap(Dpo)(jnp.ones(len(cases.beta))), flat, Laws([(Table(), flat.problem)]), starts=1)
     reward = ends.params[:, : cases.ordered.shape[-1]]
     exists = (ends.status == Status.CONVERGED) | (ends.status == Status.NOT_UNIQUE)
     fitted = np.where(exists[:, None], reward - reward.mean(-1, keepdims=True), np.asarray(cases.problem.reward)[:, 0])
