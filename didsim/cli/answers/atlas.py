@@ -62,9 +62,10 @@ def ranked(data: xr.Dataset, measure: str) -> list[str]:
     for row in rows:
         rank = f"{row['rank']:>4}" if row["rank"] else "   -"
         interval = "" if np.isnan(row["median"]) else f"{_short(row['median']):>6}  [{_short(row['low'])}, {_short(row['high'])}]"
-        text = f"{rank}  {row['objective']:<{first}}  {interval:<24}"
+        text = f"{rank}  {row['objective']:<{first}}  {interval:<24} "
         lines.append(f"{text}{row['kind']}"[:WIDTH].rstrip())
-    return [*lines, "", "Rows of one rank cannot be told apart by these worlds.  There is no best loss: each column ranks anew."]
+    told = "Rows of one rank cannot be told apart by these worlds.  There is no best loss: each column ranks anew."
+    return [*lines, "", *textwrap.wrap(told, WIDTH)]
 
 
 def write(data: xr.Dataset, folder: Path) -> None:

@@ -63,7 +63,7 @@ def curves(
         raise ArgumentError(f"Argument `column` must have a dial, with strengths,, but is {column}, {list(strengths)}.")
     values = checks.finite("strengths", np.asarray(strengths, float))
     shift = SHIFT * max(float(np.max(np.abs(values - part.nothing))), 1e-3)
-    shift = shift if values.max() > part.nothing else -shift
+    shift = -shift if values.max() <= part.nothing and values.min() < part.nothing else shift
     near = [part.nothing + k * shift for k in range(3)]
     with jax.enable_x64(True):
         grids = [lay_out({column: replace(part, **{part.dial: one})}, world, worlds, seed) for one in (*near, *values)]  # type: ignore[type-var]
