@@ -23,7 +23,7 @@ def draw(data: xr.Dataset) -> Figure:
     shown = data.sel(departure=~data["control"])
     height = HEAD + ROW * shown.sizes["objective"] + FOOT
     figure = Figure(figsize=(COLUMN, height))
-    left, width = 0.335, 0.545
+    left, width = 0.3, 0.535
     ax = figure.add_axes((left, FOOT / height, width, 1.0 - (HEAD + FOOT) / height))
     values = shown["gap"].median("world").values
     first = list(shown["departure"].values).index("matched")
