@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from didsim.did import learned_policy, log_did, optimal_rejected
     from didsim.dynamics import Run, Trajectory, iterated, metrics, train
     from didsim.figures import triangle
-    from didsim.landscape import explain, signal, survey
+    from didsim.landscape import atlas, explain, signal, survey
     from didsim.landscape import linear as alignment
     from didsim.landscape.solvers import PolicySolution, Solution, Status, solve, solve_policy
     from didsim.numerics import sequences, simplex
@@ -35,6 +35,7 @@ _HOME = {  # public name: the module it is, or the module and the name in it
     "Status": "landscape.solvers:Status",
     "Trajectory": "dynamics:Trajectory",
     "alignment": "landscape.linear",
+    "atlas": "landscape.atlas",
     "claims": "claims",
     "cli": "cli",
     "diagnose": "diagnose",
@@ -72,7 +73,7 @@ _HOME = {  # public name: the module it is, or the module and the name in it
     "worlds": "worlds",
 }
 __all__ = [
-    "ArgumentError", "PolicySolution", "Problem", "Run", "Solution", "Status", "Trajectory", "__version__", "alignment",
+    "ArgumentError", "PolicySolution", "Problem", "Run", "Solution", "Status", "Trajectory", "__version__", "alignment", "atlas",
     "claims", "cli", "diagnose", "did", "dynamics", "exercises", "explain", "figures", "iterated", "landscape",
     "learned_policy", "log_did", "metrics", "numerics", "objectives", "optimal_rejected", "pair_losses", "plotting", "policies",
     "preferences", "problem", "samplers", "sequences", "signal", "simplex", "solve", "solve_policy", "survey", "sweep",

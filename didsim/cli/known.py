@@ -20,7 +20,7 @@ def check_parts(option: str, kind: str, words: tuple[str, ...]) -> None:
 
     Args:
         option: which option holds them, for the message.
-        kind: ``objectives`` or ``samplers``.
+        kind: ``objectives``, ``samplers`` or ``departures``.
         words: what was typed.
 
     Raises:
@@ -63,13 +63,15 @@ def collect() -> dict[str, Any]:
     """What the registries hold now, for the file; this needs JAX."""
     from didsim.claims.groups import every_name
     from didsim.claims.ledger import LEDGER
+    from didsim.landscape.atlas import DEPARTURES
     from didsim.objectives import OBJECTIVES
     from didsim.objectives.names import facts
     from didsim.samplers import SAMPLERS
 
     rows = {name: _row(kind) for name, kind in OBJECTIVES.items()}
     dialects = {name: facts(name) for name in OBJECTIVES}
-    return {"objectives": rows, "dialects": dialects, "samplers": list(SAMPLERS), "claims": every_name(LEDGER)}
+    lists = {"samplers": list(SAMPLERS), "claims": every_name(LEDGER), "departures": list(DEPARTURES)}
+    return {"objectives": rows, "dialects": dialects, **lists}
 
 
 def write() -> None:

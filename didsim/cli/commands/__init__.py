@@ -1,6 +1,7 @@
 """What does each command do?  One file a command, which holds one class; a new one is named in the table below."""
 
 from didsim.cli.command import Command
+from didsim.cli.commands.atlas import Atlas
 from didsim.cli.commands.bench import Bench
 from didsim.cli.commands.diagnose import Diagnose
 from didsim.cli.commands.golden import Golden
@@ -25,6 +26,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Report,
     Diagnose,
     Objectives,
+    Atlas,
     Golden,
     Worlds,
     Sampler,

@@ -1,0 +1,76 @@
+"""C12: where does every objective end under every departure from the matched world, and which is hurt least by which?
+
+Rows are all registered objectives, columns one departure each; a cell is the exact end in random worlds of eight responses,
+its lack of value in units of the reference's.  There is no best loss: each column ranks the rows anew.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+import xarray as xr
+
+from didsim.figures.settings import Count, Seed, config
+from didsim.figures.verdicts import Verdict, above, below, must_break
+from didsim.landscape import atlas
+from didsim.landscape.atlas import Kind
+from didsim.objectives import OBJECTIVES, Limit
+
+FEW = ("dpo", "cdpo", "ipo[sum]", "simpo", "cpo", "kto", "sft", "rlhf")
+CLOSED = ("matched", "beta", "angle", "weak-reference")  # columns whose pairs are independent draws still
+FAMILIES = {
+    "ratio": "DPO", "shaped": "other links", "divergences": "divergences", "squared": "squares",
+    "reference_free": "no reference", "unpaired": "unpaired", "transport": "sorted", "likelihood": "likelihood",
+    "variational": "whole laws", "bregman": "Bregman", "squared_log": "squared log", "tokenwise": "tokens",
+    "rankings": "lists",
+}  # fmt: skip
+
+
+@config
+class Config:
+    """Numbers of C12; the configuration is this project's own.  ``every`` takes all objectives, else a few well-known ones."""
+
+    FAST: ClassVar[dict] = {"worlds": 2, "every": False}
+
+    worlds: Count = 8
+    seed: Seed = 0
+    every: bool = True
+
+
+def run(settings: Config) -> xr.Dataset:
+    """The atlas with its controls, and what closed forms say where there are some."""
+    rows = list(OBJECTIVES) if settings.every else list(FEW)
+    data = atlas.chart(rows, atlas.DEPARTURES, worlds=settings.worlds, seed=settings.seed)
+    closed = atlas.closed_forms(rows, CLOSED, worlds=settings.worlds, seed=settings.seed)
+    family = [FAMILIES.get(OBJECTIVES[name].__module__.rpartition(".")[2], "one's own") for name in rows]
+    limit = [OBJECTIVES[name].card.limit.name for name in rows]
+    return data.assign(closed=closed.reindex(departure=data["departure"])).assign_coords(
+        family=("objective", family),
+        aims=("objective", [name == Limit.TARGET.name for name in limit]),
+        convex=("objective", [OBJECTIVES[name].convex for name in rows]),
+    )
+
+
+def verdicts(data: xr.Dataset) -> list[Verdict]:
+    """What must come out of C12."""
+    gap, kind = data["gap"], data["kind"]
+    matched = gap.sel(departure="matched", drop=True)
+    sure = (kind <= Kind.OWN) & data["convex"]
+    known = data["closed"].notnull() & gap.notnull()
+    off = abs(gap - data["closed"]).where(known, 0.0)
+    renamed = abs(gap.sel(departure="renamed") - matched).where(sure.sel(departure="renamed"), 0.0)
+    moved = abs(gap.sel(departure="reversed") - matched).median("world")
+    return [
+        above("share of solves with a residual below 1e-8 or a reason", atlas.solved(data).mean(), 0.95),
+        above("solves that a closed form answers", known.sum(), 1.0),
+        below("lacking value, solver against closed form", off, 1e-7),
+        below("objectives that aim at π*, matched column: lacking value", matched.where(data["aims"], 0.0), 1e-7),
+        below("responses renamed: change of a unique end", renamed, 1e-7),
+        must_break("closed form of the matched column, taken for β doubled", _wrong_column(data), 1e-3),
+        must_break("reward reversed: every row moves", moved.where(moved.notnull(), np.inf), 1e-2),
+    ]
+
+
+def _wrong_column(data: xr.Dataset) -> xr.DataArray:
+    """Largest error per world of the closed forms of one column against the cells of another."""
+    wrong = abs(data["gap"].sel(departure="beta", drop=True) - data["closed"].sel(departure="matched", drop=True))
+    return wrong.max("objective")

@@ -1,0 +1,87 @@
+"""Picture of C12: a heat map of one column's width, objectives by family against departures."""
+
+import itertools
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from didsim.landscape.atlas import MARKS, main_kind
+from didsim.plotting import BLACK, GREY, styled
+
+COLUMN = 85.0 / 25.4  # inches
+ROW, HEAD, FOOT = 0.108, 1.05, 0.62
+SMALL = 5.0
+FULL = 1.0  # change of the lacking value at which the colour is full
+
+
+@styled
+def draw(data: xr.Dataset) -> Figure:
+    """Change of the lacking value against the matched column, in colour; the matched column itself in grey; marks for kinds."""
+    shown = data.sel(departure=~data["control"])
+    height = HEAD + ROW * shown.sizes["objective"] + FOOT
+    figure = Figure(figsize=(COLUMN, height))
+    left, width = 0.3, 0.535
+    ax = figure.add_axes((left, FOOT / height, width, 1.0 - (HEAD + FOOT) / height))
+    values = shown["gap"].median("world").values
+    first = list(shown["departure"].values).index("matched")
+    change = values - values[:, [first]]
+    _paint(ax, change, values[:, first], first)
+    _mark(ax, shown)
+    _label(ax, shown)
+    _scale(figure, height, left, width)
+    return figure
+
+
+def _paint(ax: Axes, change: np.ndarray, matched: np.ndarray, first: int) -> None:
+    rows, columns = change.shape
+    ax.set_facecolor("white")
+    coloured = np.ma.masked_invalid(change)
+    coloured[:, first] = np.ma.masked
+    ax.imshow(coloured, cmap="RdBu_r", norm=Normalize(-FULL, FULL), aspect="auto", interpolation="nearest")
+    own = np.ma.masked_all((rows, columns))
+    own[:, first] = np.ma.masked_invalid(matched)
+    ax.imshow(own, cmap="Greys", norm=Normalize(0.0, 2.0 * FULL), aspect="auto", interpolation="nearest")
+    ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+
+
+def _mark(ax: Axes, shown: xr.Dataset) -> None:
+    """A letter for the kind of end; white on dark cells."""
+    values = shown["gap"].median("world")
+    change = values - values.sel(departure="matched")
+    for i, objective in enumerate(shown["objective"].values):
+        for j, column in enumerate(shown["departure"].values):
+            cell = {"objective": objective, "departure": column}
+            mark = MARKS[main_kind(shown["kind"].sel(cell).values)].replace("*", "∗")
+            dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and float(values.sel(cell)) > FULL)
+            ax.text(j, i, mark, ha="center", va="center", fontsize=SMALL - 0.5, color="white" if dark else BLACK)
+
+
+def _label(ax: Axes, shown: xr.Dataset) -> None:
+    rows, columns = shown["objective"].values, shown["title"].values
+    ax.set_yticks(range(len(rows)), rows, fontsize=SMALL)
+    ax.set_xticks(range(len(columns)), columns, fontsize=SMALL + 0.5, rotation=90)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0, pad=1.5)
+    ax.spines[:].set_visible(False)
+    # Families are parted by lines and named on the right.
+    family = shown["family"].values
+    edges = [0, *(k for k in range(1, len(rows)) if family[k] != family[k - 1]), len(rows)]
+    for low, high in itertools.pairwise(edges):
+        if low:
+            ax.axhline(low - 0.5, color=BLACK, linewidth=0.4)
+        ax.text(len(columns) - 0.35, 0.5 * (low + high) - 0.5, family[low], fontsize=SMALL, color=GREY, va="center")
+
+
+def _scale(figure: Figure, height: float, left: float, width: float) -> None:
+    """The colours' scale and what the marks mean, below."""
+    bar = figure.add_axes((left, (FOOT - 0.16) / height, width, 0.07 / height))
+    bar.imshow(np.linspace(-FULL, FULL, 201)[None], cmap="RdBu_r", aspect="auto", extent=(-FULL, FULL, 0.0, 1.0))
+    bar.set_yticks([])
+    bar.set_xticks([-FULL, 0.0, FULL], [f"≤ -{FULL:g}", "as matched", f"≥ {FULL:g}"], fontsize=SMALL)
+    bar.tick_params(length=1.5, pad=1.0)
+    text = "Lacking value ÷ the reference's: change against matched (grey: 0 white to 2 black).\n"
+    text += "∗ reaches π*   s a set, descent's point   n no minimum   - not defined   ? not solved"
+    figure.text(0.02, 0.08 / height, text, fontsize=SMALL - 0.4, va="bottom")
