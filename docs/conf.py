@@ -12,6 +12,7 @@ from pathlib import Path
 import ziamath
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.nodes import make_refnode
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,13 +102,34 @@ def write_reference() -> None:
     exported = {name for room in rooms for name in getattr(modules[room], "__all__", ())}
     described = [name for name, one in objects.items() if inspect.isclass(one) and name in exported]
     pages["didsim"] += f"   :exclude-members: {', '.join(described)}\n"  # their rooms describe them
-    pages["index"] = "Reference\n=========\n\n.. toctree::\n   :maxdepth: 1\n\n   " + "\n   ".join(names) + "\n"
+    pages["index"] = reference_front(names)
     folder = ROOT / "docs" / "api"
     folder.mkdir(exist_ok=True)
     for name, text in pages.items():
         path = folder / f"{name}.rst"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
+
+
+FIRST = ("Problem", "Run", "Trajectory", "Solution")  # what one holds in one's hands, in the order in which one meets them
+
+
+def reference_front(names: list[str]) -> str:
+    """The list of rooms, each with the question that it answers, after the four objects that one meets first."""
+    first = [f"- `{name}`: {_first_sentence(getattr(didsim, name))}" for name in FIRST]
+    rooms = [f"- :doc:`{name}`: {_first_sentence(sys.modules.get(name) or _module(name))}" for name in names]
+    hidden = ".. toctree::\n   :hidden:\n\n   " + "\n   ".join(names)
+    return "\n".join(["Reference", "=========", "", "First:", "", *first, "", "All rooms:", "", *rooms, "", hidden, ""])
+
+
+def _module(name: str):
+    return getattr(didsim, name.removeprefix("didsim."))
+
+
+def _first_sentence(one) -> str:
+    """First paragraph of a docstring up to its first full stop or question mark."""
+    paragraph = " ".join((inspect.getdoc(one) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.?])\s", paragraph)[0]
 
 
 def add_contents(app, docname: str, source: list[str]) -> None:
@@ -203,7 +225,13 @@ def point_to_front(app, error) -> None:
         (Path(app.outdir) / "index.html").write_text(f'<meta http-equiv="refresh" content="0; url={app.config.root_doc}.html">\n')
 
 
+def whole_docstring(self) -> tuple[str, list[str]]:
+    """No type and all lines: properties are annotated, so what stands before a colon is part of the sentence."""
+    return "", self.__class__(self._consume_to_end(), self._config).lines()
+
+
 def setup(app) -> None:
+    GoogleDocstring._consume_inline_attribute = whole_docstring
     write_reference()
     app.add_html_math_renderer("mathml", (set_mathematics, None), (set_mathematics, None))
     app.connect("builder-inited", bring_font)

@@ -78,7 +78,7 @@ def _head(claims: list, found: dict[str, Any], groups: dict[str, Any], letters: 
 
 
 def _claim(claim: Any, row: dict[str, Any]) -> str:
-    from didsim.claims.typesetting import tex
+    from didsim.numerics.typesetting import tex
 
     source = re.sub(r",? [DSLKF]\d+(?=;|$)", "", claim.source)
     lines = [

@@ -1,4 +1,4 @@
-"""Executes notebooks from a clean kernel, in place, and keeps of them what reads without one and hardly changes.
+"""Executes notebooks in place; what is kept reads without a kernel and hardly changes.
 
 python notebooks/refresh.py [NOTEBOOK ...]       all of this folder if none is named
 """
@@ -10,7 +10,9 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent
-KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+}
 LANGUAGE = {"language_info": {"name": "python"}}
 LIVE = "application/vnd.jupyter.widget-view+json"  # a slider is dead without its kernel
 
@@ -19,7 +21,9 @@ def refresh(path: Path) -> None:
     """Executes one notebook and writes it back."""
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=60, kernel_name="python3", resources=where).execute()
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources=where
+    ).execute()
     tidy(notebook)
     nbformat.write(notebook, path)
 
@@ -32,7 +36,9 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         cell.metadata = nbformat.from_dict({})
         cell.id = f"cell-{place:02d}"
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if LIVE not in output.get("data", {})]
+            cell.outputs = [
+                output for output in cell.outputs if LIVE not in output.get("data", {})
+            ]
             for output in cell.outputs:
                 if "metadata" in output:
                     output.metadata = nbformat.from_dict({})

@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from matplotlib.mathtext import MathTextParser
 
 from didsim import cli
 from didsim.claims import LEDGER
 from didsim.claims.groups import GROUPS, group_of, names
 from didsim.claims.ledger import chosen
-from didsim.claims.typesetting import tex
 from didsim.figures.catalogue import ENTRIES
 from didsim.numerics.errors import ArgumentError
+from didsim.numerics.typesetting import tex
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "statements.md"
@@ -68,7 +69,8 @@ def test_every_number_has_a_title_a_setting_and_claims():
         ("ε²κ₂/2", r"\varepsilon^{2}\kappa_{2}/2"),
         ("P_ab on all pairs", r"P_{ab} \;\text{on all pairs}\;"),
         ("dim null A", r"\dim\operatorname{null} A"),
-        ("r̄_C", r"\bar r _{C}"),
+        ("r̄_C", r"\bar{r} _{C}"),
+        ("k̂ ÷ φ̄", r"\hat{k} \div\bar{\phi}"),
         ("θ_∞", r"\theta_{\infty}"),
     ],
 )
@@ -83,6 +85,12 @@ def test_every_formula_becomes_balanced_ascii():
         plain = written.replace(r"\{", "").replace(r"\}", "")
         assert plain.count("{") == plain.count("}"), claim.id
         assert len(re.findall(r"[^_^{]\b[a-z]{4,}\b(?![^{]*\})", re.sub(r"\\[a-zA-Z]+", "", plain))) == 0, claim.id
+
+
+def test_another_typesetter_reads_every_formula():
+    parser = MathTextParser("path")
+    for claim in OWN.values():
+        parser.parse(f"${tex(claim.formula).replace('tfrac', 'frac')}$")
 
 
 def test_an_unknown_sign_is_refused():

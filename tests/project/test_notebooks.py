@@ -13,7 +13,8 @@ from didsim.teaching import EXERCISES
 
 FOLDER = Path(__file__).parent.parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+WIDTH = 88  # of a line of code
+SECTIONS = ("Question", "Statement", "What breaks it", "Exercise")
 PLACES = re.compile(r"(?<![\w:/.])/(home|root|work|tmp|usr|opt|var|Users|content)/")
 
 
@@ -22,7 +23,7 @@ def complaints(notebook, number: str) -> list[str]:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     sources = ["\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith("%")) for cell in code]
     trees = [ast.parse(_closed(source)) for source in sources]
-    return [*_opening(notebook, code), *_length(code, trees), *_outputs(notebook, code), *_content(code, trees, number)]
+    return [*_opening(notebook, code), *_length(code, trees), *_outputs(notebook, code), *_content(notebook, code, trees, number)]
 
 
 def _closed(source: str) -> str:
@@ -33,8 +34,13 @@ def _closed(source: str) -> str:
 def _opening(notebook, code) -> list[str]:
     first = notebook.cells[0]
     found = []
-    if first.cell_type != "markdown" or BADGE not in first.source or not first.source.startswith("# "):
-        found.append("the first cell must be the title with the Colab badge")
+    if first.cell_type != "markdown" or not re.match(r"# .+\n\n\*Before: .+ Time: about \d+ minutes", first.source):
+        found.append("the first cell must be the title, what comes before it, and how long it takes")
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    titles = re.findall(r"^## (.*)$", words, flags=re.M)
+    found += [f"no section “{name}”" for name in SECTIONS if not any(title.startswith(name) for title in titles)]
+    if re.search(r"`[^`\n]*[α-ωΑ-Ω∝≤≥][^`\n]*`", re.sub(r"`[^`\n]*(?:didsim|[=\"]True|\")[^`\n]*`", "", words)):
+        found.append("a formula that is not in TeX")
     if "find_spec" not in code[0].source or "%pip install" not in code[0].source or "jax" in _commands(code[0].source):
         found.append("the first code cell must install didsim where it is missing, and leave JAX alone")
     return found
@@ -48,8 +54,9 @@ def _length(code, trees) -> list[str]:
     found = [] if 5 <= len(code) <= 12 else [f"{len(code)} code cells, must be 5 to 12"]
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     for node in (node for tree in trees for node in ast.walk(tree) if isinstance(node, kinds)):
-        if node.end_lineno - node.lineno + 1 > 5:
-            found.append(f"{node.name} is longer than five lines")
+        if sum(isinstance(inner, ast.stmt) for inner in ast.walk(node)) > 6:  # itself and five
+            found.append(f"{node.name} has more than five statements")
+    found += [f"a line of code over {WIDTH}: {line}" for cell in code for line in cell.source.splitlines() if len(line) > WIDTH]
     return found
 
 
@@ -65,13 +72,15 @@ def _outputs(notebook, code) -> list[str]:
     return found
 
 
-def _content(code, trees, number: str) -> list[str]:
+def _content(notebook, code, trees, number: str) -> list[str]:
     found = []
     if not any(isinstance(node, ast.Assert) for tree in trees for node in ast.walk(tree)):
         found.append("no assert")
     asked = re.findall(r'check\(\s*"([^"]+)"', "\n".join(cell.source for cell in code))
     if not asked or not all(id in EXERCISES and id.startswith(number) for id in asked):
         found.append(f"no exercise, or one that is not known as {number}.x: {asked}")
+    words = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    found += [f"no text of exercise {id}" for id in asked if id in EXERCISES and EXERCISES[id].question not in words]
     for place, cell in enumerate(code):
         if "interact(" in cell.source and not any(_has_picture(other) for other in code[place + 1 : place + 2]):
             found.append("a slider without a picture in the cell after it")
@@ -121,15 +130,33 @@ def _good():
     sources = [install, "x = 1", "assert x", "interact(f, x=1)", "plot()", 'check("01.a", None)']
     cells = [code(source, execution_count=place) for place, source in enumerate(sources, 1)]
     cells[4].outputs = [nbformat.v4.new_output("display_data", data={"image/png": "AAAA"})]
-    return nbformat.v4.new_notebook(cells=[text(f"# Title\n\n[![Open in Colab]({BADGE})](there)"), *cells])
+    sections = "\n\n".join(f"## {name}" for name in SECTIONS)
+    first = text(f"# Title\n\n*Before: nothing. Time: about 9 minutes.*\n\n{sections}\n\n- {EXERCISES['01.a'].question}")
+    return nbformat.v4.new_notebook(cells=[first, *cells])
 
 
 def test_the_check_lets_a_good_notebook_pass():
     assert complaints(_good(), "01") == []
 
 
-def _spoil_badge(cells):
-    cells[0].source = "# Title"
+def _spoil_title(cells):
+    cells[0].source = cells[0].source.replace("Time", "Hour")
+
+
+def _spoil_section(cells):
+    cells[0].source = cells[0].source.replace("## Statement", "Statement")
+
+
+def _spoil_text(cells):
+    cells[0].source = cells[0].source.replace(EXERCISES["01.a"].question, "Guess.")
+
+
+def _spoil_formula(cells):
+    cells[0].source += "\n\nHere `π ∝ q`."
+
+
+def _spoil_width(cells):
+    cells[2].source = "x = 1  # " + "long " * 20
 
 
 def _spoil_install(cells):
@@ -141,7 +168,7 @@ def _spoil_length(cells):
 
 
 def _spoil_function(cells):
-    cells[2].source = "def long(x):\n" + "    x += 1\n" * 5
+    cells[2].source = "def long(x):\n" + "    x += 1\n" * 6
 
 
 def _spoil_assert(cells):
@@ -171,10 +198,14 @@ def _spoil_paths(cells):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_spoil_badge, "Colab badge"),
+        (_spoil_title, "how long it takes"),
+        (_spoil_section, "no section “Statement”"),
+        (_spoil_text, "no text of exercise 01.a"),
+        (_spoil_formula, "not in TeX"),
+        (_spoil_width, "a line of code over 88"),
         (_spoil_install, "leave JAX alone"),
         (_spoil_length, "must be 5 to 12"),
-        (_spoil_function, "long is longer than five lines"),
+        (_spoil_function, "long has more than five statements"),
         (_spoil_assert, "no assert"),
         (_spoil_exercise, "77.q"),
         (_spoil_picture, "a slider without a picture"),

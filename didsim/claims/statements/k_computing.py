@@ -42,6 +42,7 @@ def _panels(v):
     "The same holds for scores so far apart that the logistic function is nearly one or zero on most of the pairs.",
     "Σ_b w_b σ(u_a - v_b), scores in clusters up to 80 nats apart",
     source="derived, K1",
+    proof="Far beyond a panel σ is a constant or one exponential, which moments sum exactly; near it K1.kernel-sum applies.",
     given={
         "targets": between(-40.0, 40.0, "n"),
         "sources": between(-40.0, 40.0, "n"),

@@ -98,6 +98,7 @@ def _ipo(v):
     "DPO on one's own draws has the optimum at which every response wins as often as the margins say, whoever labels.",
     "Σ_b ν_b (P_ab - σ(u_a - u_b)) = 0, π_θ = π_ref e^{u/β}",
     source="Chen et al. 2602.12180; derived, S12",
+    proof="Sum the gradient of one's own draws over the opponent; it vanishes where the margins' wins are the labels' (D5).",
     given={
         "ref": law(),
         "draws": between(-1.5, 1.5, "n"),

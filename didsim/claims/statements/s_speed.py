@@ -86,6 +86,7 @@ def _contraction(v):
     "The rate is no better than stated: an error along the slowest direction shrinks by just that factor.",
     "e = v₂  ⇒  ‖e'‖ = (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
     source="derived, S4",
+    proof="At the best step both ends of the spectrum have the factor (κ-1)/(κ+1), and v₂ is an eigenvector of one of them.",
     given={
         "ref": law(),
         "reward": between(-2.0, 2.0, "n"),
@@ -302,6 +303,10 @@ def _information(v):
     "The variance of a log-margin learned from n pairs is the comparison graph's effective resistance over n.",
     "n Var(log π(a) - log π(b)) = (e_a - e_b)ᵀ H⁺ (e_a - e_b) = potential drop of a unit current from a to b",
     source="derived, S7",
+    proof=(
+        "The covariance is the Laplacian's pseudo-inverse over n (S7.information); its quadratic form is the effective "
+        "resistance."
+    ),
     given={
         "reward": between(-2.0, 2.0, "n"),
         "joint": between(-1.5, 1.5, "n", "n"),

@@ -1,5 +1,6 @@
 """`didsim info`: what this is running on."""
 
+from didsim.cli.answers.citation import bibtex
 from didsim.cli.command import Command, command
 from didsim.numerics.compilation import use_compilation_cache
 from didsim.numerics.version import __version__
@@ -7,10 +8,16 @@ from didsim.numerics.version import __version__
 
 @command
 class Info(Command):
-    """Print versions, devices, precision and where compiled programs are kept."""
+    """Print versions, devices, precision and where compiled programs are kept; or how to cite."""
+
+    cite: bool = False
+    """Print BibTeX entries of this software and of the two papers instead."""
 
     def run(self) -> int:
-        """Prints versions, devices and precision."""
+        """Prints versions, devices and precision, or BibTeX."""
+        if self.cite:
+            print(bibtex())
+            return 0
         import jax
 
         devices = jax.devices()

@@ -16,8 +16,10 @@ class Report(Command):
     """Folder with the results of `didsim reproduce`, and of `didsim bench --out` if it was run."""
     ledger: Path | None = None
     """File of `didsim verify --json`; ledger.json in that folder if there is one."""
-    out: Path = Path("report.html")
-    """File for the page."""
+    appendix: str | None = None
+    """Figure (A4) to put on a page of LaTeX for a paper's appendix, instead of all results on one page."""
+    out: Path | None = None
+    """File for the page; report.html, or appendix-A4.tex, if none is given."""
     overwrite: Overwrite = False
     needs_jax = False
 
@@ -28,18 +30,28 @@ class Report(Command):
         if self.ledger is not None and not self.ledger.is_file():
             raise ArgumentError(f"Argument `--ledger` must be a file that didsim verify --json wrote, but {self.ledger} is not.")
         ledger = self.ledger or self.figures / "ledger.json"
-        files.writable("--out", self.out, overwrite=self.overwrite, read={"--ledger": ledger})
+        files.writable("--out", self.place, overwrite=self.overwrite, read={"--ledger": ledger})
+
+    @property
+    def place(self) -> Path:
+        """Where the page goes."""
+        return self.out or Path("report.html" if self.appendix is None else f"appendix-{self.appendix.upper()}.tex")
 
     def run(self) -> int:
         """Writes the page; 1 if the page tells of something that is not whole or not ok."""
         from didsim.cli.report import gather, summary
+        from didsim.cli.report.appendix import appendix
         from didsim.cli.report.page import render
 
+        if self.appendix is not None:
+            files.write("--out", self.place, appendix(self.figures, self.appendix, self.place))
+            print(f"{self.place}: one page; \\input it where graphicx and booktabs are loaded")
+            return 0
         contents = gather(self.figures, self.ledger)
-        files.write("--out", self.out, render(contents))
+        files.write("--out", self.place, render(contents))
         for line in contents.all_troubles:
             print(f"damaged or missing: {line}", file=sys.stderr)
         for line in contents.failures:
             print(f"failed: {line}", file=sys.stderr)
-        print(summary(contents, self.out))
+        print(summary(contents, self.place))
         return 1 if contents.all_troubles or contents.failures else 0
