@@ -64,7 +64,7 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xscale="log", yscale="log", ylim=(FLOOR / 10, 30))
     ax.set(xlim=(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
     ax.set(xlabel="parameters", ylabel=r"JSD($\pi^*$, solver's end)  [nats]")
-    ax.set_title(f"b  N = {data.attrs['small_n']}: out of reach")
+    ax.set_title(f"b  N = {data.attrs['small_n']}: ends")
 
 
 def _moved(ax: Axes, data: xr.Dataset) -> None:
