@@ -72,7 +72,7 @@ def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.set_ylim(-0.04 * top, top)
     last = data["differentiated"].isel(k=-1).median("seed")
-    end_labels(ax, k[-1], [(float(last.sel(reference=r)), r, colour_of(r)) for r in REFERENCES])
+    end_labels(ax, float(k[-1]), [(float(last.sel(reference=r)), r, colour_of(r)) for r in REFERENCES])
     _labels(ax, f"K; {data.sizes['seed']} worlds, 95 %", title)
 
 

@@ -80,7 +80,7 @@ def _orbits(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(tail[:, 0], tail[:, 1], "-", color=colour, linewidth=0.5, alpha=0.7)
         ax.plot(tail[:, 0], tail[:, 1], "o", color=colour, markersize=1.8)
     for corner, name, shift in zip(corners, "ABC", ((-6, -6), (6, -6), (0, 5)), strict=True):
-        beside(ax, corner, name, shift, ha="center", va="center")
+        beside(ax, tuple(corner), name, shift, ha="center", va="center")
     ax.annotate(r"$\lambda = \frac{1}{2}$: converges", (0.5, -0.24), ha="center", fontsize=LETTERS, color=colour_of("converges"))
     ax.annotate(r"$\lambda = 1$: turns for ever", (0.5, -0.40), ha="center", fontsize=LETTERS, color=colour_of("turns"))
     ax.set(ylim=(-0.45, 1.0), aspect="equal", title="e  IPO, $a = 0.6$, three-cycle")

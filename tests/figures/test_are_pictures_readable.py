@@ -48,9 +48,9 @@ def is_tint(colour: str) -> bool:
 
 
 def _mix(colour: tuple, whole: tuple) -> bool:
-    shares = [(1 - c) / (1 - w) for c, w in zip(colour, whole, strict=True) if w < 1]
-    mixed = [1 - shares[0] * (1 - w) for w in whole]
-    return shares[0] <= 1 and all(abs(c - m) < 0.012 for c, m in zip(colour, mixed, strict=True))
+    darkest = whole.index(min(whole))
+    share = (1 - colour[darkest]) / (1 - whole[darkest])
+    return share <= 1 and all(abs(c - 1 + share * (1 - w)) < 0.006 for c, w in zip(colour, whole, strict=True))
 
 
 def test_the_eye_sees_what_is_wrong():
@@ -62,7 +62,8 @@ def test_the_eye_sees_what_is_wrong():
         ax.text(0.5, 0.5, "over a curve")
         ax.text(0.52, 0.5, "on one another", fontsize=3)
         ax.set(
-            title="D7: a number", xlabel="a label that is far too long for the picture that it stands below, and some more"
+            title="D7: a number",
+            xlabel="a label far too long for the picture that it is to stand below, and then some more of it",
         )
         return figure
 
