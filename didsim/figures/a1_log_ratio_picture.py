@@ -29,7 +29,7 @@ def draw(data: xr.Dataset) -> Figure:
     figure.get_layout_engine().set(h_pad=0.025, hspace=0.0)  # type: ignore[union-attr]
     free = data["reference_free"].values.astype(bool)
     names = [str(name) for name in data["objective"].values]
-    given = dict(zip(names, free, strict=True))
+    given = dict(zip(names, free.tolist(), strict=True))
     _with_reference(upper, lower, data, [name for name in names if not given[name]])
     _curves(middle, data, [name for name in names if given[name]], (0.02, 0.4))
     _at_did(middle, data)

@@ -20,7 +20,7 @@ def draw(data: xr.Dataset) -> Figure:
     bias = abs(data["tail_bias"].mean("seed"))
     _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
     axes[0].set(ylim=(3e-4, 20), ylabel="|bias|  [nats]", title="a  bias; dashed: first order")
-    note(axes[0], 0.99, 0.93, "left out: within noise", ha="right", color=GREY)
+    note(axes[0], 0.99, 0.83, "left out: within noise", ha="right", color=GREY)
     _moment(axes[1], data, data["tail_sd"].mean("seed"), (data["tail_v"].mean("seed") / data["k"]) ** 0.5)
     axes[1].set(ylim=(1e-3, 20), ylabel="standard deviation  [nats]", title="b  spread; dashed: first order")
     _tail_key(axes[1], data)

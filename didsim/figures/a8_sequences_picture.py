@@ -5,18 +5,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PREDICTED, RED, SKY, new_figure, styled
+from didsim.plotting import GREY, PREDICTED, colour_of, new_figure, shades, styled
 from didsim.plotting.style import beside, end_labels, note
 
 FLOOR = 1e-17
-TABLES = (GREY, ORANGE, GREEN, RED, SKY, BLACK)
-COLOURS = {"prefix table": BLUE, "bigram": ORANGE, "transformer": RED}
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: training of tables, limits by number of parameters; below: displacement, and ranks of pairs."""
-    figure, (training, limits, moved, ranks) = new_figure(4.9, [1.0, 1.0], rows=2)
+    figure, (training, limits, moved, ranks) = new_figure(5.0, [1.0, 1.0], rows=2)
     _training(training, data)
     _limits(limits, data)
     _moved(moved, data)
@@ -27,10 +25,10 @@ def draw(data: xr.Dataset) -> Figure:
 def _training(ax: Axes, data: xr.Dataset) -> None:
     """JSD to π* of k-grams and of the prefix table while Adam trains them; dashed where each must end."""
     steps = np.maximum(data["step"].values, 0.7)
-    labels = []
+    labels, grams = [], shades(data.sizes["table"])
     names = [str(name) for name in data["table"].values]
     for place, name in enumerate(names):
-        colour = BLUE if place == len(names) - 1 else TABLES[place % len(TABLES)]
+        colour = colour_of("prefix table") if place == len(names) - 1 else grams[place]
         one = data.isel(table=place)
         curve = np.maximum(one["jsd_target"].values, FLOOR)
         ax.plot(steps, curve, color=colour)
@@ -38,9 +36,9 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
         ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
         labels.append((curve[-1], name, colour))
     ax.set(xscale="log", yscale="log", ylim=(FLOOR / 5, 3), xlim=(steps[0], steps[-1]))
-    ax.set(xlabel="step of Adam", ylabel="JSD(π*, π_θ)  [nats]")
+    ax.set(xlabel="step of Adam", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
     vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
-    ax.set_title(f"a  {vocabulary}$^{length}$ sequences: tables trained")
+    ax.set_title(f"a  {vocabulary}$^{length}$ sequences: trained")
     note(ax, 0.04, 0.06, "dashed: exact limit", color=GREY)
     end_labels(ax, steps[-1], labels)
 
@@ -48,25 +46,25 @@ def _training(ax: Axes, data: xr.Dataset) -> None:
 def _limits(ax: Axes, data: xr.Dataset) -> None:
     """JSD of the solver's ends against parameters; dashed how many it takes to say every law."""
     x, worlds = data["order_parameters"].values, np.maximum(data["order_jsd"].values, FLOOR)
-    ax.fill_between(x, worlds.min(1), worlds.max(1), color=BLUE, alpha=0.13, linewidth=0)
-    ax.plot(x, np.median(worlds, 1), color=BLUE, marker="o")
-    for place in (0, len(x) - 2):
-        how = {"fontsize": 6.5, "ha": "center" if place else "left", "color": BLUE}
-        beside(ax, (x[place], worlds[place].max()), f"k = {place}", (0, 4), **how)
-    beside(ax, (x[-1], np.median(worlds[-1])), "prefix table", (-5, 3), ha="right", color=BLUE)
+    ax.fill_between(x, worlds.min(1), worlds.max(1), color=colour_of("k-gram"), alpha=0.2, linewidth=0)
+    ax.plot(x, np.median(worlds, 1), color=colour_of("k-gram"), marker="o")
+    ax.plot(x[-1], np.median(worlds[-1]), "o", color=colour_of("prefix table"), zorder=4)
+    for place in range(len(x) - 1):
+        beside(ax, (x[place], worlds[place].max()), f"{place}", (0, 4), ha="center", color=colour_of("k-gram"))
+    beside(ax, (x[-1], np.median(worlds[-1])), "prefix\ntable", (-5, 3), ha="right", color=colour_of("prefix table"))
     wide = (data[name].values for name in ("width", "width_parameters", "transformer_jsd"))
     for width, count, ends in zip(*wide, strict=True):
-        ax.plot(np.full(len(ends), count), np.maximum(ends, FLOOR), "x", color=RED, markersize=5, clip_on=False)
-        beside(ax, (count, np.maximum(ends, FLOOR).max()), f"width {width}", (0, 6), ha="center", color=RED)
+        ax.plot(np.full(len(ends), count), np.maximum(ends, FLOOR), "x", color=colour_of("transformer"), clip_on=False)
+        beside(ax, (count, np.maximum(ends, FLOOR).max()), f"{width}", (0, 6), ha="center", color=colour_of("transformer"))
     need = data.attrs["dimension"]
     ax.axvline(need, **PREDICTED)
-    beside(ax, (need, 0.5), "N − 1", (3, 0), xycoords=("data", "axes fraction"))
-    note(ax, 0.98, 0.32, f"k-grams, {data.sizes['seed']} worlds", ha="right", color=BLUE)
-    note(ax, 0.98, 0.24, f"× transformer, {data.sizes['start']} starts", ha="right", color=RED)
+    beside(ax, (need, 0.62), "N − 1", (3, 0), xycoords=("data", "axes fraction"))
+    note(ax, 0.99, 0.46, "transformer\nby width", ha="right", color=colour_of("transformer"))
+    note(ax, 0.02, 0.46, "k-gram\nby k", color=colour_of("k-gram"))
     ax.set(xscale="log", yscale="log", ylim=(FLOOR / 10, 30))
     ax.set(xlim=(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
-    ax.set(xlabel="parameters", ylabel="JSD(π*, end of the solver)  [nats]")
-    ax.set_title(f"b  N = {data.attrs['small_n']}: what cannot be said")
+    ax.set(xlabel="parameters", ylabel=r"JSD($\pi^*$, solver's end)  [nats]")
+    ax.set_title(f"b  N = {data.attrs['small_n']}: ends")
 
 
 def _moved(ax: Axes, data: xr.Dataset) -> None:
@@ -75,46 +73,48 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
         curve = data["curve"].isel(role=["chosen", "rejected"].index(role)).values
         ax.plot(data["fine"].values, curve, **PREDICTED)
         where = int(height * len(curve))
-        text = "Λ'(a)" if role == "chosen" else "Λ'(a − β)"
-        shift, side = ((-3, 5), "right") if role == "chosen" else ((5, -9), "left")
+        text = r"$\Lambda'(a)$" if role == "chosen" else r"$\Lambda'(a-\beta)$"
+        shift, side = ((-4, 6), "right") if role == "chosen" else ((6, -11), "left")
         beside(ax, (data["fine"].values[where], curve[where]), text, shift, ha=side)
     places = data["chosen_at"].values
     width = int(data["width"].values[0])
     for name, marker, size in (("prefix table", "o", 5), ("transformer", "x", 4.5), ("bigram", "s", 3.5)):
         for role in ("chosen", "rejected"):
-            face = COLOURS[name] if role == "chosen" else "none"
+            face = colour_of(name) if role == "chosen" else "none"
             y = data["change"].sel(policy=name, role=role).values
-            text = f"transformer, width {width}" if name == "transformer" else name
+            text = f"transformer ({width})" if name == "transformer" else name
             ax.plot(
-                places, y, marker, color=COLOURS[name], markerfacecolor=face, markersize=size, linestyle="none",
+                places, y, marker, color=colour_of(name), markerfacecolor=face, markersize=size, linestyle="none",
                 label=text if role == "chosen" else None,
             )  # fmt: skip
     ax.axhline(0.0, color=GREY, linewidth=0.6)
     ax.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1)
-    ax.set(xlabel="place a of π_w between π_ref (0) and π* (1)", ylabel="mean change of log π  [nats]")
+    low, high = ax.get_ylim()
+    ax.set(ylim=(low, high + 0.45 * (high - low)))
+    ax.set(xlabel=r"place $a$ of $\pi_w$", ylabel=r"change of $\log\,\pi$  [nats]")
     ax.set_title("c  filled: chosen, open: rejected")
 
 
 def _ranks(ax: Axes, data: xr.Dataset) -> None:
     """Rank correlation of each score with the fall of the chosen response: mean and 95 % over initial weights."""
     names = {
-        "slope": "exact first slope",
-        "tokens in common": "tokens in common",
+        "slope": "first slope",
+        "tokens in common": "shared tokens",
         "ches": "CHES",
-        "normalised ches": "CHES, length-normalised",
-        "ches, shuffled": "CHES of another pair",
+        "normalised ches": "CHES, normed",
+        "ches, shuffled": "other pair's",
     }
-    for offset, (among, colour) in enumerate((("all", BLUE), ("equal lengths", ORANGE))):
+    for offset, (among, colour) in enumerate((("all", colour_of("all pairs")), ("equal lengths", colour_of("equal lengths")))):
         for row, score in enumerate(names):
             values = data["rank_correlation"].sel(among=among, score=score).values
             low, high = np.quantile(values, [0.025, 0.975])
             y = row + 0.16 * (2 * offset - 1)
             ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.3, solid_capstyle="butt")
             ax.plot(values.mean(), y, "o", color=colour)
-        text = "all pairs" if among == "all" else "pairs of equal length"
-        note(ax, 0.03, 0.9 - 0.08 * offset, text, color=colour)
+        text = "all" if among == "all" else "equal\nlengths"
+        note(ax, 0.02, 0.97 - 0.10 * offset, text, color=colour, va="top")
     ax.axvline(0.0, **PREDICTED)
     ax.set_yticks(range(len(names)), list(names.values()))
     ax.invert_yaxis()
     ax.set(xlim=(-0.75, 1.05))
-    ax.set(xlabel="rank correlation with fall of chosen", title=f"d  pair by pair ({data.sizes['init']} networks, 95 %)")
+    ax.set(xlabel="rank correlation", title=f"d  {data.sizes['init']} networks, 95 %")

@@ -5,15 +5,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, PREDICTED, band, colour_of, new_figure, styled
+from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.colours import BLOCKS
-from didsim.plotting.style import GUIDE, beside
+from didsim.plotting.style import GUIDE, beside, note
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Graph of what is compared; dimension of what is left open; landing points per response; off-support mass."""
-    figure, (graph, landing, null, mass) = new_figure(4.7, [1.0, 1.25], rows=2)
+    figure, (graph, landing, null, mass) = new_figure(4.7, [1.0, 1.15], rows=2)
     _graph(graph, data)
     _landing(landing, data)
     _null(null, data)
@@ -41,16 +41,16 @@ def _graph(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x[i], y[i], "o", color=colours[i], markersize=4, markerfacecolor=colours[i] if seen else "white")
     ax.set(aspect="equal", title="a  what is compared")
     ax.set_axis_off()
-    ax.text(1.15, 0.9, "○ never shown", ha="left", fontsize=7, color=colour_of("unseen"))
+    note(ax, 0.5, 0.5, "○ never\nshown", ha="center", va="center", color=colour_of("unseen"))
 
 
 def _null(ax: Axes, data: xr.Dataset) -> None:
     count, nullity = data["component_count"].values, data["nullity"].values
     top = max(count.max(), nullity.max()) + 1
     ax.plot([0, top], [0, top], **PREDICTED)
-    ax.plot(count, nullity, "o", color=colour_of("gradient descent"), alpha=0.5, markeredgewidth=0)
+    ax.plot(count, nullity, "o", color=colour_of("measured"), alpha=0.5, markeredgewidth=0)
     ax.set(xlabel="components of the graph", ylabel="null-space dimension")
-    ax.set_title(f"c  S1: what is left open, {len(count)} samplers")
+    ax.set_title(f"c  {len(count)} samplers")
 
 
 def _landing(ax: Axes, data: xr.Dataset) -> None:
@@ -62,16 +62,14 @@ def _landing(ax: Axes, data: xr.Dataset) -> None:
         ax.plot([k - 0.48, k + 0.48], [height, height], color=colour, linestyle=(0, (0.6, 0.3)), linewidth=3.2)
     for name, mark in (("gradient descent", "o"), ("Adam", "x")):
         change = one["final"].sel(optimiser=name).values - ref
-        ax.plot(
-            place, change, mark, color=BLACK if mark == "o" else colour_of(name), markersize=1.8 if mark == "o" else 4, label=name
-        )
+        ax.plot(place, change, mark, color=colour_of(name), markersize=1.8 if mark == "o" else 4, label=name)
     ax.axhline(0, **GUIDE)
-    ax.set_xlabel("response (dashes: predicted, by block)")
-    ax.set_ylabel("log π_∞ − log π_ref  [nats]")
+    ax.set_xlabel("response; dashes: predicted")
+    ax.set_ylabel(r"$\log(\pi_\infty/\pi_\mathrm{ref})$  [nats]")
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + 0.22 * (high - low))
     ax.legend(loc="upper left", ncols=2, handletextpad=0.1, columnspacing=0.8, borderaxespad=0.1)
-    ax.set_title("b  S2: where gradient descent lands")
+    ax.set_title("b  where descent lands")
 
 
 def _mass(ax: Axes, data: xr.Dataset) -> None:
@@ -83,7 +81,9 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
         predicted = np.median(one["mass_predicted"].values / one["mass_before"].values, axis=0)
         ax.plot(coverage, predicted, **PREDICTED)
         shift = (-2, 9 if reference == "weak" else -12)
-        beside(ax, (coverage[-1], predicted[-1]), f"{reference} π_ref", shift, ha="right", color=colour_of(reference))
+        beside(
+            ax, (coverage[-1], predicted[-1]), rf"{reference} $\pi_\mathrm{{ref}}$", shift, ha="right", color=colour_of(reference)
+        )
     ax.axhline(1, **GUIDE)
     ax.set_yscale("log")
-    ax.set(xlabel="share of responses ever shown", ylabel="mass never shown ÷ before", title="d  S3: mass of what is never shown")
+    ax.set(xlabel="share of responses ever shown", ylabel="mass after ÷ before", title="d  mass never shown")

@@ -6,21 +6,34 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting import BLACK, GREY, colour_of, styled
-from didsim.plotting.style import GUIDE, WIDTH, beside, note
+from didsim.plotting import BLACK, GREY, colour_of, name_of, styled
+from didsim.plotting.style import GUIDE, LETTERS, WIDTH, beside, note
 
 ROLES = ("chosen", "rejected", "best third")
 
 
+LOSSES = ("dpo", "ipo[sum]", "simpo γ=0")
+
+
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Top: one simplex a sampler; below: the step of one pair in parts for both policies, and all cases."""
-    figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
-    panels = figure.subplot_mosaic([list("AABBCC"), list("DDDEEE")], height_ratios=[1.0, 1.05])
-    for letter, panel, sampler in zip("abc", "ABC", data["sampler"].values, strict=True):
-        _simplex(panels[panel], data, str(sampler), letter)
-    _parts(panels["D"], data)
-    _cases(panels["E"], data)
+    """Top: a simplex for each loss and sampler; below: the step of one pair in parts for both policies, and all cases."""
+    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
+    rows = [*("AABBCC", "DDEEFF", "GGHHII"), "JJJKKK"]
+    panels = figure.subplot_mosaic([list(row) for row in rows], height_ratios=[1.0, 1.0, 1.0, 1.9])
+    figure.get_layout_engine().set(h_pad=0.02)  # type: ignore[union-attr]
+    places = iter("ABCDEFGHI")
+    for row, loss in enumerate(LOSSES):
+        for column, sampler in enumerate(data["sampler"].values):
+            ax = panels[next(places)]
+            _simplex(ax, data, str(sampler), loss, words=row == column == 0)
+            if row == 0:
+                ax.set_title(f"{'abc'[column]}  {sampler} pairs")
+            if column == 0:
+                note(ax, -0.06, 0.45, name_of(loss.partition(" ")[0]), rotation=90, va="center", ha="right",
+                     color=colour_of(loss), fontsize=9)  # fmt: skip
+    _parts(panels["J"], data)
+    _cases(panels["K"], data)
     return figure
 
 
@@ -29,29 +42,30 @@ def _flat(law: np.ndarray) -> np.ndarray:
     return law @ np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 
 
-def _simplex(ax: Axes, data: xr.Dataset, sampler: str, letter: str) -> None:
+def _simplex(ax: Axes, data: xr.Dataset, sampler: str, loss: str, *, words: bool) -> None:
     corners = _flat(np.eye(3))
     ax.plot(*corners[[0, 1, 2, 0]].T, color=GREY, linewidth=0.6)
     where = _flat(data["point_law"].values)
-    for name, tail in (("simpo γ=0", 2), ("ipo[sum]", 1), ("dpo", 3)):
-        arrow = _flat(data["arrow"].sel(sampler=sampler, objective=name).values)
-        length = np.linalg.norm(arrow, axis=1, keepdims=True)
-        arrow = 0.095 * arrow / length * np.sqrt(length / length.max())
-        ax.quiver(*where.T, *arrow.T, color=colour_of(name), angles="xy", scale_units="xy", scale=1.0, width=0.0085, zorder=tail)
-    for law, mark, text in ((data["ref_law"], "s", "π_ref"), (data["target_law"], "*", "π*"), (data["did_law"], "D", "q")):
+    arrow = _flat(data["arrow"].sel(sampler=sampler, objective=loss).values)
+    length = np.linalg.norm(arrow, axis=1, keepdims=True)
+    arrow = 0.12 * arrow / length * np.sqrt(length / length.max())
+    ax.quiver(*where.T, *arrow.T, color=colour_of(loss), angles="xy", scale_units="xy", scale=1.0, width=0.012)
+    for law, mark, text in (
+        (data["ref_law"], "s", r"$\pi_\mathrm{ref}$"),
+        (data["target_law"], "*", r"$\pi^*$"),
+        (data["did_law"], "D", "$q$"),
+    ):
         x, y = _flat(law.values)
         ax.plot(
             x, y, mark, color=BLACK, markersize=8 if mark == "*" else 4, markeredgecolor="white", markeredgewidth=0.5, zorder=5
         )
-        beside(ax, (x, y), text, (5, 2), zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
+        if words:
+            beside(ax, (x, y), text, (5, 2), zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
     for (x, y), text, side in zip(corners, ("worst", "middle", "best"), ("top", "top", "bottom"), strict=True):
-        beside(ax, (x, y), text, (0, -3 if side == "top" else 3), ha="center", va=side, fontsize=6.5, color=GREY)
-    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", title=f"{letter}  {sampler} pairs")
+        if words:
+            beside(ax, (x, y), text, (0, -2 if side == "top" else 2), ha="center", va=side, color=GREY)
+    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal")
     ax.set_axis_off()
-    if letter == "a":
-        names = (("dpo", "DPO"), ("ipo[sum]", "IPO"), ("simpo γ=0", "SimPO"))
-        handles = [Line2D([], [], color=colour_of(name), label=label, linewidth=2) for name, label in names]
-        ax.legend(handles=handles, loc="upper left", borderaxespad=0.0, handlelength=1.0, labelspacing=0.2).set_in_layout(False)
 
 
 def _parts(ax: Axes, data: xr.Dataset) -> None:
@@ -67,18 +81,20 @@ def _parts(ax: Axes, data: xr.Dataset) -> None:
             left += 1.0
         left += 0.7
     ax.axhline(0, color=GREY, linewidth=0.5, zorder=0)
-    ax.set_xticks([x for x, _ in ticks], [name.replace(" ", "\n") for _, name in ticks], fontsize=6.5)
+    ax.set_xticks([x for x, _ in ticks], [{"best third": "third"}.get(name, name) for _, name in ticks], rotation=90)
     low, high = ax.get_ylim()
-    ax.set(ylim=(low, high + 0.32 * (high - low)), ylabel="change ÷ largest change", title="d  one step of one pair, in parts")
+    ax.set(ylim=(low, high + 0.62 * (high - low)), ylabel="change ÷ largest", title="d  one step of one pair")
     for x, text in ((1.0, "table"), (4.7, "shared features")):
-        ax.annotate(text, (x, low + 1.0 * (high - low)), ha="center", fontsize=7.5)
+        ax.annotate(text, (x, low + 1.0 * (high - low)), ha="center", fontsize=LETTERS)
     handles = [
         Line2D([], [], color=colour_of(f"part: {name}"), linewidth=5, label=name)
         for name in ("own", "partner", "cross", "normaliser")
     ]
     handles.append(Line2D([], [], color=BLACK, marker="o", linestyle="none", markersize=3.5, label="realised"))
-    handles.append(Line2D([], [], color=BLACK, linestyle="--", label="predicted sum"))
-    ax.legend(handles=handles, ncols=3, loc="upper center", columnspacing=1.0, handlelength=1.2, labelspacing=0.3)
+    handles.append(Line2D([], [], color=BLACK, linestyle="--", label="predicted"))
+    ax.legend(
+        handles=handles, ncols=2, loc="upper center", columnspacing=1.0, borderaxespad=0.1, handlelength=1.2, labelspacing=0.3
+    )
 
 
 def _stack(ax: Axes, x: float, one: xr.Dataset, scale: float) -> None:
@@ -106,11 +122,14 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     ax.axvline(0, **GUIDE)
     for axis in (ax.set_xscale, ax.set_yscale):
         axis("symlog", linthresh=0.05, linscale=0.6)
-    ticks = [-10, -1, -0.1, 0, 0.1, 1, 10]
+    ticks = [-10, -1, 0, 1, 10]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     falls = float((data["realised"].sel(policy="shared features", role="chosen") < 0).mean())
     note(ax, 0.04, 0.93, "table: always up", color=colour_of("table"))
-    note(ax, 0.97, 0.08, f"shared features: chosen falls in {100 * falls:.0f} %", ha="right", color=colour_of("shared features"))
-    ax.set(xlabel="predicted: ⟨φ_w − E_πφ, φ_w − φ_l⟩", ylabel="realised change of log π(chosen)")
-    ax.set_title(f"e  {data.sizes['case']:,} single pairs, per unit pull")
+    note(ax, 0.97, 0.08, f"shared features:\nfalls in {100 * falls:.0f} %", ha="right", color=colour_of("shared features"))
+    ax.set(
+        xlabel=r"predicted: $\langle\varphi_w - E_\pi\varphi,\ \varphi_w - \varphi_l\rangle$",
+        ylabel=r"change of $\log\,\pi$(chosen)",
+    )
+    ax.set_title(f"e  {data.sizes['case']:,} single pairs")

@@ -5,11 +5,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import BLACK, BLUE, GREY, ORANGE, PREDICTED, RED, SKY, band, new_figure, styled
-from didsim.plotting.style import end_labels, predicted_and_measured
+from didsim.plotting import BLACK, GREY, PREDICTED, band, colour_of, new_figure, shades, styled
+from didsim.plotting.style import LETTERS, end_labels, predicted_and_measured
 
-SHADES = (RED, ORANGE, GREY, SKY, BLUE)
-COLOUR = {"weak": RED, "even": GREY, "strong": BLUE}
+REFERENCES = ("weak", "even", "strong")
 
 
 @styled
@@ -20,8 +19,8 @@ def draw(data: xr.Dataset) -> Figure:
     _one(one, data)
     top = 1.08 * float(np.nanquantile(data["differentiated"].values, 0.975, axis=0).max())
     for ax, side, title in (
-        (one_k, "one-sided", "c  best of K against one draw"),
-        (both_k, "both-sided", "d  best of K against best of K"),
+        (one_k, "one-sided", "c  best of K, one draw"),
+        (both_k, "both-sided", "d  best of K, twice"),
     ):
         _best_of(ax, data.sel(side=side), title, top)
     return figure
@@ -34,28 +33,37 @@ def _both(ax: Axes, data: xr.Dataset) -> None:
     top = signal.max()
     ax.vlines(0.5, 0.8 * top, 1.3 * top, color=GREY, linewidth=0.5, zorder=0)
     ax.set_ylim(0, 1.3 * top)
-    ax.text(0.48, 1.12 * top, "quality helps", ha="right", fontsize=7)
-    ax.text(0.52, 1.12 * top, "quality hurts", ha="left", fontsize=7)
-    predicted_and_measured(ax, measured="gradient of the loss", predicted="ε(1−ε) g tanh(g/2)", loc="lower center")
-    _labels(ax, "share ε of good responses, both sides", "a  both sides drawn from the same law")
+    ax.text(0.48, 1.12 * top, "helps", ha="right", fontsize=LETTERS)
+    ax.text(0.52, 1.12 * top, "hurts", ha="left", fontsize=LETTERS)
+    predicted_and_measured(
+        ax,
+        measured="exact gradient",
+        predicted=r"$\varepsilon(1-\varepsilon)\, g\, \tanh(g/2)$",
+        loc="lower center",
+        borderaxespad=0.0,
+    )
+    _labels(ax, r"share $\varepsilon$ of good, both sides", "a  both sides alike")
 
 
 def _one(ax: Axes, data: xr.Dataset) -> None:
     share, bases = data["share"].values, data["base"].values
-    colours = [SHADES[round(place)] for place in np.linspace(0, len(SHADES) - 1, len(bases))]
+    colours = shades(len(bases))
     for base, colour in zip(bases, colours, strict=True):
         line = data.sel(base=base)
         ax.plot(share, line["one"].values, color=colour, linewidth=2.4, alpha=0.35)
         ax.plot(share, line["one_predicted"].values, color=colour, linestyle="--", linewidth=0.9)
     ax.set_ylim(0, None)
-    entries = [(float(data["one"].sel(base=b).values[-1]), f"ε₀ = {b:g}", c) for b, c in zip(bases, colours, strict=True)]
+    entries = [
+        (float(data["one"].sel(base=b).values[-1]), rf"$\varepsilon_0$ = {b:g}", c) for b, c in zip(bases, colours, strict=True)
+    ]
     end_labels(ax, share[-1], entries)
-    _labels(ax, "share ε of good responses, one side", "b  other side fixed at ε₀")
+    _labels(ax, r"share $\varepsilon$ of good, one side", r"b  other side at $\varepsilon_0$")
 
 
 def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
     k = data["k"].values
-    for reference, colour in COLOUR.items():
+    for reference in REFERENCES:
+        colour = colour_of(reference)
         one = data.sel(reference=reference).transpose("seed", "k", ...)
         band(ax, k, one["differentiated"].values, colour, marker="o", markersize=2.5)
         ax.plot(k, np.median(one["formula"].values, axis=0), color=BLACK, linestyle="--", linewidth=0.7)
@@ -64,9 +72,9 @@ def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.set_ylim(-0.04 * top, top)
     last = data["differentiated"].isel(k=-1).median("seed")
-    end_labels(ax, k[-1], [(float(last.sel(reference=r)), f"{r} π_ref", c) for r, c in COLOUR.items()])
-    _labels(ax, f"K; band: 95 % of {data.sizes['seed']} worlds", title)
+    end_labels(ax, float(k[-1]), [(float(last.sel(reference=r)), r, colour_of(r)) for r in REFERENCES])
+    _labels(ax, f"K; {data.sizes['seed']} worlds, 95 %", title)
 
 
 def _labels(ax: Axes, x: str, title: str) -> None:
-    ax.set(xlabel=x, ylabel="signal ⟨−∇L, θ*⟩", title=title)
+    ax.set(xlabel=x, ylabel=r"signal $\langle-\nabla L, \theta^*\rangle$", title=title)

@@ -8,14 +8,16 @@ from matplotlib.figure import Figure
 from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.style import end_labels, note, predicted_and_measured
 
+SHORT = {"reference pairs": "reference", "best of 4 / reference": "best of 4", "mix-R": "Mix-R"}
+
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: smallest eigenvalue and condition number; below: errors of one world, and steps per e-fold of all."""
     figure, (smallest, condition, descent, speed) = new_figure(4.8, [1.0, 1.0], rows=2)
-    _against_quality(smallest, data, "lambda_2", "λ₂ of the Hessian")
-    smallest.set_title("a  information of the slowest direction")
-    _against_quality(condition, data, "kappa", "κ = λ_max / λ₂")
+    _against_quality(smallest, data, "lambda_2", r"$\lambda_2$ of the Hessian")
+    smallest.set_title("a  slowest direction")
+    _against_quality(condition, data, "kappa", r"$\kappa = \lambda_\mathrm{max}/\lambda_2$")
     condition.set_title("b  condition number")
     _descent(descent, data)
     _speed(speed, data)
@@ -27,10 +29,11 @@ def _against_quality(ax: Axes, data: xr.Dataset, name: str, label: str) -> None:
     for sampler in data["sampler"].values:
         values = data[name].sel(sampler=sampler).transpose("seed", "skill").values
         band(ax, skill, values, colour_of(sampler), marker="o", markersize=2.5)
-        ends.append((float(np.median(values[:, -1])), str(sampler), colour_of(sampler)))
+        ends.append((float(np.median(values[:, -1])), SHORT.get(str(sampler), str(sampler)), colour_of(sampler)))
     ax.set(yscale="log", xlim=(skill[0], skill[-1]))
-    ax.set(xlabel="quality of π_ref: skill in log π_ref = skill · r + noise", ylabel=label)
-    end_labels(ax, float(skill[-1]), ends)
+    ax.set(xlabel=r"skill of $\pi_\mathrm{ref}$", ylabel=label)
+    if name == "kappa":
+        end_labels(ax, float(skill[-1]), ends)
 
 
 def _descent(ax: Axes, data: xr.Dataset) -> None:
@@ -47,7 +50,8 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
         shown = ahead > 1e-13
         ax.plot(steps[start:][shown], ahead[shown], **PREDICTED, zorder=3)
     ax.set(xscale="log", yscale="log", xlim=(0.7, steps[-1]), ylim=(1e-13, None))
-    ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world, each sampler at its best step")
+    ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world")
+    ax.set_ylim(1e-13, 1e5)
     predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
 
 
@@ -66,8 +70,8 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
     span = np.array([min(reach) * 0.8, max(reach) * 1.25])
     ax.plot(span, span, **PREDICTED, zorder=0)
     ax.set(xscale="log", yscale="log")
-    ax.set(xlabel="predicted steps per e-fold, −1/log[(κ−1)/(κ+1)]", ylabel="measured steps per e-fold")
-    ax.set_title("d  predicted and measured speed, all runs")
+    ax.set(xlabel=r"predicted: $1/\log\,\frac{\kappa+1}{\kappa-1}$", ylabel="measured steps per e-fold")
+    ax.set_title("d  speed, all runs")
     ax.set_xlim(*span)
     ax.set_ylim(*span)
-    note(ax, 0.97, 0.05, "○ two slowest modes\nnot yet apart", ha="right", color=GREY)
+    note(ax, 0.97, 0.05, "○ two modes\nnot yet apart", ha="right", color=GREY)

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
+from didsim.plotting import GREY, PREDICTED, band, colour_of, name_of, new_figure, styled
 from didsim.plotting.style import beside, end_labels, note, predicted_and_measured
 
 FLOOR = 1e-16
@@ -17,10 +17,10 @@ def draw(data: xr.Dataset) -> Figure:
     """Top: exact gradients at one step for all and at a step for each; below: order of convergence, sampled pairs."""
     figure, (published, best, order, sampled) = new_figure(4.8, [1.0, 1.0], rows=2)
     _descent(published, data, "published", 60)
-    published.set_title(f"a  exact, step {data.attrs['rate']:g} for all: all linear")
-    predicted_and_measured(published, loc="upper right", predicted="predicted rate", measured="median, 95 % of worlds")
+    published.set_title(f"a  exact, step {data.attrs['rate']:g}: linear")
+    predicted_and_measured(published, loc="upper right", predicted="predicted rate", measured="95 % of worlds")
     _descent(best, data, "best", 14)
-    best.set_title("b  exact, each at its own best step")
+    best.set_title("b  exact, own best step")
     _order(order, data)
     _sampled(sampled, data)
     return figure
@@ -39,8 +39,8 @@ def _descent(ax: Axes, data: xr.Dataset, rule: str, last: int) -> None:
             known = np.isfinite(predicted).mean(0) > 0.9
             middle = np.nanmedian(np.where(np.isfinite(predicted), predicted, np.nan)[:, known], axis=0)
             ax.plot(steps[known], np.maximum(middle, FLOOR), **PREDICTED, zorder=3)
-        ends.append((float(np.median(curve[:, -1])), name, colour_of(name)))
-    ax.set(yscale="log", ylim=(FLOOR, 10), xlim=(0, last), xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
+        ends.append((float(np.median(curve[:, -1])), name_of(name), colour_of(name)))
+    ax.set(yscale="log", ylim=(FLOOR, 10), xlim=(0, last), xlabel="step", ylabel=r"mean $|\Delta(r - \beta\,\log\,\pi)|$")
     end_labels(ax, float(last), ends)
 
 
@@ -53,14 +53,14 @@ def _order(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(before[seen], after[seen], ".", color=colour_of(name), markersize=1.8, alpha=0.6, rasterized=True)
         fitted = float(data["order"].sel(sampler=name, rule="best"))
         place = [*EXACT, "mix-R, reward × 2"].index(name)
-        note(ax, 0.98, 0.32 - 0.085 * place, f"{name}: {fitted:.2f}", color=colour_of(name), ha="right")
+        note(ax, 0.99, 0.32 - 0.095 * place, f"{name_of(name)}: {fitted:.2f}", color=colour_of(name), ha="right")
     for slope, start in ((1, 0.35), (2, 0.25)):
         reach = np.geomspace(1e-6, 0.3, 20)
         ax.plot(reach, start * reach**slope, **PREDICTED)
-        beside(ax, (2e-6, start * 2e-6**slope), f"slope {slope}", (2, -9))
+        beside(ax, (2e-6, start * 2e-6**slope), f"slope {slope}", (2, 8 if slope == 1 else 9))
     ax.set(xscale="log", yscale="log", xlim=(1e-6, 4), ylim=(1e-14, 40))
     ax.set(xlabel="error of the logits  [nats]", ylabel="error after one more step")
-    ax.set_title("c  order of convergence, fitted slopes")
+    ax.set_title("c  order, fitted slopes")
 
 
 def _sampled(ax: Axes, data: xr.Dataset) -> None:
@@ -69,12 +69,12 @@ def _sampled(ax: Axes, data: xr.Dataset) -> None:
     for name in data["published"].values:
         curve = data["sampled_error"].sel(published=name).transpose("trained", "moment").values
         band(ax, moments, curve, colour_of(name), linewidth=1.0)
-        ends.append((float(np.median(curve[:, -1])), str(name), colour_of(name)))
+        ends.append((float(np.median(curve[:, -1])), name_of(name), colour_of(name)))
     plateau = float(data["plateau_predicted"])
     ax.axhline(plateau, **PREDICTED)
-    beside(ax, (1.0, plateau), "predicted, every sampler", (0, 4))
+    beside(ax, (1.0, plateau), "predicted, all alike", (0, -10))
     ax.set(xscale="log", yscale="log", xlim=(moments[0], moments[-1]))
-    ax.set(xlabel="step", ylabel="mean |Δ(r − β log π)| over pairs")
-    ax.set_title(f"d  {data.attrs['pairs']:,} sampled pairs a step, step {data.attrs['sampled_rate']:g}")
+    ax.set(xlabel="step", ylabel=r"mean $|\Delta(r - \beta\,\log\,\pi)|$")
+    ax.set_title(f"d  {data.attrs['pairs']:,} pairs, step {data.attrs['sampled_rate']:g}")
     end_labels(ax, float(moments[-1]), ends)
     ax.grid(axis="y", color=GREY, linewidth=0.2, alpha=0.5)

@@ -14,10 +14,10 @@ from didsim.plotting.style import beside, predicted_and_measured
 def draw(data: xr.Dataset) -> Figure:
     """KL to π_ref against step at one learning rate, at rates ∝ 1/β² and ∝ 1/β, and the steps at which neighbours cross."""
     figure, (fixed, clocked, slow, crossing) = new_figure(5.0, [1.0, 1.0], rows=2)
-    _paths(fixed, data, "fixed", "a  one learning rate: the order turns round")
+    _paths(fixed, data, "fixed", "a  one rate: order turns")
     _predicted(fixed, data)
-    _paths(clocked, data, "∝ 1/β²", "b  rate ∝ 1/β²: one clock, no crossing")
-    _paths(slow, data, "∝ 1/β", "c  rate ∝ 1/β: one early curve")
+    _paths(clocked, data, "∝ 1/β²", r"b  rate $\propto 1/\beta^2$: one clock")
+    _paths(slow, data, "∝ 1/β", r"c  rate $\propto 1/\beta$: one start")
     _crossings(crossing, data)
     return figure
 
@@ -34,7 +34,7 @@ def _predicted(ax: Axes, data: xr.Dataset) -> None:
     path = data["kl_path"].transpose("beta", "seed", "record").values
     for place in range(data.sizes["beta"]):
         ax.plot(steps[shown], np.median(path[place][:, shown], axis=0), color=BLACK, linestyle="--", linewidth=0.8)
-    predicted_and_measured(ax, predicted="one curve U(ηβ²t)", measured="trained, 95 % of worlds", loc="lower right")
+    predicted_and_measured(ax, predicted=r"$U(\eta\beta^2 t)$", measured="trained", loc="lower right")
 
 
 def _crossings(ax: Axes, data: xr.Dataset) -> None:
@@ -49,6 +49,6 @@ def _crossings(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(middle, 0.3 * slope, color=GREY, linestyle=":", linewidth=0.9)
     beside(ax, (middle[len(middle) // 2], 0.3 * slope[len(middle) // 2]), "slope −2", (-4, -9), ha="right", color=GREY)
     ax.set(xscale="log", yscale="log")
-    ax.set(xlabel="β; points between neighbours", ylabel="step of overtaking", title="d  when the smaller β overtakes")
+    ax.set(xlabel=r"$\beta$, between neighbours", ylabel="step of overtaking", title=r"d  the smaller $\beta$ overtakes")
     ax.set_xticks(data["beta"].values, [f"{beta:g}" for beta in data["beta"].values])
     ax.minorticks_off()

@@ -6,13 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, new_figure, styled
-from didsim.plotting.style import end_labels, predicted_and_measured
+from didsim.plotting.style import end_labels, note
+
+SHORT = {"reference pairs": "reference", "best of 4 / reference": "best of 4", "mix-R": "Mix-R"}
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: squared error against pairs, mass of pairs against reward gap; below: λ₂ against its bound, covariance ratios."""
-    figure, (error, mass, smallest, ratio) = new_figure(5.0, [1.0, 1.15], rows=2)
+    figure, (error, mass, smallest, ratio) = new_figure(5.2, [1.1, 1.0], rows=2)
     _errors(error, data)
     _mass(mass, data)
     _smallest(smallest, data)
@@ -23,14 +25,16 @@ def draw(data: xr.Dataset) -> Figure:
 def _errors(ax: Axes, data: xr.Dataset) -> None:
     pairs, ends = data["pairs"].values, []
     for name in data["sampler"].values:
-        one = data.sel(sampler=name).isel(seed=0)
-        colour = colour_of(name)
-        ax.plot(pairs, one["margin_error"].values, color=colour, marker="o", markersize=2.5)
-        ax.plot(pairs, one["margin_predicted"].values, color=colour, linestyle="--", linewidth=0.9)
-        ends.append((float(one["margin_predicted"].values[-1]), str(name), colour))
-    ax.set(xscale="log", yscale="log", xlim=(pairs[0], pairs[-1]))
-    ax.set(xlabel="pairs", ylabel="squared log-margin error  [nats²]", title="a  error of learning, one world")
-    predicted_and_measured(ax, loc="upper right", measured="simulated", predicted="effective resistance / n")
+        one, colour = data.sel(sampler=name), colour_of(name)
+        found, expected = (one[key].transpose("seed", "pairs").values for key in ("margin_error", "margin_predicted"))
+        middle = found.mean(0)
+        ends_of_bar = [middle - found.min(0), found.max(0) - middle]
+        ax.errorbar(pairs, middle, yerr=ends_of_bar, color=colour, fmt="o", markersize=2.5, elinewidth=0.8)
+        ax.plot(pairs, expected.mean(0), color=colour, linestyle="--", linewidth=0.9)
+        ends.append((float(expected.mean(0)[-1]), SHORT.get(str(name), str(name)), colour))
+    ax.set(xscale="log", yscale="log", ylim=(None, 30))
+    ax.set(xlabel="pairs", ylabel="squared error  [nats²]", title="a  error of log-margins")
+    note(ax, 0.99, 0.97, f"{data.sizes['seed']} worlds: mean, extremes;\ndashed: predicted", ha="right", va="top", color=GREY)
     end_labels(ax, float(pairs[-1]), ends)
 
 
@@ -45,8 +49,9 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(one["doubled_ratio"].values, where, "x", color=GREY, markersize=3)
     ax.axvline(1, **PREDICTED, zorder=0)
     ax.set_yticks(range(len(names)), [])
+    ax.set_ylim(-0.7, len(names) - 0.3)
     ax.invert_yaxis()
-    ax.set(xlabel="measured ÷ predicted (×: gaps doubled)", title="d  covariance, bars 95 %")
+    ax.set(xlabel="measured ÷ pred., 95 %", title="d  covariance")
 
 
 def _smallest(ax: Axes, data: xr.Dataset) -> None:
@@ -57,9 +62,9 @@ def _smallest(ax: Axes, data: xr.Dataset) -> None:
         ax.barh(place, share[place].mean(), color=colour_of(name), alpha=0.85, height=0.7)
         ax.plot(share[place], np.full(share.shape[1], place), "o", color="white", markeredgecolor=BLACK, markersize=2.5)
     ax.axvline(1, **PREDICTED)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [SHORT.get(name, name) for name in names])
     ax.invert_yaxis()
-    ax.set(xlim=(0, 1.08), xlabel="λ₂ ÷ bound for any law (circles: worlds)", title="c  slowest direction's information")
+    ax.set(xlim=(0, 1.08), xlabel=r"$\lambda_2$ ÷ bound; circles: worlds", title="c  slowest direction")
 
 
 def _mass(ax: Axes, data: xr.Dataset) -> None:
@@ -72,7 +77,9 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
     for name, style in (("E-optimal", "o"), ("A-optimal", "s"), ("mix-R", "-"), ("uniform", "-")):
         law = one["pair_mass"].sel(sampler=name).values
         mass = (law[first, second] + law[second, first]) / (1.0 - np.trace(law))
-        ax.plot(gap[order], np.maximum(mass[order], 1e-5), style, color=colour_of(name), markersize=3, label=name)
-    ax.set(yscale="log", ylim=(1e-4, 2.0))
-    ax.set(xlabel="reward gap of the pair", ylabel="probability of showing it", title="b  pairs shown, one world")
-    ax.legend(loc="upper left", ncols=2, handletextpad=0.3, columnspacing=0.8)
+        ax.plot(
+            gap[order], np.maximum(mass[order], 1e-5), style, color=colour_of(name), markersize=3, label=SHORT.get(name, name)
+        )
+    ax.set(yscale="log", ylim=(2e-3, 2.0))
+    ax.set(xlabel="reward gap", ylabel="probability of the pair", title="b  pairs shown")
+    ax.legend(loc="upper left", ncols=2, handletextpad=0.2, columnspacing=0.5, handlelength=1.0, borderaxespad=0.1)

@@ -81,6 +81,7 @@ DIVERGENCES = {
 SAMPLERS = {
     "uniform": BLUE,
     "reference pairs": GREY,
+    "mix-R × 2": BROWN,
     "on-policy": GREEN,
     "half uniform": SKY,
     "mixture": TEAL,
