@@ -112,8 +112,8 @@ def _key(ax: Axes) -> None:
         ax.text(0.22, height + (0.02 if height > 0.9 else 0), text, va="top" if height > 0.9 else "center", fontsize=LETTERS)
     for height, tint, text in ((0.45, FALLEN, "both fall:\n$\\Lambda'(a) < 0$"), (0.29, None, "chosen rises,\nrejected falls"),
                                (0.13, RISEN, "both rise:\n$\\Lambda'(a-\\beta) > 0$")):  # fmt: skip
-        face = {"facecolor": tint, "alpha": 0.16} if tint is not None else {"facecolor": "white"}
-        ax.add_patch(Rectangle((0.0, height - 0.035), 0.13, 0.07, linewidth=0, clip_on=False, **face))
+        face, alpha = ("white", None) if tint is None else (tint, 0.16)
+        ax.add_patch(Rectangle((0.0, height - 0.035), 0.13, 0.07, linewidth=0, clip_on=False, facecolor=face, alpha=alpha))
         ax.add_patch(Rectangle((0.0, height - 0.035), 0.13, 0.07, linewidth=0.5, edgecolor=GREY, fill=False, clip_on=False))
         ax.text(0.22, height, text, va="center", fontsize=LETTERS)
     ax.plot([-0.04, 0.17], [0.0, 0.0], color=BLACK, linestyle="--", linewidth=1.3, clip_on=False)

@@ -81,7 +81,7 @@ def _parts(ax: Axes, data: xr.Dataset) -> None:
             left += 1.0
         left += 0.7
     ax.axhline(0, color=GREY, linewidth=0.5, zorder=0)
-    ax.set_xticks([x for x, _ in ticks], [{"best third": "third"}.get(name, name) for _, name in ticks], rotation=90)
+    ax.set_xticks([x for x, _ in ticks], ["third" if name == "best third" else str(name) for _, name in ticks], rotation=90)
     low, high = ax.get_ylim()
     ax.set(ylim=(low, high + 0.62 * (high - low)), ylabel="change ÷ largest", title="d  one step of one pair")
     for x, text in ((1.0, "table"), (4.7, "shared features")):

@@ -73,7 +73,7 @@ def run(settings: Config) -> xr.Dataset:
     )
 
 
-def _on_path(many: Problem, place, beta: float) -> Problem:
+def _on_path(many: Problem, place, beta) -> Problem:
     """Chosen draws from the geodesic's ``place``, rejected ones from β before it."""
     chosen, rejected = (simplex.geodesic(many.log_ref, many.log_target, at) for at in (place, place - beta))
     return replace(many, log_chosen=chosen, log_rejected=rejected)
@@ -124,7 +124,7 @@ def _branches(settings: Config, many: Problem) -> dict:
     """SquaredPO's minimiser on chosen draws from π*, whether its best response is beyond the summit, and one branch alone."""
     data = _on_path(many, 1.0, many.beta)
     objective = SquaredPo(settings.beta)
-    end = objective.minimiser(data)
+    end = objective.closed_form(data)
     fit = (data.log_chosen - data.log_rejected) / settings.beta
     alone = simplex.normalize(data.log_ref + lower_branch(fit - fit.max(-1, keepdims=True) + np.exp(-1.0)))
     ratio = np.asarray(end - data.log_ref, float)

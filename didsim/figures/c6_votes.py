@@ -112,7 +112,9 @@ def _without_ties(world: Problem, margin: float) -> Float[Array, "worlds n n"]:
     return win / (win + lose)
 
 
-def _solved(world: Problem, wins: Float[Array, "worlds n n"], beta: float, objective=Dpo, pairs=None) -> np.ndarray:
+def _solved(
+    world: Problem, wins: Float[Array, "worlds n n"], beta: float, objective: type[Dpo | IpoSum] = Dpo, pairs=None
+) -> np.ndarray:
     """Exact end on pairs of a given law, uniform if none, with a given chance of winning."""
     n = world.log_ref.shape[-1]
     law = jnp.full((n, n), -2.0 * np.log(n), world.log_ref.dtype) if pairs is None else pairs

@@ -65,7 +65,9 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
     text if missing.
     """
     if gap is None:
-        gap = 1.27 * LETTERS / (72.0 * ax.get_position().height * ax.get_figure(root=True).get_figheight())
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        gap = 1.27 * LETTERS / (72.0 * ax.get_position().height * figure.get_figheight())
     low, high = ax.get_ylim()
     log = ax.get_yscale() == "log"
     place = np.array([(np.log(y) if log else y) for y, _, _ in entries])

@@ -171,7 +171,7 @@ def _kldo_ends(v):
     problem = _apart_world(v | {"drift": jnp.zeros(())})
     found = population_loss(objectives.Kldo(v["beta"]), problem, *drawn_apart(), v["policy"])
     floor = landscape.kldo_floor(problem.log_chosen, problem.log_rejected)[0]
-    end = objectives.Kldo(v["beta"]).minimiser(problem)[0]
+    end = objectives.Kldo(v["beta"]).closed_form(problem)[0]
     size = _scale(v, "ref", "policy") + reach(v["chosen"], v["rejected"])
     best = population_loss(objectives.Kldo(v["beta"]), problem, *drawn_apart(), end)
     return jnp.maximum(off(found, floor, size), off(best, floor, size))

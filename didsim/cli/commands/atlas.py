@@ -30,7 +30,10 @@ class Atlas(Command):
     out: Path | None = None
     """Folder for the cells, CSV, Parquet and netCDF; a chart that was interrupted goes on there."""
 
-    kept = "; rows in --out are kept, start again to go on"
+    @property
+    def kept(self) -> str:
+        """Rows that are whole stay."""
+        return "" if self.out is None else "; rows in --out are kept, start again to go on"
 
     def check(self) -> None:
         """Refuses names that are none, numbers out of range and a folder that cannot be written."""
