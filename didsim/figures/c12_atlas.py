@@ -27,13 +27,15 @@ FAMILIES = {
 
 @config
 class Config:
-    """Numbers of C12; the configuration is this project's own.  ``every`` takes all objectives, else a few well-known ones."""
+    """Numbers of C12; the configuration is this project's own.  Rows are a few well-known objectives; ``every`` takes
+    all of them, of which the kinked and the sorted ones take many minutes.
+    """
 
-    FAST: ClassVar[dict] = {"worlds": 2, "every": False}
+    FAST: ClassVar[dict] = {"worlds": 2}
 
     worlds: Count = 8
     seed: Seed = 0
-    every: bool = True
+    every: bool = False
 
 
 def run(settings: Config) -> xr.Dataset:
