@@ -20,7 +20,7 @@ FULL = 1.0  # change of the lacking value at which the colour is full
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Change of the lacking value against the matched column, in colour; the matched column itself in grey; marks for kinds."""
-    shown = data.sel(departure=~data["control"])
+    shown = data.sel(departure=~data["control"].astype(bool))
     height = HEAD + ROW * shown.sizes["objective"] + FOOT
     figure = Figure(figsize=(COLUMN, height), layout="none")
     left, width = 0.3, 0.535
