@@ -22,7 +22,8 @@ def draw(data: xr.Dataset) -> Figure:
     """Change of the lacking value against the matched column, in colour; the matched column itself in grey; marks for kinds."""
     shown = data.sel(departure=~data["control"].astype(bool))
     height = HEAD + ROW * shown.sizes["objective"] + FOOT
-    figure = Figure(figsize=(COLUMN, height), layout="none")
+    figure = Figure(figsize=(COLUMN, height))
+    figure.set_layout_engine("none")
     left, width = 0.3, 0.535
     ax = figure.add_axes((left, FOOT / height, width, 1.0 - (HEAD + FOOT) / height))
     values = shown["gap"].median("world").values
