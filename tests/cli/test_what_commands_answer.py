@@ -32,7 +32,7 @@ def _didsim(*words, **kwargs):
         (("reproduce", "A1", "--set", "B1.n=30"), "`--set` must be one of A1"),
         (("reproduce", "A1", "--seed", "-1"), "Argument `seed` must be an integer of at least 0"),
         (("reproduce", "A1", "--seed", "4294967296"), "below 4294967296"),
-        (("verify", "D99"), "names (D1, D1.event, D1.posterior, D1.unique, …), but is 'D99'. Did you mean"),
+        (("verify", "D99"), "names (D, D1, D1.event, D1.posterior, …), but is 'D99'. Did you mean"),
         (("train", "none.toml"), "must be a readable file, but none.toml is not"),
     ],
 )

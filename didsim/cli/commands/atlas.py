@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from didsim.cli.command import Command, command, words
-from didsim.numerics import checks, files
+from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 
 
@@ -39,8 +39,9 @@ class Atlas(Command):
         """Refuses names that are none, numbers out of range and a folder that cannot be written."""
         from didsim.cli import known
 
-        checks.whole("--worlds", self.worlds, least=1)
-        checks.seed(self.seed)
+        for option, value, least in (("--worlds", self.worlds, 1), ("--seed", self.seed, 0)):
+            if not least <= value < 2**32:
+                raise ArgumentError(f"Argument `{option}` must be at least {least} and below {2**32}, but is {value}.")
         if not self.module:
             known.check_parts("--objective", "objectives", self.objective)
             known.check_parts("--departure", "departures", self.departure)

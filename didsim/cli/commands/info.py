@@ -8,7 +8,7 @@ from didsim.numerics.version import __version__
 
 @command
 class Info(Command):
-    """Print versions, devices, precision and where compiled programs are kept; or how to cite."""
+    """Print versions, devices, precision and folder of compiled programs; or citation."""
 
     cite: bool = False
     """Print BibTeX entries of this software and of the two papers instead."""
