@@ -165,7 +165,7 @@ def test_run_field_and_one_step(browser, states, objective, sampler):
     }"""
     got = computed(browser, playground.render(), script, [state, points])
     np.testing.assert_allclose(got["field"], triangle.motion(*parts, np.array(points)), rtol=0, atol=CLOSE)
-    (run,) = triangle.follow(*parts, [of["start"]], steps=2000)
+    (run,) = triangle.follow(*parts, np.asarray(of["start"])[None], steps=2000)
     mine = {record["step"]: record for record in got["run"]["records"]}
     shared = [k for k, step in enumerate(np.asarray(run.steps).tolist()) if step in mine and step < 2000]
     assert len(shared) > 10

@@ -50,7 +50,7 @@ def ranking(data: xr.Dataset, departure: str, measure: str = "gap") -> list[dict
     Args:
         data: what `chart` returned.
         departure: which column.
-        measure: which of `MEASURES`, small for good.
+        measure: which of ``MEASURES``, small for good.
 
     Returns:
         Rows ``rank``, ``objective``, the median with its interval, ``kind``; those without a number last, their rank 0.

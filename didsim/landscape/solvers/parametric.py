@@ -97,7 +97,7 @@ def solve_policy(
         seed: seed of the noise.
 
     Returns:
-        `PolicySolution`; CONVERGED means a stationary point along which `LOOKS` Lanczos steps saw no way down, and no more
+        `PolicySolution`; CONVERGED means a stationary point along which 24 Lanczos steps saw no way down, and no more
         where the loss is not convex: compare ``end_values``.
 
     Raises:
