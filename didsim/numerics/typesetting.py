@@ -55,7 +55,7 @@ def tex(formula: str) -> str:
     Example:
         >>> from didsim.numerics.typesetting import tex
         >>> tex("π ∝ π_ref (π_w/π_l)^{1/β}")
-        '\\pi \\propto \\pi_{\\mathrm{ref}} (\\pi_{w}/\\pi_{l})^{1/\\beta}'
+        '\\pi\\propto\\pi_{\\mathrm{ref}} (\\pi_{w}/\\pi_{l})^{1/\\beta}'
     """
     opened: list[str] = []
     text = "".join(_set(match, opened) for match in TOKEN.finditer(formula))

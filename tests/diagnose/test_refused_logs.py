@@ -131,7 +131,7 @@ def test_a_malformed_log_is_one_line_and_exit_2(tmp_path, capsys, sample, case):
         (("--drawn", "chose"), "Did you mean 'chosen'?"),
         (("--chosen", "chosen_logp"), "Did you mean 'chosen_logps'?"),
         (("--html", "no/such/folder.html"), "Argument `--html` must lie in a folder that exists"),
-        (("--json", str(preference_runs.SAMPLE), "--overwrite"), "must be a file other than the one that is read"),
+        (("--json", str(preference_runs.SAMPLE), "--overwrite"), "must be a file other than that of `LOGS`"),
     ],
 )
 def test_bad_words_are_one_line_and_exit_2(capsys, words, message):

@@ -1,5 +1,6 @@
 """Which numbers and parts does an objective refuse, and what does it say?"""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -73,9 +74,10 @@ def test_draws_are_a_whole_number():
         BestOfSft(0)
 
 
-def test_a_bad_entry_of_a_swept_number_is_named():
-    with pytest.raises(ArgumentError, match=r"Argument `beta` must be positive and finite, but is -1 at index 1\."):
+def test_numbers_are_swept_by_vmap_not_in_one_objective():
+    with pytest.raises(ArgumentError, match=r"Argument `beta` must be one number, but has shape \(2,\)\."):
         Dpo(beta=jnp.array([0.1, -1.0]))
+    assert jax.vmap(Dpo)(jnp.array([0.1, 1.0])).beta.shape == (2,)
 
 
 def test_unpaired_objectives_have_no_pair_parts():

@@ -145,10 +145,10 @@ def test_sweeps_take_features_as_an_axis():
     ("make", "message"),
     [
         (lambda: LogLinear(jnp.full((N, D), jnp.nan)), "`features` must be finite"),
-        (lambda: LogLinear(jnp.zeros((N, 0))), "`features` must have at least 2 axes, none empty, but has shape (5, 0)"),
+        (lambda: LogLinear(jnp.zeros((N, 0))), "`features` must have no empty axis, but has shape (5, 0)"),
         (
             lambda: LogLinear(jnp.zeros((N + 1, D))).log_probs(jnp.zeros(D), jnp.asarray(L.ref)),
-            "`features` must have a shape that",
+            "`features` must have shape (5, 3) or (2, 5, 3), but has",
         ),
         (lambda: StartedAt(jnp.full(N, -jnp.inf)), "`log_start` must be finite"),
         (
@@ -156,11 +156,11 @@ def test_sweeps_take_features_as_an_axis():
             "`log_start` must have shape (5,) or (2, 5), but has shape (6,)",
         ),
         (lambda: ContextLinear(jnp.full((PROMPTS, D), jnp.inf)), "`contexts` must be finite"),
-        (lambda: ContextLinear(jnp.zeros((PROMPTS, 0))), "`contexts` must have at least 1 axes, none empty"),
+        (lambda: ContextLinear(jnp.zeros((PROMPTS, 0))), "`contexts` must have no empty axis"),
         (lambda: ContextLinear(jnp.asarray(L.contexts), "refrence"), "Did you mean 'reference'"),
         (
             lambda: ContextLinear(jnp.zeros((PROMPTS + 1, D))).log_probs(jnp.zeros((N, D)), jnp.asarray(L.ref)),
-            "`contexts` must have a shape that",
+            "`contexts` must have shape (3,) or (2, 3), but has",
         ),
     ],
 )
