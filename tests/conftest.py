@@ -20,6 +20,24 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for the tests of pages; only they import what drives it."""
+    from browsing import opened_browser
+
+    with opened_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Visits to the module's ``address``, checked at the end for what a page fetched or complained of."""
+    from browsing import visits
+
+    with visits(browser, address) as opened:
+        yield opened
+
+
 MAPPINGS = Path("/proc/self/maps")
 MOST_MAPPINGS = 20_000  # Linux gives a process 65,530; every compiled program takes some, and beyond them XLA crashes
 

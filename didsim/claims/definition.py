@@ -31,13 +31,11 @@ class Hypothesis:
         name: what is assumed.
         impose: arithmetic and instance to the nearest instance that satisfies it; changes nothing where it holds.
         needed: whether the claim fails without it; if not, the control must hold as the claim does.
-        share: least share of the instances without it on which the claim must clearly fail; None for that of its kind.
     """
 
     name: str
     impose: Callable[[Arithmetic, dict[str, Number]], dict[str, Number]]
     needed: bool = True
-    share: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +99,10 @@ class Claim:
         """Residual from which on a control has clearly failed: many times the bound, and many times rounding."""
         return max(CLEARLY * self.bound(dtype), float(jnp.finfo(dtype).eps) ** VISIBLE)
 
-    def least_share(self, hypothesis: Hypothesis) -> float:
+    @property
+    def least_share(self) -> float:
         """Share of the instances without a needed hypothesis on which the claim must clearly fail."""
-        return LEAST_SHARES[self.kind] if hypothesis.share is None else hypothesis.share
+        return LEAST_SHARES[self.kind]
 
     @property
     def sizes(self) -> tuple[int, ...]:

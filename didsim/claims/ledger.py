@@ -240,7 +240,7 @@ def _judged(claim: Claim, instances: int, seed: int) -> Finding:
             hypothesis.name,
             hypothesis.needed,
             run_trial(claim, instances=few, seed=seed, dropped=place),
-            claim.least_share(hypothesis),
+            claim.least_share,
         )
         for place, hypothesis in enumerate(claim.hypotheses)
     ]

@@ -59,6 +59,8 @@ def tex(formula: str) -> str:
     """
     opened: list[str] = []
     text = "".join(_set(match, opened) for match in TOKEN.finditer(formula))
+    # A starred symbol has its superscript: a power of it needs braces around both.
+    text = re.sub(r"(\\[A-Za-z]+|[A-Za-z]) ?((?:_\{[^{}]*(?:\{[^{}]*\})?\})?)\^\*(?=\^)", r"{\1\2^*}", text)
     return re.sub(r"(\\[A-Za-z]+) +(?=[^A-Za-z\s]|$)", r"\1", re.sub(" +", " ", text)).strip()
 
 

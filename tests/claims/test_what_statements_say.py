@@ -72,6 +72,8 @@ def test_every_number_has_a_title_a_setting_and_claims():
         ("r̄_C", r"\bar{r} _{C}"),
         ("k̂ ÷ φ̄", r"\hat{k} \div\bar{\phi}"),
         ("θ_∞", r"\theta_{\infty}"),
+        ("π* ∝ q*²", r"\pi^* \propto{q^*}^{2}"),
+        ("π_ref*^t", r"{\pi_{\mathrm{ref}}^*}^{t}"),
     ],
 )
 def test_formulas_in_tex(formula, written):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from browsing import BROWSER, WIDE, opened_browser, violations, visits
+from browsing import BROWSER, WIDE, violations
 from preference_runs import SAMPLE
 
 from didsim import cli
@@ -39,18 +39,6 @@ def diagnosis(tmp_path_factory):
     out = tmp_path_factory.mktemp("diagnosis") / "diagnosis.html"
     assert cli.main(["diagnose", str(SAMPLE), "--beta", "1", "--drawn", "chosen", "--html", str(out)]) == 1
     return out.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with opened_browser() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser, address):
-    with visits(browser, address) as opened:
-        yield opened
 
 
 def column(page, table, place):

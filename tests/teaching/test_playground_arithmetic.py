@@ -5,7 +5,7 @@ import contextlib
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from browsing import BROWSER, opened_browser
+from browsing import BROWSER
 from playground_states import (
     OBJECTIVES,
     SAMPLERS,
@@ -29,12 +29,6 @@ CLOSE = 1e-9  # both are double precision on three responses; what is seen is be
 STATES = 500
 READINGS = "states => states.map(playground.readings)"
 EVERY_PAIR = len(OBJECTIVES) * len(SAMPLERS)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with opened_browser() as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browsing import BROWSER, WIDE, opened_browser, violations, visits
+from browsing import BROWSER, WIDE, violations
 
 from didsim import cli
 from didsim.teaching import playground
@@ -19,18 +19,6 @@ def address(tmp_path_factory):
     out = tmp_path_factory.mktemp("playground") / "playground.html"
     assert cli.main(["playground", "--out", str(out)]) == 0
     return out.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with opened_browser() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser, address):
-    with visits(browser, address) as opened:
-        yield opened
 
 
 def middle(page, name):

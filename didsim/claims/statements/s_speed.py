@@ -1,5 +1,7 @@
 """How fast does descent go, whichever pairs are shown, and how much do finitely many pairs say?  Claims S4 to S7."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -43,41 +45,55 @@ def _hessian(v):
     return off(found / v["beta"] ** 2, wanted / v["beta"] ** 2, scale)
 
 
+BESIDE = {
+    "ref": law(),
+    "reward": between(-2.0, 2.0, "n"),
+    "joint": between(-1.5, 1.5, "n", "n"),
+    "beta": between(0.5, 2.0),
+}
+ONE_STEP: dict[str, Any] = {
+    "hypotheses": (sets("the step is the best one", haste=lambda m, v: v["haste"] * 0 + 1),),
+    "kind": "rate",
+    "rounding": 0.0,
+    "allowance": 1e-4,
+    "share": 0.2,
+    "smooth": False,
+    "needs_double": True,
+    "other_sizes": (2, 12),
+}
+AWAY = 1e-6  # nats beside the optimum, where what is quadratic is far below the allowance
+
+
+def _left(v, towards, problem, force):
+    """Size of an error of one nat along a unit direction after the step, and the rate that the Hessian's ends predict."""
+    pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
+    smallest, largest, step = landscape.descent_rate(landscape.hessian_at_optimum(pairs, v["reward"], v["beta"]))
+    start = problem.log_target[0] + AWAY * towards
+    end = start - v["haste"] * step * force(start)
+    left = jnp.linalg.norm(simplex.clr(end - problem.log_target[0])) / AWAY
+    return left, (largest - smallest) / (largest + smallest)
+
+
+def _beside(v):
+    """The world, and the loss's slope at logits."""
+    problem = world(v["ref"], v["beta"], reward=v["reward"])
+    return problem, lambda logits: slope(
+        objectives.Dpo(v["beta"]), problem, shown(v["joint"]), preferences.BradleyTerry(), logits
+    )
+
+
 @claim(
     "S4.rate",
     "Near the optimum one step of the best size contracts the error by (κ-1)/(κ+1) at least, κ the condition number.",
     "‖e'‖ ≤ (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
     source="derived, S4",
     proof="Along the eigenvector of λ the error is multiplied by 1 - ηλ; the best η makes the two ends equal.",
-    given={
-        "ref": law(),
-        "reward": between(-2.0, 2.0, "n"),
-        "joint": between(-1.5, 1.5, "n", "n"),
-        "beta": between(0.5, 2.0),
-        "away": real(),
-        "haste": between(1.2, 2.0),
-    },
-    hypotheses=(sets("the step is the best one", haste=lambda m, v: v["haste"] * 0 + 1),),
-    kind="rate",
-    rounding=0.0,
-    allowance=1e-4,
-    share=0.2,
-    smooth=False,
-    needs_double=True,
-    other_sizes=(2, 12),
+    given=BESIDE | {"away": real(), "haste": between(1.2, 2.0)},
+    **ONE_STEP,
 )
 def _contraction(v):
-    pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
-    hessian = landscape.hessian_at_optimum(pairs, v["reward"], v["beta"])
-    smallest, largest, step = landscape.descent_rate(hessian)
-    problem = world(v["ref"], v["beta"], reward=v["reward"])
     away = simplex.clr(v["away"]) / (1e-300 + jnp.linalg.norm(simplex.clr(v["away"])))
-    start = problem.log_target[0] + 1e-6 * away
-    end = start - v["haste"] * step * slope(
-        objectives.Dpo(v["beta"]), problem, shown(v["joint"]), preferences.BradleyTerry(), start
-    )
-    left = jnp.linalg.norm(simplex.clr(end - problem.log_target[0])) / 1e-6
-    rate = (largest - smallest) / (largest + smallest)
+    left, rate = _left(v, away, *_beside(v))
     return left - rate
 
 
@@ -87,36 +103,15 @@ def _contraction(v):
     "e = v₂  ⇒  ‖e'‖ = (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
     source="derived, S4",
     proof="At the best step both ends of the spectrum have the factor (κ-1)/(κ+1), and v₂ is an eigenvector of one of them.",
-    given={
-        "ref": law(),
-        "reward": between(-2.0, 2.0, "n"),
-        "joint": between(-1.5, 1.5, "n", "n"),
-        "beta": between(0.5, 2.0),
-        "haste": between(0.3, 0.8),
-    },
-    hypotheses=(sets("the step is the best one", haste=lambda m, v: v["haste"] * 0 + 1),),
-    kind="rate",
-    rounding=0.0,
-    allowance=1e-4,
-    share=0.2,
-    smooth=False,
-    needs_double=True,
-    other_sizes=(2, 12),
+    given=BESIDE | {"haste": between(0.3, 0.8)},
+    **ONE_STEP,
 )
 def _slowest(v):
-    pairs = jax.nn.softmax(v["joint"].reshape(-1)).reshape(v["joint"].shape)
-    smallest, largest, step = landscape.descent_rate(landscape.hessian_at_optimum(pairs, v["reward"], v["beta"]))
-    problem = world(v["ref"], v["beta"], reward=v["reward"])
-
-    def force(logits):
-        return slope(objectives.Dpo(v["beta"]), problem, shown(v["joint"]), preferences.BradleyTerry(), logits)
-
+    problem, force = _beside(v)
     # The direction comes from the loss itself, by its second derivative.
     bent = jax.jacfwd(force)(problem.log_target[0])
-    slow = jnp.linalg.eigh(0.5 * (bent + bent.T))[1][:, 1]
-    start = problem.log_target[0] + 1e-6 * slow
-    left = jnp.linalg.norm(simplex.clr(start - v["haste"] * step * force(start) - problem.log_target[0])) / 1e-6
-    return jnp.abs(left - (largest - smallest) / (largest + smallest))
+    left, rate = _left(v, jnp.linalg.eigh(0.5 * (bent + bent.T))[1][:, 1], problem, force)
+    return jnp.abs(left - rate)
 
 
 def _flat_exact(m, v):
