@@ -107,7 +107,7 @@ def grid(run: Run, axes: Axes, seeds: int | Sequence[int] = 1) -> Grid:
         ArgumentError: an unknown path, an empty axis, a bad seed, or a value that the run does not allow.
     """
     checks.part("run", run, Run, "didsim.Run(world, objective)")
-    chosen = _seeds(seeds)
+    chosen = numbered(seeds)
     every = [path for key in axes for path in _paths(key)]
     for path in every:
         if every.count(path) > 1:
@@ -135,7 +135,12 @@ def replace_path(tree: Any, path: str, value: Any) -> Any:
     return dataclasses.replace(tree, **{head: replace_path(getattr(tree, head), rest, value) if rest else value})
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+def numbered(seeds: Any) -> tuple[int, ...]:
+    """The seeds that a number, how many, or a list of them asks for.
+
+    Raises:
+        ArgumentError: neither of both, too many, none, one twice, or one outside ``0 <= seed < 2**32``.
+    """
     if isinstance(seeds, (int, np.integer)):
         many = checks.whole("seeds", seeds, least=1)
         if many > MOST_SEEDS:

@@ -28,7 +28,7 @@ from didsim.objectives import OBJECTIVES
 from didsim.policies.policy import POLICIES
 from didsim.samplers.data import Data
 from didsim.samplers.source import BEHAVIOURS
-from didsim.sweeps.axes import Axes
+from didsim.sweeps.axes import Axes, numbered
 from didsim.worlds import preferences
 from didsim.worlds.problems import WORLDS
 
@@ -82,7 +82,7 @@ def run_from(table: Mapping[str, Any], folder: Path = Path(".")) -> Run:
     return Run(**values, **{name: table[name] for name in NUMBERS if name in table})
 
 
-def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run, Axes, int | list[int]]:
+def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run, Axes, tuple[int, ...]]:
     """The run, axes and seeds that a config table describes: a run's table with ``axes`` and ``seeds`` beside.
 
     Args:
@@ -94,7 +94,7 @@ def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run,
         Run, axes and seeds for `didsim.sweep`.
 
     Raises:
-        ArgumentError: as `run_from` and `axes_from`, or seeds that are neither a number nor a list of numbers.
+        ArgumentError: as `run_from`, `axes_from`, and `didsim.sweeps.axes.numbered` for the seeds.
     """
     for name in table:
         checks.did_you_mean("config field", name, (*PARTS, *NUMBERS, "axes", "seeds"))
@@ -102,7 +102,7 @@ def sweep_from(table: Mapping[str, Any], folder: Path = Path(".")) -> tuple[Run,
     axes, seeds = table.get("axes", {}), table.get("seeds", 1)
     if not isinstance(axes, Mapping):
         raise checks.ArgumentError(f"Argument `axes` must be a table of lists, but is {checks.shown(axes)}.")
-    return run, axes_from(axes, folder), seeds
+    return run, axes_from(axes, folder), numbered(seeds)
 
 
 def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:

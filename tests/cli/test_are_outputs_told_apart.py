@@ -34,6 +34,6 @@ def test_one_file_for_two_purposes_is_refused_and_left_alone(command, paths, cap
 
 
 def test_different_files_pass_and_none_is_no_file(paths):
-    files.distinct({"--json": paths["same"], "--html": None, "--out": paths["log"], "--more": None})
+    files.outputs({"--json": paths["same"], "--html": None, "--out": paths["other"].with_name("y.json")}, overwrite=False)
     with pytest.raises(ArgumentError, match=r"`--out` must be a file other than that of `--json`"):
-        files.distinct({"--json": paths["link"], "--out": paths["log"]})
+        files.outputs({"--json": paths["link"], "--out": paths["log"]}, overwrite=True)

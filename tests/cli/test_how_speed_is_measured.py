@@ -117,6 +117,14 @@ def test_c_kernel_agrees_with_the_oracle_and_didsim(form, dtype):
     np.testing.assert_allclose(pairs.xla_dense(*on_device), expected, **close)
 
 
+def test_loading_the_c_kernel_leaves_subnormal_numbers_as_they_are():
+    smallest = np.nextafter(0.0, 1.0)
+    if compile_kernel() is None:
+        pytest.skip(available.NO_C)
+    assert smallest != 0.0  # is 0 where a library turned subnormals off
+    assert smallest * 2.0 > smallest
+
+
 @pytest.mark.parametrize("n", [10, 40])
 def test_the_gradient_measured_is_the_population_gradient(n):
     gradient, (logits, problem, comparisons) = pairs.population_gradient(n)

@@ -30,7 +30,10 @@ void ratio_##NAME(const T*u, const T*w, T*s, long R, long N) { \\
 KERNELS(float, expf, f32)
 KERNELS(double, exp, f64)
 """
-FLAGS = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC")
+COMPILE = ("-O3", "-march=native", "-ffast-math", "-fopenmp", "-fPIC", "-c")
+# Linked without -ffast-math: with it, compilers before GCC 13 add code that turns subnormal numbers off for the whole process
+# that loads the library.
+LINK = ("-fopenmp", "-shared")
 FORMS = ("direct", "ratio")
 
 
@@ -76,7 +79,9 @@ def compile_kernel() -> CKernel | None:
     if shutil.which("cc") is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "pairs.c"), Path(folder, "pairs.so")
-        source.write_text(SOURCE, encoding="utf-8")
-        done = subprocess.run(["cc", *FLAGS, str(source), "-o", str(library), "-lm"], capture_output=True, check=False)
-        return CKernel(ctypes.CDLL(str(library))) if done.returncode == 0 else None
+        source, compiled, library = (str(Path(folder, f"pairs.{end}")) for end in ("c", "o", "so"))
+        Path(source).write_text(SOURCE, encoding="utf-8")
+        for words in ((*COMPILE, source, "-o", compiled), (*LINK, compiled, "-o", library, "-lm")):
+            if subprocess.run(["cc", *words], capture_output=True, check=False).returncode != 0:
+                return None
+        return CKernel(ctypes.CDLL(library))
