@@ -7,7 +7,7 @@ table, with a sign), and what it becomes far from d = 0; the fast sums need noth
 =============  ======================================================  ==========================
 family         kernels                                                 cost of a sum, see
 =============  ======================================================  ==========================
-"analytic"     log_sigmoid, sigmoid, co_sigmoid, slope, curvature, ... O(N), `panels`
+"analytic"     log_sigmoid, sigmoid, co_sigmoid, slope, curvature, ... O(N), `nodes`, `panels`
 "polynomial"   square, double, two                                     O(N), `piecewise` (moments)
 "ramp"         hinge, step                                             O(N log N), `piecewise` (sort)
 =============  ======================================================  ==========================

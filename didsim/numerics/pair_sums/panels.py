@@ -24,6 +24,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from didsim.numerics.pair_sums.kernels import KERNELS
+from didsim.numerics.pair_sums.nodes import chebyshev
 
 WIDTH = 0.5  # cell width h, a power of two
 MAX_PANELS = 4096  # largest window: 2048 units of u
@@ -103,14 +104,6 @@ def _cells(x: Array) -> tuple[Array, Array]:
     return cell, 2 * (scaled - cell) - 1
 
 
-def _chebyshev(t: Array, order: int) -> list[Array]:
-    """T_0(t) ... T_{order-1}(t) by T_{k+1} = 2 t T_k - T_{k-1}."""
-    values = [jnp.ones_like(t), t]
-    while len(values) < order:
-        values.append(2 * t * values[-1] - values[-2])
-    return values[:order]
-
-
 # --- step 2: moments ----------------------------------------------------------------------------------------------------------
 
 
@@ -143,7 +136,7 @@ def _chunk_moments(offset: Array, t: Array, weights: Array, width: int, rule: Ru
     inner = jnp.where(inside, weights, 0)
     moments = [
         _bucket_sum(bucket, inner * value, batch * copies * width).reshape(batch, copies, width).sum(1)
-        for value in _chebyshev(t, rule.order)
+        for value in chebyshev(t, rule.order)
     ]
     right = jnp.where(column >= width, weights, 0)
     beyond = jnp.where(column >= width, WIDTH * (column - width + (t + 1) / 2), 0)

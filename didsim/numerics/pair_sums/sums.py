@@ -19,6 +19,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from didsim.numerics.pair_sums import nodes
 from didsim.numerics.pair_sums.dense import dense_sums
 from didsim.numerics.pair_sums.kernels import kernel_derivative, kernel_named
 from didsim.numerics.pair_sums.panels import MAX_PANELS, WIDTH, panel_sums
@@ -63,8 +64,9 @@ def kernel_sum(
       sources: points v (..., n), finite.
       weights: w (..., n), of either sign.
       method: "auto" picks by size and dtype (`CROSSOVER`); "dense" visits all pairs; "fast" is O(m + n) or sorts.
-      panels: window of the fast path in cells of width 1/2, a power of two.  By default taken from the range of the targets when
-        they are concrete, else 256; any range is right with any window, a wider window only saves passes over the data.
+      panels: where many or widely spread responses are summed by cells of width 1/2, how many of them a window holds, a power of
+        two.  By default taken from the range of the targets when they are concrete, else 256; any range is right with any window,
+        a wider window only saves passes over the data.
 
     Returns:
       S (..., m), in the common dtype of the arguments.
@@ -166,9 +168,17 @@ def _evaluate(u: Array, v: Array, w: Array, *, kernels: tuple[str, ...], method:
         v = jnp.broadcast_to(v, (*batch, v.shape[-1]))
     u, v, w = (x.reshape(flat + x.shape[-1:]) for x in (u, v, w))
     family = kernel_named(kernels[0]).family
-    paths = {"analytic": functools.partial(panel_sums, panels=panels), "polynomial": polynomial_sums, "ramp": ramp_sums}
+    paths = {"analytic": functools.partial(_analytic_sums, panels=panels), "polynomial": polynomial_sums, "ramp": ramp_sums}
     sums = (dense_sums if _takes_dense(kernels, method, u, v) else paths[family])(kernels, u, v, w)
     return [s.reshape(*batch, s.shape[-1]) for s in sums]
+
+
+def _analytic_sums(kernels: tuple[str, ...], u: Array, v: Array, w: Array, panels: int) -> list[Array]:
+    """By nodes where the numbers are few and lie close together, else by panels."""
+    by_panels = functools.partial(panel_sums, kernels, panels=panels)
+    if max(u.shape[-1], v.shape[-1]) > nodes.MOST:
+        return by_panels(u, v, w)
+    return jax.lax.cond(nodes.near(u, v, w), functools.partial(nodes.node_sums, kernels), by_panels, u, v, w)
 
 
 def _shapes(u, v, w, *, kernels, method, panels):
