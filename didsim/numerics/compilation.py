@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 SIZE_LIMIT = 2 * 2**30  # bytes
+QUICKLY: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+"""``compiler_options`` of programs that run briefly, whose compilation takes most of their time: a quarter of it is left."""
 ENDING = "-cache"  # as JAX has it
 MARK = hashlib.sha256().digest_size
 

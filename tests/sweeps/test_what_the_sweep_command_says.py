@@ -35,7 +35,11 @@ def test_the_command_prints_or_writes(tmp_path, capsys):
         (CONFIG.replace("objective.beta", "objective.bta"), (), "Did you mean 'beta'"),
         (CONFIG.replace("[axes]", "[axis]"), (), "Did you mean 'axes'"),
         (CONFIG.replace("seeds = 40", 'seeds = "many"'), (), "`seeds` must be a number or a list of numbers, but is 'many'"),
-        (CONFIG.replace("seeds = 40", "seeds = [1, -1]"), (), "`seeds` must be an integer of at least 0 and below 4294967296, but is -1"),
+        (
+            CONFIG.replace("seeds = 40", "seeds = [1, -1]"),
+            (),
+            "`seeds` must be an integer of at least 0 and below 4294967296, but is -1",
+        ),
         (CONFIG.replace("[0.3, 0.5, 1.0]", "0.3"), (), "`axes.objective.beta` must be a list of values, but is 0.3"),
         (CONFIG, ("--redo", "1"), "`--out` must be given with"),
         (CONFIG, ("--process-id", "0", "--out", "x"), "must be given with the other two"),
