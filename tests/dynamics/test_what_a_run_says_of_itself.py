@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
+from sampling import sampled
 
 import didsim
 from didsim import objectives, preferences, samplers, worlds
@@ -38,7 +39,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("case", sorted(SETTINGS))
+@pytest.mark.parametrize("case", sampled(sorted(SETTINGS), 3))
 def test_a_dataset_of_a_run_is_that_of_its_sweep(world, case):
     settings = {"steps": 30, "records": 6, "optimiser": Adam(0.1), **SETTINGS[case]}
     mine = train(world, objectives.Dpo(0.5), **settings, seed=2).to_dataset()

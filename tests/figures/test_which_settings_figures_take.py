@@ -1,17 +1,15 @@
 """Which numbers may a figure be drawn with, and are they written down?"""
 
 import pytest
-from small_figures import SMALL, numbers, slow
+from small_figures import SMALL, numbers
 
 import didsim
-from didsim.figures import FIGURES
 from didsim.figures.settings import configure, to_toml
 
 
-@pytest.mark.parametrize("id", [slow(id) for id in FIGURES])
-def test_configs_write_themselves(results, id):
-    config, _, _ = results[id]
-    text = to_toml(config)
+@pytest.mark.parametrize("id", [id for id, changes in SMALL.items() if changes])
+def test_configs_write_themselves(id):
+    text = to_toml(configure(numbers(id).Config, SMALL[id], fast=True, seed=None))
     name, value = next(iter(SMALL[id].items()))
     assert f"{name} = {value}\n" in text
 

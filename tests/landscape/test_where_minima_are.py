@@ -10,6 +10,7 @@ import oracles
 import population_oracles
 import pytest
 from contracts import assert_close
+from sampling import sampled
 from scipy.optimize import brentq, linprog, minimize, root
 from solver_cases import KINKED, NEAR, NUMBERS, SMOOTH, STARTS, N, P, given, laws, make, run, soft, statuses
 from tolerance import tolerance
@@ -32,7 +33,7 @@ def scipy_minimum(name, world, law, start):
     return both(found.x)[0], oracle.log_softmax(found.x)
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("name", sampled(SMOOTH, 3))
 def test_minimiser_is_scipys(name):
     got = soft(name)
     assert statuses(got) == {"CONVERGED"}

@@ -10,6 +10,7 @@ import oracles
 import pytest
 from loss_oracles import PAIRS, TOKEN_MEAN
 from objective_cases import NUMBERS, make
+from sampling import sampled
 
 import didsim
 from didsim.objectives import OBJECTIVES, responses
@@ -25,6 +26,7 @@ BASE = -2000.0  # log-probability of the reference
 LENGTHS, REWARDS, WINS, KL = (2.0, 4.0), (0.5, -1.25), (0.75, 0.25), 0.5
 each_objective = pytest.mark.parametrize("name", sorted(PAIRS))
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_dtype_in_time = pytest.mark.parametrize("dtype", sampled(DTYPES, 2))  # float32 overflows first
 
 
 def given(dtype, log_ref=BASE):
@@ -118,7 +120,7 @@ def value_and_slope(objective, log_policy, world, comparisons):
     return jax.value_and_grad(value)(log_policy)
 
 
-@each_dtype
+@each_dtype_in_time
 @each_objective
 def test_populations_and_samples(name, dtype):
     """One pair that always is compared, among three that are not: those may overflow without being seen."""
@@ -149,7 +151,7 @@ def test_populations_and_samples(name, dtype):
             assert float(slope[0, 2]) == 0.0
 
 
-@each_dtype
+@each_dtype_in_time
 @pytest.mark.parametrize("name", sorted({*PAIRS, *SORTED}))
 def test_at_the_edge_of_the_numbers(name, dtype):
     """Log-probabilities up to the largest number: no NaN, and no loss that falls below that of the right order."""
