@@ -23,7 +23,7 @@ from didsim.cli import COMMANDS
 from didsim.sweeps import open_sweep
 
 ANSWER = Answering(seconds=100)  # for one case on a busy machine, compilation included
-LONG = {"verify", "sampler"}  # of which all takes minutes, where nothing is named
+LONG = {"atlas", "reproduce", "sampler", "verify"}  # of which all takes minutes, where nothing is named
 NUMBERS = [
     "0", "-1", "1", "2", "3", "0.5", "1e-300", "1e308", "1e400", "nan", "inf", "-inf", "-0.0", "9" * 30, "1_0", "0x10", "٣", "",
     "True", "1,2", "[1]", " 1", "1/2",
