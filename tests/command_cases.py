@@ -40,6 +40,7 @@ class Case:
     prints: bool = True
 
 
+ONE_POINT = {"here": {1: 1.0}}  # a curve of a benchmark
 LAW = ("--pairs", "--reward", "--reference")
 CASES = {
     "reproduce": Case(("B1", "--fast", "--out", "{read}/figures"), folders=("--out",)),
@@ -90,4 +91,4 @@ def spelled(name, folder, *more, without=()):
 def make_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the two commands that take minutes answer at once, with one verdict and no measurement."""
     monkeypatch.setattr(make, "make", lambda job, out: make.Outcome(job.entry, [below("x", 0.0, 1.0)], 0.1))
-    monkeypatch.setattr(suite, "measure", lambda plan, told: suite.Measured([], {}, {}))
+    monkeypatch.setattr(suite, "measure", lambda plan, told: suite.Measured([], ONE_POINT, ONE_POINT))

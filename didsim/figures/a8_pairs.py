@@ -50,6 +50,7 @@ def pair_displacement(settings: Any) -> xr.Dataset:
             "pair_whole": (("init", "pair"), among["equal lengths"].astype(int)),
             "pair_ches": (("init", "pair"), found["ches"]),
             "rank_correlation": (("among", "score", "init"), np.array(rank)),
+            "other_pairs_rank": ("init", list(map(_others_rank, found["tokens in common"], fall, among["all"]))),
         },
         coords={"score": list(SCORES), "among": list(among)},
     )
@@ -58,6 +59,17 @@ def pair_displacement(settings: Any) -> xr.Dataset:
 def _rank(score: np.ndarray, fall: np.ndarray, kept: np.ndarray) -> float:
     """Spearman's correlation of a score with the fall of the chosen response, over the pairs that are kept."""
     return float(np.asarray(stats.spearmanr(score[kept], fall[kept]))[0])
+
+
+def _others_rank(score: np.ndarray, fall: np.ndarray, kept: np.ndarray) -> float:
+    """`_rank` where every pair has the score of another one, mean over all rotations of the n pairs but the one that is none.
+
+    It is ``-ρ/(n - 1)`` with ``ρ`` of the pairs' own scores (derived), whatever the scores: summed over all rotations every
+    rank meets every other one, and deviations from the mean rank sum to 0.
+    """
+    kept_score, kept_fall = score[kept], fall[kept]
+    all_kept = np.ones(kept_score.shape, bool)
+    return float(np.mean([_rank(np.roll(kept_score, by), kept_fall, all_kept) for by in range(1, kept_score.size)]))
 
 
 def _pairs(policy: Autoregressive, params: Params, key: Array, settings: Any) -> dict[str, Array]:

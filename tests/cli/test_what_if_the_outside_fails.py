@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import signal
@@ -447,15 +448,41 @@ def test_an_environment_works_or_is_one_line(tmp_path, settings, code):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("reproduce", "bench")])
-def test_every_command_on_platforms_that_are_and_are_not_there(ready, name):
-    words = spelled(name, ready)
-    for settings in ({"JAX_PLATFORMS": "cuda"}, {"PYTHONIOENCODING": "ascii"}):
-        answer = started(words, settings, ready)
-        refused = CASES[name].jax and "JAX_PLATFORMS" in settings
-        assert answer.returncode == (2 if refused else CASES[name].code), answer.stderr
-        assert b"Traceback" not in answer.stderr
-        assert not refused or answer.stderr.count(b"\n") == 1
+@pytest.mark.parametrize(
+    "settings", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "cp1252"}, {"JAX_PLATFORMS": "cuda"}], ids=str
+)
+def test_every_command_in_an_environment(ready, tmp_path, settings):
+    with open(tmp_path / "said", "wb") as said:
+        codes, errors = all_ended(tmp_path, ready, settings, said)
+    refused = [name for name, case in CASES.items() if case.jax and "JAX_PLATFORMS" in settings]
+    assert codes == {name: 2 if name in refused else case.code for name, case in CASES.items()}, errors
+    assert "Traceback" not in errors
+    told = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(told) == len(refused)
+    assert all("JAX must start in this environment" in line for line in told)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["full", "closed"])
+def test_every_command_without_an_output(ready, tmp_path, output):
+    with open(FULL if output == "full" else os.devnull, "wb") as stream:
+        codes, errors = all_ended(tmp_path, ready, {}, stream, *["closed"] * (output == "closed"))
+    lost = [name for name, case in CASES.items() if case.prints and output == "full"]
+    assert codes == {name: 2 if name in lost else case.code for name, case in CASES.items()}, errors
+    assert "Traceback" not in errors
+    assert errors.count("error: ") == errors.count("No space left on device") == len(lost)
+
+
+def all_ended(folder, ready, settings, output, *more):
+    """The exit codes of all commands in one process with those settings and that standard output, and its standard error."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_P", "XLA_"))}
+    command = [sys.executable, pathlib.Path(__file__).parents[1] / "all_commands.py", folder / "codes", ready, *more]
+    answer = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, env={**inherited, **settings}, check=False
+    )
+    said = answer.stderr.decode(errors="replace")
+    assert answer.returncode == 0, said
+    return json.loads((folder / "codes").read_text()), said
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 import os
 import sys
+import warnings
 
+import numpy as np
 import pytest
 from command_cases import RUN, given, make_quick
 
@@ -34,6 +36,9 @@ REFUSED = {
     "a store at the root": ["sweep", "sweep.toml", "--out", "/"],
     "a store that is the folder above": ["sweep", "sweep.toml", "--out", ".."],
     "a folder of figures that is a file": ["reproduce", "B1", "--out", "run.toml"],
+    "a CSV without a number": ["sampler", "uniform", "--reference", "empty.csv"],
+    "a CSV of one newline": ["sampler", "--pairs", "newline.csv"],
+    "an array without a number": ["sampler", "--reward", "empty.npy"],
     "deep nesting": ["train", "deep.toml"],
     "an integer of 5,000 digits": ["train", "long.toml"],
 }
@@ -43,6 +48,9 @@ REFUSED = {
 def folder(tmp_path_factory):
     folder = given(tmp_path_factory.mktemp("once"))
     (folder / "deep.toml").write_text("a = " + "[" * 100_000)
+    (folder / "empty.csv").write_text("")
+    (folder / "newline.csv").write_text("\n")
+    np.save(folder / "empty.npy", np.zeros((0, 3)))
     (folder / "long.toml").write_text(RUN + "pairs = " + "9" * 5_000)
     return folder
 
@@ -52,11 +60,19 @@ def test_it_is_refused_in_one_line(folder, monkeypatch, capsys, name):
     make_quick(monkeypatch)
     monkeypatch.chdir(folder)
     before = sorted(os.listdir(folder))
-    assert cli.main(REFUSED[name]) == 2
+    with warnings.catch_warnings(action="default"):  # a person sees them, as lines more
+        assert cli.main(REFUSED[name]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1, said
     assert said.startswith("error: ")
     assert sorted(os.listdir(folder)) == before
+
+
+def test_a_benchmark_leaves_its_files_in_a_folder_that_is_there(monkeypatch, tmp_path):
+    make_quick(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["bench", "--quick", "--out", "."]) == 0
+    assert sorted(os.listdir()) == ["bench-cost.png", "bench-cost.svg", "bench.json", "bench.manifest.json"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names have other limits there")

@@ -164,6 +164,11 @@ ERRORS = {
         lambda: iterated.iterate(gentle(), jnp.asarray(LOG_REF), 5),
         "`log_first` must have as many responses",
     ),
+    "path of one law": (lambda: iterated.reached(gentle(), jnp.asarray(FLAT)[None]), "`rounds` must"),
+    "path's responses": (
+        lambda: iterated.reached(gentle(), jnp.asarray([LOG_REF, LOG_REF])),
+        "`path` must have as many responses",
+    ),
 }
 
 
@@ -193,3 +198,30 @@ def test_dpo_optimum_says_when_there_is_none(cut):
     flat = jnp.asarray(FLAT)
     assert not maps.dpo_fit(flat, jnp.asarray(table), flat, 1.0).converged
     assert maps.dpo_fit(flat, iterated.three_cycle(0.5), flat, 1.0).converged  # sure labels alone are no hindrance
+
+
+SKEWED = np.log([0.7, 0.2, 0.1])
+NO_OPTIMUM = [((0, 1), (0, 2)), ((1, 0), (1, 2)), ((0, 2), (1, 2))]
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_rounds_say_whether_they_reached_their_optimum(power):
+    """Each round's optimum solves its own equation; where a group never loses, or a response has no mass, none does."""
+    turning = Iteration(iterated.three_cycle(0.3), jnp.asarray(FLAT), power, 0.5, 1.0, "dpo")
+    path = iterated.iterate(turning, jnp.asarray(SKEWED), 12)
+    assert iterated.reached(turning, path).all()
+    for before, after in zip(np.asarray(path)[:-1], np.asarray(path)[1:], strict=True):
+        law = 0.5 * np.exp(before) + 0.5 / 3
+        margin = after - (power * before + (1 - power) * FLAT)
+        pull = np.asarray(turning.preference) - 1 / (1 + np.exp(-(margin[:, None] - margin)))
+        np.testing.assert_allclose(law * (pull @ law), 0.0, atol=1e-9)
+    for cut in NO_OPTIMUM:
+        table = np.full((3, 3), 0.5)
+        for a, b in cut:
+            table[a, b], table[b, a] = 1.0, 0.0
+        for objective, all_reached in (("dpo", False), ("ipo", True)):
+            sure = Iteration(jnp.asarray(table), jnp.asarray(FLAT), power, 0.5, 1.0, objective)
+            found = iterated.reached(sure, iterated.iterate(sure, jnp.asarray(SKEWED), 12))
+            assert found.all() if all_reached else not found.any()
+    gone = Iteration(iterated.three_cycle(0.3), jnp.asarray(FLAT), power, 1.0, 1.0, "dpo")
+    assert not iterated.reached(gone, jnp.asarray([[0.0, -1.0, -1000.0], SKEWED]))[0]

@@ -5,6 +5,7 @@ import pytest
 from small_figures import numbers, slow
 
 from didsim.figures import FIGURES, above, below, must_break
+from didsim.figures.a8_pairs import _others_rank
 
 EACH = [slow(id) for id in FIGURES]
 
@@ -42,6 +43,8 @@ def test_spoiled_data_fails_the_verdicts(results):
         slow("A7", "tail_b", lambda v: v - 3.0, 1),
         slow("A7", "pair_bias", lambda v: v[:, ::-1] * 0.0, 1),
         slow("A7", "token_error", lambda v: v + 0.1, 1),
+        slow("A8", "rank_correlation", lambda v: v[:, ::-1], 2),
+        slow("A8", "other_pairs_rank", lambda v: v + 0.5, 1),
         slow("B2", "realised", lambda v: v - 5.0, 2),
         slow("C3", "loss", lambda v: v - 1e-3, 4),
         slow("C3", "dependent_minimum", lambda v: v + 1e-3, 2),
@@ -76,3 +79,15 @@ def test_verdicts_take_the_worst_and_never_pass_nan():
 
 def test_a_verdict_prints_as_one_line():
     assert repr([below("error", [0.0, 2.0], 1.0)]) == "[Verdict(FAILED error: 2 ≤ 1)]"
+
+
+@pytest.mark.parametrize("levels", [3, 50], ids=["with ties", "without"])
+def test_scores_of_other_pairs_rank_as_the_proof_says(levels):
+    """Spearman's correlation of each score with every other pair's fall, one product at a time, is -ρ/(n - 1) on average."""
+    draw = np.random.default_rng(levels)
+    score, fall = draw.integers(0, levels, 40).astype(float), draw.normal(size=40)
+    kept = np.arange(40) % 4 > 0
+    ranks = [[np.sum(x < one) + np.sum(x == one) / 2 for one in x] for x in (score[kept], fall[kept])]
+    a, b = (np.array(rank) - np.mean(rank) for rank in ranks)
+    own = sum(a * b) / np.sqrt(sum(a * a) * sum(b * b))
+    np.testing.assert_allclose(_others_rank(score, fall, kept), -own / (len(a) - 1), rtol=1e-10, atol=1e-15)

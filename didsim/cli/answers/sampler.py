@@ -1,5 +1,6 @@
 """What does a survey of samplers say, in words, as a table and as numbers?"""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,21 @@ def read_array(option: str, path: Path) -> np.ndarray:
     """Numbers of a .npy file, or of a text file with commas between them.
 
     Raises:
-        ArgumentError: the file cannot be read, or holds something else than finite numbers.
+        ArgumentError: the file cannot be read, or holds none or something else than finite numbers.
     """
-    if path.suffix == ".npy":
-        return np.asarray(checks.finite(option, read_npy(option, path)), float)
+    array = read_npy(option, path) if path.suffix == ".npy" else _read_text(option, path)
+    if not array.size:
+        raise ArgumentError(f"Argument `{option}` must be a file of numbers, but {path} holds none.")
+    return np.asarray(checks.finite(option, array), float)
+
+
+def _read_text(option: str, path: Path) -> np.ndarray:
     try:
-        array = np.loadtxt(path, delimiter=",", ndmin=1)
+        with warnings.catch_warnings(action="ignore"):  # NumPy warns of a file without numbers
+            return np.loadtxt(path, delimiter=",", ndmin=1)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ArgumentError(f"Argument `{option}` must be a readable .npy or CSV file, but {path} is not: {reason}") from None
-    return np.asarray(checks.finite(option, array), float)
 
 
 def read_law(option: str, path: Path, *, axes: int) -> np.ndarray:

@@ -7,9 +7,9 @@ Jacobian says, and for the three-cycle the boundary is known in closed form.
 """
 
 from didsim.dynamics.iterated.endings import ending
-from didsim.dynamics.iterated.maps import iterate, three_cycle
+from didsim.dynamics.iterated.maps import iterate, reached, three_cycle
 from didsim.dynamics.iterated.stability import contraction_factor, cycle_boundary, cycle_multiplier, multipliers
 
 __all__ = [
-    "contraction_factor", "cycle_boundary", "cycle_multiplier", "ending", "iterate", "multipliers", "three_cycle",
+    "contraction_factor", "cycle_boundary", "cycle_multiplier", "ending", "iterate", "multipliers", "reached", "three_cycle",
 ]  # fmt: skip

@@ -131,15 +131,54 @@ def _surprise(preference: Array, gap: Array) -> Array:
 
 def next_policy(iteration: Iteration, log_policy: Float[Array, " n"]) -> Float[Array, " n"]:
     """Policy after one more round: the exact optimum at ``π_t^a π_0^{1-a}`` with pairs from ``λ π_t + (1-λ) π_0`` (S12)."""
+    return _round(iteration, log_policy)[0]
+
+
+def reached(iteration: Iteration, path: Float[Array, "times n"]) -> Bool[Array, " rounds"]:
+    """Which rounds of a path of `iterate` are the optimum they stand for.
+
+    IPO's has a closed form.  DPO's is finite only if no group of responses never loses to the others, and is found by Newton's
+    method, where every response keeps mass (`DpoFit`); a round that has none, and those after it, say nothing.
+
+    Args:
+        iteration: the map.
+        path: log-policies of shape (rounds + 1, n), as `iterate` returns them.
+
+    Returns:
+        Truths of shape (rounds,).
+
+    Raises:
+        ArgumentError: a path of fewer than two laws, or responses that do not match.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from didsim import iterated
+        >>> flat = jnp.log(jnp.full(3, 1 / 3))
+        >>> chain = jnp.array([[0.5, 1.0, 1.0], [0.0, 0.5, 0.8], [0.0, 0.2, 0.5]])  # the first response never loses
+        >>> sure = Iteration(chain, flat, objective="dpo")
+        >>> bool(iterated.reached(sure, iterated.iterate(sure, flat, rounds=3)).any())
+        False
+    """
+    checks.whole("rounds", path.shape[0] - 1, least=1)
+    checks.same_responses(preference=iteration.preference, log_anchor=iteration.log_anchor, path=path[0])
+    return jax.vmap(lambda log_policy: _round(iteration, log_policy)[1])(path[:-1])
+
+
+def _round(iteration: Iteration, log_policy: Float[Array, " n"]) -> tuple[Float[Array, " n"], Bool[Array, ""]]:
+    """The policy after one more round, and whether it is the round's optimum."""
     anchor = iteration.log_anchor.astype(log_policy.dtype)
     log_ref = simplex.geodesic(anchor, log_policy, iteration.power)
     log_law = jnp.log(iteration.mixing * jnp.exp(log_policy) + (1.0 - iteration.mixing) * jnp.exp(anchor))
-    optimum = ipo_optimum if iteration.objective == "ipo" else dpo_optimum
-    return optimum(log_ref, iteration.preference.astype(log_policy.dtype), log_law, iteration.temperature)
+    preference = iteration.preference.astype(log_policy.dtype)
+    if iteration.objective == "ipo":
+        new = ipo_optimum(log_ref, preference, log_law, iteration.temperature)
+        return new, jnp.all(jnp.isfinite(new))
+    fit = dpo_fit(log_ref, preference, log_law, iteration.temperature)
+    return fit.log_policy, fit.converged
 
 
 def iterate(iteration: Iteration, log_first: Float[Array, " n"], rounds: int) -> Float[Array, "times n"]:
-    """Log-policies of all rounds, the first the given one.
+    """Log-policies of all rounds, the first the given one; `reached` says which of them are their round's optimum.
 
     Args:
         iteration: the map.
