@@ -34,10 +34,11 @@ test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
 	@$(PYTEST) -m pages $(ARGS)
 
-test-trainers:  ## hold the golden vectors against the newest TRL, in an environment of its own
+test-trainers:  ## hold the newest TRL against the golden vectors and pair_losses, in an environment of its own
 	@test -d build/trainers || $(PYTHON) -m venv build/trainers
-	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl
+	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl -e .
 	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
+	@build/trainers/bin/python tests/trainers/against_models.py
 
 notebooks: $(VENV)/.dev-ready  ## execute all notebooks, each from a clean kernel
 	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 300 --timeout 600 notebooks $(ARGS)

@@ -66,6 +66,11 @@ def hinge(won: Seen, lost: Seen, z0: float, *, beta: float):
     return (1 - z, -beta, beta) if z < 1 else (0.0, 0.0, 0.0)
 
 
+def hinge_reference_free(won: Seen, lost: Seen, z0: float, *, beta: float):
+    z = beta * (won.log - lost.log)
+    return (1 - z, -beta, beta) if z < 1 else (0.0, 0.0, 0.0)
+
+
 def slic(won: Seen, lost: Seen, z0: float, *, margin: float, nll_weight: float):
     gap = margin - won.log + lost.log
     inside = 1.0 if gap > 0 else 0.0
@@ -260,10 +265,10 @@ def simpo_ratio(won: Seen, lost: Seen, z0: float, *, beta: float, gamma_ratio: f
     return simpo(won, lost, z0, beta=beta, gamma=beta * gamma_ratio, smoothing=smoothing)
 
 
-def alphapo(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float, gamma: float):
+def alphapo(won: Seen, lost: Seen, z0: float, *, beta: float, alpha: float, gamma: float, smoothing: float = 0.0):
     up, down = math.exp(-alpha * won.log / won.length), math.exp(-alpha * lost.log / lost.length)
-    m = beta * (down - up) / alpha - gamma
-    return -log_sigmoid(m), -sigmoid(-m) * beta * up / won.length, sigmoid(-m) * beta * down / lost.length
+    value, slope = smoothed(beta * (down - up) / alpha - gamma, smoothing)
+    return value, slope * beta * up / won.length, -slope * beta * down / lost.length
 
 
 def orpo_sum(won: Seen, lost: Seen, z0: float, *, odds_weight: float):
@@ -293,6 +298,12 @@ def bco_running(won: Seen, lost: Seen, z0: float, *, beta: float, delta: float):
 def apo_zero(won: Seen, lost: Seen, z0: float, *, beta: float):
     u, v = sigmoid(beta * won.ratio), sigmoid(beta * lost.ratio)
     return 1 - u + v, -beta * u * (1 - u), beta * v * (1 - v)
+
+
+def apo_zero_example_mean(won: Seen, lost: Seen, z0: float, *, beta: float, desirable: float = 1, undesirable: float = 1):
+    u, v = sigmoid(beta * won.ratio), sigmoid(beta * lost.ratio)
+    value = (desirable * (1 - u) + undesirable * v) / 2
+    return value, -desirable * beta * u * (1 - u) / 2, undesirable * beta * v * (1 - v) / 2
 
 
 def apo_down(won: Seen, lost: Seen, z0: float, *, beta: float):
@@ -351,6 +362,7 @@ PAIRS = {
     "cdpo": cdpo,
     "ipo[sum]": ipo_sum,
     "hinge": hinge,
+    "hinge[reference_free]": hinge_reference_free,
     "slic": slic,
     "simpo": simpo,
     "cpo": cpo,
@@ -389,7 +401,7 @@ PAIRS = {
     "cpo-simpo": cpo_simpo,
     "orpo[prompt]": orpo_prompt,
     "kto[example_mean]": half(kto),
-    "apo_zero[example_mean]": half(apo_zero),
+    "apo_zero[example_mean]": apo_zero_example_mean,
     "f-dpo[alpha_authors]": alpha_authors,
 }
 TOKEN_MEAN = ["sft[token_mean]", "cpo[token_mean]", "cpo-simpo", "orpo[prompt]"]

@@ -11,6 +11,7 @@ from didsim.objectives.reference_free import (
     Cpo,
     CpoSimPo,
     CpoTokenMean,
+    HingeReferenceFree,
     Orpo,
     OrpoPrompt,
     OrpoSum,
@@ -47,14 +48,16 @@ from didsim.objectives.links import Link
 from didsim.objectives.pairs import PairLosses, pair_losses
 from didsim.objectives.parts import OBJECTIVES, Card, Limit, Objective, Responses, register, responses
 from didsim.objectives.sums import WeightedSum
+from didsim.objectives.under_divergence import UnderDivergence
 
 __all__ = [
     "OBJECTIVES", "Adpo", "AlphaDpo", "AlphaDpoAuthors", "AlphaPo", "Aot", "AotUnpaired", "ApoDown", "ApoZero",
     "ApoZeroExampleMean", "BcoBatch", "BcoNone", "BcoRunning", "BestOfSft", "BpoBasu", "BpoKliep", "BpoLogistic", "BpoLsif",
     "Card", "ChiPo", "ConservativeDpo", "Cpo", "CpoSimPo", "CpoTokenMean", "DiscoPop", "Dpo", "DpoNorm", "Dpop", "ExoPair",
-    "ExoPairClamped", "ForwardKlDpo", "Gvpo", "Hinge", "Hypo", "IpoMargin", "IpoReferenceFree", "IpoSum", "IpoTokenMean",
-    "JensenShannonDpo", "Kldo", "Kto", "KtoExampleMean", "LengthDpo", "Limit", "Link", "Multinomial", "NcaPair",
-    "Objective", "OffsetDpo", "Orpo", "OrpoPrompt", "OrpoSum", "PairLosses", "PlackettLuce", "Pro", "Rebel", "Responses",
-    "Rlhf", "RobustDpo", "Sft", "SftTokenMean", "SimPo", "SimPoRatio", "Slic", "Sppo", "SppoHard", "SquaredPo",
-    "WeightedSum", "loss", "pair_losses", "population", "product_population", "register", "responses",
+    "ExoPairClamped", "ForwardKlDpo", "Gvpo", "Hinge", "HingeReferenceFree", "Hypo", "IpoMargin", "IpoReferenceFree",
+    "IpoSum", "IpoTokenMean", "JensenShannonDpo", "Kldo", "Kto", "KtoExampleMean", "LengthDpo", "Limit", "Link",
+    "Multinomial", "NcaPair", "Objective", "OffsetDpo", "Orpo", "OrpoPrompt", "OrpoSum", "PairLosses", "PlackettLuce", "Pro",
+    "Rebel", "Responses", "Rlhf", "RobustDpo", "Sft", "SftTokenMean", "SimPo", "SimPoRatio", "Slic", "Sppo", "SppoHard",
+    "SquaredPo", "UnderDivergence", "WeightedSum", "loss", "pair_losses", "population", "product_population", "register",
+    "responses",
 ]  # fmt: skip

@@ -40,6 +40,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "ipo[sum]": {NEW: "Online DPO: loss_type=ipo", OLD: "Online DPO: loss_type=ipo", OPEN: "DPOLoss(ipo=True)"},
     "ipo[token_mean]": {NEW: "DPO: loss_type=ipo", OLD: "DPO: loss_type=ipo", FACTORY: "pref_loss=ipo"},
     "ipo[reference_free]": {NEW: "CPO: loss_type=ipo, cpo_alpha=0; TPO: loss_type=ipo, tpo_alpha=0"},
+    "hinge[reference_free]": {NEW: "CPO: loss_type=hinge, cpo_alpha=0"},
     "sppo_hard": {NEW: "DPO: loss_type=sppo_hard", OLD: "DPO: loss_type=sppo_hard"},
     "simpo": {
         NEW: "CPO: loss_type=simpo, cpo_alpha=0; TPO: loss_type=tpo-l, tpo_alpha=0",
@@ -66,7 +67,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 KINDRED: tuple[tuple[str, ...], ...] = (
     ("dpo", "cdpo", "robust", "dpo_norm", "r-dpo", "odpo[gap]", "dpop"),
     ("ipo[sum]", "ipo[token_mean]", "ipo[reference_free]", "ipo[margin]", "rebel", "sppo_hard"),
-    ("hinge", "slic"),
+    ("hinge", "slic", "hinge[reference_free]"),
     ("exo_pair", "exo_pair[clamped]"),
     ("f-dpo[alpha]", "f-dpo[alpha_authors]", "f-dpo[forward_kl]", "f-dpo[js]", "chi-po"),
     ("simpo", "simpo[gamma_ratio]", "cpo-simpo", "alphapo", "cpo", "cpo[token_mean]"),

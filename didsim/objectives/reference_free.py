@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from didsim.numerics import checks, simplex
 from didsim.numerics.pytrees import at_least, between, positive
 from didsim.objectives.inversion import logistic_fit, policy_below, policy_with_reward
-from didsim.objectives.links import Link, Term, hinge_link, logistic, logistic_link, scaled_expm1, smoothed_link
+from didsim.objectives.links import Link, Term, hinge_link, logistic, scaled_expm1, smoothed_link
 from didsim.objectives.parts import Card, Limit, Objective, log_odds, register
 
 Scalar = float | Float[Array, "..."]
@@ -35,6 +35,24 @@ class Slic(Objective):
 
     def chosen_term(self, seen):
         return -self.nll_weight * seen.log_policy
+
+
+@register("hinge[reference_free]")
+@final
+class HingeReferenceFree(Objective):
+    """``max(0, 1 - β(ℓ_w - ℓ_l))``, no reference: CPO's hinge, which is β times SLiC's at a margin of 1/β (2305.10425)."""
+
+    card: ClassVar[Card] = Card("β log π", "max(0, 1 - m)", Limit.OWN, "corner or face of a polyhedron", "2305.10425")
+    reference_free: ClassVar[bool] = True
+    kinked: ClassVar[bool] = True
+    beta: Scalar = positive(default=0.1)
+    width: Scalar = at_least(0.0, default=0.0)
+
+    def chosen_reward(self, seen):
+        return self.beta * seen.log_policy
+
+    def pair_link(self):
+        return hinge_link(1.0, self.width)
 
 
 @register("simpo")
@@ -128,7 +146,10 @@ class CpoSimPo(Objective):
 @register("alphapo")
 @final
 class AlphaPo(Objective):
-    """``-log σ(β(ρ(ℓ̄_w) - ρ(ℓ̄_l)) - γ)`` with ``ρ(ℓ) = (1 - e^{-αℓ})/α``; SimPO as α → 0 (2501.03884)."""
+    """``-log σ(β(ρ(ℓ̄_w) - ρ(ℓ̄_l)) - γ)`` with ``ρ(ℓ) = (1 - e^{-αℓ})/α``; SimPO as α → 0 (2501.03884).
+
+    Smoothed as ``cdpo`` for ε > 0.
+    """
 
     card: ClassVar[Card] = Card(
         "β(1 - π^{-α/n})/α", "-log σ(m - γ)", Limit.FORMULA, "γ = 0: (1 - α(log(π_w/π_l) + C)/β)^{-n/α}", "2501.03884"
@@ -138,15 +159,16 @@ class AlphaPo(Objective):
     beta: Scalar = positive(default=2.0)
     alpha: Scalar = positive(default=0.25)
     gamma: Scalar = at_least(0.0, default=0.0)
+    smoothing: Scalar = between(0.0, 0.5, default=0.0)
 
     def chosen_reward(self, seen):
         return -scaled_expm1(-self.alpha * seen.mean_log_policy, self.beta / self.alpha)
 
     def pair_link(self):
-        return logistic_link(-self.gamma, odd=False)
+        return smoothed_link(self.smoothing, -self.gamma, odd=False)
 
     def closed_form(self, problem):
-        if not _zero(self.gamma):
+        if not (_zero(self.gamma) and _zero(self.smoothing)):
             return None
 
         def log_policy_of(top, drop):

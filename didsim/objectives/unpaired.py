@@ -152,17 +152,17 @@ class BcoRunning(_Bco):
 
 @pytree
 class _ApoZero(Objective):
-    """What APO-zero as a mean over pairs and as one over examples share: the latter is half of the former."""
+    """What APO-zero as a mean over pairs and as one over examples share."""
 
     convex: ClassVar[bool] = False
     paired: ClassVar[bool] = False
     beta: Scalar = positive(default=0.1)
 
     def chosen_term(self, seen):
-        return self.share * sigmoid(-self.beta * seen.log_ratio)
+        return sigmoid(-self.beta * seen.log_ratio)
 
     def rejected_term(self, seen):
-        return self.share * sigmoid(self.beta * seen.log_ratio)
+        return sigmoid(self.beta * seen.log_ratio)
 
 
 @register("apo_zero")
@@ -176,10 +176,24 @@ class ApoZero(_ApoZero):
 @register("apo_zero[example_mean]")
 @final
 class ApoZeroExampleMean(_ApoZero):
-    """``apo_zero`` as a mean over examples, half of it where they are in pairs: TRL's ``apo_zero_unpaired`` (2408.06266)."""
+    """``½[λ_D (1 - σ(βa)) + λ_U σ(βb)]``: ``apo_zero`` as a mean over examples, with KTO's weights (2408.06266).
 
-    card: ClassVar[Card] = Card("½[1 - σ(βa) + σ(βb)]", "none", Limit.NOWHERE, LOSERS, "2408.06266")
+    TRL's ``apo_zero_unpaired``; half of ``apo_zero`` where examples are in pairs and both weights 1.
+    """
+
+    card: ClassVar[Card] = Card(
+        "½[λ_D (1 - σ(βa)) + λ_U σ(βb)]", "none", Limit.NOWHERE,
+        "all responses with λ_D π_w < λ_U π_l lose their mass", "2408.06266",
+    )  # fmt: skip
     example_mean: ClassVar[bool] = True
+    desirable: Scalar = positive(default=1.0)
+    undesirable: Scalar = positive(default=1.0)
+
+    def chosen_term(self, seen):
+        return self.share * self.desirable * super().chosen_term(seen)
+
+    def rejected_term(self, seen):
+        return self.share * self.undesirable * super().rejected_term(seen)
 
 
 @register("apo_down")

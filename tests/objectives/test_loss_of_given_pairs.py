@@ -10,7 +10,7 @@ from tolerance import tolerance
 
 import didsim
 from didsim.numerics.checks import ArgumentError
-from didsim.objectives import OBJECTIVES, Dpo, PairLosses, Sft, WeightedSum
+from didsim.objectives import OBJECTIVES, Dpo, PairLosses, Sft, UnderDivergence, WeightedSum
 
 M = 6
 RNG = np.random.default_rng(21)
@@ -155,6 +155,65 @@ def test_weighted_sums():
     np.testing.assert_allclose(run.metrics["loss"][0], parts[0] + 0.25 * parts[1], rtol=1e-9)
     with pytest.raises(ArgumentError, match="Argument `weights` must be as many numbers as there are parts"):
         WeightedSum((Dpo(),), (1.0, 2.0))
+
+
+# Reward over β and its slope, 0 at the reference (2309.16240).
+BENT = {
+    "f-dpo[forward_kl]": ({}, lambda x: 1 - np.exp(-x), lambda x: np.exp(-x)),
+    "f-dpo[js]": ({}, lambda x: np.log(2) + oracle.log_sigmoid(x), lambda x: oracle.sigmoid(-x)),
+    "f-dpo[alpha]": ({"alpha": 0.3}, lambda x: (np.exp(-0.7 * x) - 1) / -0.7, lambda x: np.exp(-0.7 * x)),
+    "f-dpo[alpha_authors]": ({"alpha": 0.6}, lambda x: (1 - np.exp(-0.6 * x)) / 0.6, lambda x: np.exp(-0.6 * x)),
+}
+UNDER = ["dpo", "dpo_norm", "hinge", "ipo[token_mean]", "exo_pair", "robust", "discopop"]
+
+
+@pytest.mark.parametrize("divergence", BENT)
+@pytest.mark.parametrize("name", UNDER)
+def test_other_losses_under_other_divergences(name, divergence):
+    """The loss's own oracle at bent log-ratios, its slopes by the chain rule; the part alone is another loss."""
+    numbers, bend, slope = BENT[divergence]
+    kind = UnderDivergence(make(name), OBJECTIVES[divergence](beta=0.3, **numbers))
+    rows = []
+    for i in range(M):
+        ratios = (POLICY - REF)[:, i] / 4  # so that the exponentials stay of ordinary size
+        won, lost = (oracle.Seen(0.0, bend(x), n) for x, n in zip(ratios, LENGTHS[:, i], strict=True))
+        value, *slopes = oracle.PAIRS[name](won, lost, KL, **NUMBERS[name])
+        rows.append((value, *(s * slope(x) for s, x in zip(slopes, ratios, strict=True))))
+    losses, *slopes = np.array(rows).T
+    chosen, rejected = (POLICY - REF) / 4
+    lengths = {f"{role}_lengths": LENGTHS[i] for i, role in enumerate(("chosen", "rejected"))}
+    none = np.zeros(M)
+
+    def mean(c, r):
+        return didsim.pair_losses(kind, c, r, none, none, **lengths).mean
+
+    slack = tolerance(condition=200.0)
+    got = didsim.pair_losses(kind, chosen, rejected, none, none, **lengths).losses
+    np.testing.assert_allclose(got, losses, atol=slack, rtol=slack)
+    np.testing.assert_allclose(jax.grad(mean, argnums=(0, 1))(chosen, rejected), np.array(slopes) / M, atol=slack, rtol=slack)
+    plain = didsim.pair_losses(make(name), chosen, rejected, none, none, **lengths).losses
+    assert np.abs(got - plain).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("divergence", BENT)
+def test_bent_log_ratios_of_a_thousand_give_no_nan(divergence, dtype):
+    far = jnp.asarray([-1000.0, -1000.0, 1000.0, 1000.0], dtype), jnp.asarray([-1000.0, 1000.0, -1000.0, 1000.0], dtype)
+    more = {key: jnp.ones(4, dtype) for key in ("ref_chosen", "ref_rejected", "chosen_lengths", "rejected_lengths")}
+    for name in UNDER:
+        kind = UnderDivergence(make(name), OBJECTIVES[divergence](**BENT[divergence][0]))
+        losses, back = jax.vjp(lambda c, r, kind=kind: didsim.pair_losses(kind, c, r, **more).losses, *far)
+        assert losses.dtype == dtype
+        assert not np.any(np.isnan(losses))
+        assert np.all(np.isinf(losses) | ~np.isnan(back(jnp.ones(4, dtype))).any(0))
+
+
+@pytest.mark.parametrize("part", ["kto", "simpo", "apo_down", "cpo", "aot", "bco[batch]"])
+def test_only_margins_of_log_ratios_are_bent(part):
+    with pytest.raises(ArgumentError, match="Argument `part` must be an objective of margins of log-ratios alone, but is "):
+        UnderDivergence(make(part) if part in NUMBERS else OBJECTIVES[part](), make("f-dpo[js]"))
+    with pytest.raises(ArgumentError, match=r"Argument `divergence` must be one of .*, but is 'dpo'\."):
+        UnderDivergence(Dpo(), Dpo())
 
 
 NOT_THERE = ("ref_rejected", "rejected_lengths", "rejected_rewards", "rejected_win_rates")

@@ -35,10 +35,11 @@ CHANGES = {
     "sft[token_mean]": {},
     "kto[example_mean]": {"beta": BETA, "desirable": 1.0, "undesirable": 1.0},
     "kto": {"beta": BETA, "desirable": 1.0, "undesirable": 1.0},
+    "apo_zero[example_mean]": {"beta": BETA, "desirable": 1.0, "undesirable": 1.0},
     "chi-po": {"beta": BETA, "reward_bound": 5.0},
     "simpo": {"beta": BETA, "gamma": 0.0, "smoothing": 0.0},
     "simpo[gamma_ratio]": {"beta": BETA, "gamma_ratio": 0.0, "smoothing": 0.0},
-    "alphapo": {"beta": BETA, "gamma": 0.0, "alpha": 0.6},
+    "alphapo": {"beta": BETA, "gamma": 0.0, "alpha": 0.6, "smoothing": 0.0},
     "robust": {"beta": BETA, "smoothing": 0.05},
 }
 SOLVED = [name for name in OBJECTIVES if not OBJECTIVES[name].batch_level]

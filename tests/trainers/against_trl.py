@@ -55,9 +55,10 @@ CPO = [
     ("simpo, cpo_alpha=0", "simpo", {"simpo_gamma": "gamma"}, ""),
     ("simpo, alpha", "alphapo", {"simpo_gamma": "gamma", "alpha": "alpha"}, ""),
     ("ipo, cpo_alpha=0", "ipo[reference_free]", {}, ""),
+    ("hinge, cpo_alpha=0", "hinge[reference_free]", {}, ""),
 ]
 KTO = [("kto", "kto[example_mean]", {}, ROUNDED), ("apo_zero_unpaired", "apo_zero[example_mean]", {}, ROUNDED)]
-SKIPPED = ("weighted", "unequal", "no_tokens")
+SKIPPED = ("weighted", "no_tokens")
 STAND_IN = ("sure",)  # two finite logits cannot say probability 1
 
 
