@@ -1,7 +1,7 @@
 """How are a figure's numbers set, checked and written down?"""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -49,11 +49,19 @@ def configure(config_class: type, changes: dict[str, str], *, fast: bool, seed: 
     try:
         return config_class(**values)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise checks.ArgumentError(
-            f"Argument `{name}` must be valid ({first['msg'].lower()}), but is {first['input']!r}."
-        ) from None
+        raise _refusal(error, changes) from None
+
+
+def _refusal(error: pydantic.ValidationError, changes: Mapping[str, str]) -> checks.ArgumentError:
+    """What is wrong in one line: with a field, or with several that do not go together."""
+    first = error.errors()[0]
+    reason = first.get("ctx", {}).get("error", first["msg"])
+    if isinstance(reason, checks.ArgumentError):
+        return reason
+    name = ".".join(str(part) for part in first["loc"])
+    given = repr(first["input"]) if name else ", ".join(f"{field}={text}" for field, text in changes.items())
+    said = str(reason)
+    return checks.ArgumentError(f"Argument `{name or '--set'}` must be valid ({said[0].lower()}{said[1:]}), but is {given}.")
 
 
 def field_names(config_class: type) -> list[str]:

@@ -18,7 +18,8 @@ def test_configs_write_themselves(id):
     ("id", "changes", "message"),
     [
         ("A1", {"learning_rate": "nan"}, "`learning_rate` must be valid .input should be a finite number"),
-        ("A2", {"stops": "6"}, "stops must be odd"),
+        ("A2", {"stops": "6"}, r"^Argument `--set` must be valid .stops must be odd.*, but is stops=6\.$"),
+        ("A1", {"objectives": "dpo,simpo γ>1"}, r"^Argument `objectives` must be one of .*, but is 'simpo γ>1'"),
         ("A5", {"places": "1.0,0.5"}, "places must be two rising numbers"),
         ("A5", {"betas": "-0.5,1.0"}, "betas must be positive"),
         ("B1", {"blocks": "0.9,0.9"}, "blocks must"),
