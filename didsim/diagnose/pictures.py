@@ -14,7 +14,7 @@ from didsim.diagnose.likelihood import by_step
 from didsim.diagnose.logs import PairLog
 from didsim.diagnose.means import MeanLog
 from didsim.plotting.colours import BLACK, BLUE, colour_of
-from didsim.plotting.style import end_labels, styled
+from didsim.plotting.drawing import end_labels, styled
 
 BINS = 6
 SIZE = (4.4, 2.9)  # inches: small, so that a page can stack them

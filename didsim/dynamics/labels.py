@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from didsim.dynamics.metrics import UNITS
+from didsim.dynamics.metrics import LONG_NAMES, UNITS
 from didsim.numerics.version import __version__
 
 
@@ -19,7 +19,7 @@ def inner_dims(name: str, count: int) -> tuple[str, ...]:
 def variable_attrs(name: str) -> dict[str, str]:
     """Long name and units of a variable."""
     units = {**UNITS, "log_policy": "nats", "steps_taken": "steps", "gradient_norm": "nats"}
-    return {"long_name": name.replace("_", " "), "units": units.get(name, "1")}
+    return {"long_name": LONG_NAMES.get(name, name.replace("_", " ")), "units": units.get(name, "1")}
 
 
 def float_dtype() -> str:

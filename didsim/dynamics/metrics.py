@@ -30,6 +30,21 @@ UNITS = {
     "best_mass": "probability",
 }
 
+LONG_NAMES = {  # as axes of pictures have them; what follows the comma tells two of a kind apart
+    "jsd_target": "JSD(π*‖π)",
+    "kl_target": "KL(π*‖π)",
+    "kl_ref": "KL(π‖π_ref)",
+    "entropy": "entropy of π",
+    "did_entropy": "entropy of the DID of π",
+    "value": "reward less β KL(π‖π_ref)",
+    "value_gap": "value gap β KL(π‖π*)",
+    "accuracy": "preference accuracy",
+    "margin": "mean log-ratio margin",
+    "chosen_change": "change of log π, chosen",
+    "rejected_change": "change of log π, rejected",
+    "best_mass": "π of the best response",
+}
+
 
 def measure(
     problem: Problem, objective: Objective, log_policy: Float[Array, "prompts n"], comparisons: Comparisons

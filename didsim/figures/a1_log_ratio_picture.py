@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, band, colour_of, name_of, styled
-from didsim.plotting.style import WIDTH, beside, break_marks, end_labels, note
+from didsim.plotting.drawing import WIDTH, beside, break_marks, end_labels, note
 
 FLOOR = 1e-17
 CLOSE = 1e-10  # below it a distance is zero to rounding

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
-from didsim.plotting.style import GUIDE, beside, predicted_and_measured
+from didsim.plotting.drawing import GUIDE, beside, predicted_and_measured
 
 
 @styled

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, PREDICTED, band, colour_of, new_figure, styled
-from didsim.plotting.style import GUIDE, beside
+from didsim.plotting.drawing import GUIDE, beside
 
 
 @styled

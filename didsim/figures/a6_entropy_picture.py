@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled, temperature_path
-from didsim.plotting.style import GUIDE, beside, note
+from didsim.plotting.drawing import GUIDE, beside, note
 
 TITLES = {
     "right-skewed": r"a  right-skewed $\log\,\pi_\mathrm{ref}$",

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, colour_of, new_figure, styled
-from didsim.plotting.style import GUIDE, beside, note
+from didsim.plotting.drawing import GUIDE, beside, note
 
 PAPER = 32
 TAILS = ("mild", "moderate", "heavy")

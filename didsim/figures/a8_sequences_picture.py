@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, colour_of, new_figure, shades, styled
-from didsim.plotting.style import beside, end_labels, note
+from didsim.plotting.drawing import beside, end_labels, note
 
 FLOOR = 1e-17
 

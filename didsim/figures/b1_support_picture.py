@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.colours import BLOCKS
-from didsim.plotting.style import GUIDE, beside, note
+from didsim.plotting.drawing import GUIDE, beside, note
 
 
 @styled

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from didsim.plotting import BLACK, GREY, colour_of, name_of, styled
-from didsim.plotting.style import GUIDE, LETTERS, WIDTH, beside, note
+from didsim.plotting.drawing import GUIDE, LETTERS, WIDTH, beside, note
 
 ROLES = ("chosen", "rejected", "best third")
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, band, colour_of, new_figure, shades, styled
-from didsim.plotting.style import LETTERS, end_labels, predicted_and_measured
+from didsim.plotting.drawing import LETTERS, end_labels, predicted_and_measured
 
 REFERENCES = ("weak", "even", "strong")
 

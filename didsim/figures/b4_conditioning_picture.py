@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
-from didsim.plotting.style import end_labels, note, predicted_and_measured
+from didsim.plotting.drawing import end_labels, note, predicted_and_measured
 
 SHORT = {"reference pairs": "reference", "best of 4 / reference": "best of 4", "mix-R": "Mix-R"}
 

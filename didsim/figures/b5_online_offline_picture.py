@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
-from didsim.plotting.style import beside, end_labels, note
+from didsim.plotting.drawing import beside, end_labels, note
 
 LINES = ("reference", "uniform", "on-policy", "mixture", "rewrites", "one-sided 4", "two-sided 4")
 SIDES = ("one-sided", "two-sided")

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import GREY, PREDICTED, band, colour_of, name_of, new_figure, styled
-from didsim.plotting.style import beside, end_labels, note, predicted_and_measured
+from didsim.plotting.drawing import beside, end_labels, note, predicted_and_measured
 
 FLOOR = 1e-16
 EXACT = ("uniform", "mix-R", "mix-P")

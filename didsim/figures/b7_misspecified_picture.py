@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, new_figure, styled
-from didsim.plotting.style import note
+from didsim.plotting.drawing import note
 
 TITLES = {
     "both hold": "a  reward and policy hold",

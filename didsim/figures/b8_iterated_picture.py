@@ -7,7 +7,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, name_of, new_figure, styled
-from didsim.plotting.style import LETTERS, beside, note
+from didsim.plotting.drawing import LETTERS, beside, note
 
 NAMES = ("converges", "turns", "collapses")
 

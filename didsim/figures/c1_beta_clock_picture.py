@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, curves_by_beta, new_figure, styled
 from didsim.plotting.curves import shades
-from didsim.plotting.style import beside, predicted_and_measured
+from didsim.plotting.drawing import beside, predicted_and_measured
 
 
 @styled

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, new_figure, styled
-from didsim.plotting.style import end_labels, note
+from didsim.plotting.drawing import end_labels, note
 
 SHORT = {"reference pairs": "reference", "best of 4 / reference": "best of 4", "mix-R": "Mix-R"}
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
-from didsim.plotting.style import beside, end_labels, note, predicted_and_measured
+from didsim.plotting.drawing import beside, end_labels, note, predicted_and_measured
 
 NAMES = {"dpo": "DPO", "bco[none]": "BCO", "kldo": "KLDO"}
 

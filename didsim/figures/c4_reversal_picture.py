@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, MEANING, PREDICTED, new_figure, styled
-from didsim.plotting.style import beside, end_labels
+from didsim.plotting.drawing import beside, end_labels
 
 NAMES = {"dpo": "DPO", "auxdpo": "AuxDPO", "table": "DPO,\nfull table", "rlhf": "RLHF"}
 COLOURS = {"dpo": "dpo", "auxdpo": "auxdpo", "table": "table", "rlhf": "rlhf"}

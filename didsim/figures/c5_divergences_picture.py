@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
-from didsim.plotting.style import beside, note, predicted_and_measured
+from didsim.plotting.drawing import beside, note, predicted_and_measured
 
 KEYS = {"no preference": "no preference", "uniform pairs": "uniform", "reference pairs": "reference pairs"}
 NAMES = {"dpo": "DPO", "chipo": "χPO", "squaredpo": "SquaredPO"}

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
-from didsim.plotting.style import beside, end_labels, note
+from didsim.plotting.drawing import beside, end_labels, note
 
 FLOOR = 1e-18
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import MEANING, PREDICTED, new_figure, styled
-from didsim.plotting.style import end_labels, predicted_and_measured
+from didsim.plotting.drawing import end_labels, predicted_and_measured
 
 
 @styled

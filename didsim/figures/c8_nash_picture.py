@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import MEANING, PREDICTED, new_figure, styled
-from didsim.plotting.style import beside, predicted_and_measured
+from didsim.plotting.drawing import beside, predicted_and_measured
 
 FLOOR = 1e-17
 SHOWN = 400

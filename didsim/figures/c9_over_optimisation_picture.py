@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, new_figure, styled
-from didsim.plotting.style import beside, end_labels
+from didsim.plotting.drawing import beside, end_labels
 
 NAMES = {"dpo": "DPO", "chipo": "χPO", "squaredpo": "SquaredPO", "best of K": "best of K"}
 

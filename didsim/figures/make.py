@@ -20,7 +20,7 @@ from didsim.figures.verdicts import Verdict
 from didsim.numerics import checks, files
 from didsim.numerics.processes import asked_for, cores, process_pool
 from didsim.numerics.promotion import usual_promotion
-from didsim.plotting.style import save
+from didsim.plotting.drawing import save
 
 ENDINGS = (".svg", ".png", ".nc", ".toml", ".manifest.json")
 

@@ -36,6 +36,21 @@ ROLES = {
     "falls": RED,
     "rises": BLUE,
 }
+METRICS = {
+    "loss": BLACK,
+    "jsd_target": BLUE,
+    "kl_target": INDIGO,
+    "kl_ref": GREY,
+    "entropy": TEAL,
+    "did_entropy": PINK,
+    "value": OLIVE,
+    "value_gap": WINE,
+    "accuracy": SKY,
+    "margin": PURPLE,
+    "chosen_change": GREEN,
+    "rejected_change": ORANGE,
+    "best_mass": BROWN,
+}
 OBJECTIVES = {
     "dpo": BLUE,
     "online dpo": SKY,
@@ -166,6 +181,7 @@ BLOCKS = {f"block {place}": one for place, one in enumerate((BLUE, ORANGE, GREEN
 IMPLEMENTATIONS = {"didsim": BLUE, "C": RED, "NumPy": GREY, "PyTorch": ORANGE}
 KINDS: dict[str, Mapping[str, str]] = {
     "role": ROLES,
+    "metric": METRICS,
     "objective": OBJECTIVES,
     "divergence": DIVERGENCES,
     "sampler": SAMPLERS,

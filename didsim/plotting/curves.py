@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from didsim.plotting.colours import BLACK, MEANING, shades
-from didsim.plotting.style import GUIDE, LETTERS, PREDICTED, band, end_labels
+from didsim.plotting.drawing import GUIDE, LETTERS, PREDICTED, band, end_labels
 
 
 def curves_by_beta(

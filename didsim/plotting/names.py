@@ -39,6 +39,19 @@ def name_of(name: object) -> str:
     return typeset(f"{words}, {said}" if said else words)
 
 
+def axis_of(name: str) -> tuple[str, str]:
+    """An axis of a sweep in words, and the parts of the run that it moves: `beta` of objective and world.
+
+    Example:
+        >>> from didsim.plotting.names import axis_of
+        >>> print(*axis_of("objective.beta+world.beta"), sep="; ")
+        β; objective, world
+    """
+    paths = [path.rpartition(".") for path in name.split("+")]
+    fields = dict.fromkeys(name_of(field) for _, _, field in paths)
+    return ", ".join(fields), ", ".join(dict.fromkeys(name_of(owner) for owner, _, _ in paths if owner))
+
+
 def _plain(text: str) -> str:
     for word, letter in (("beta", "β"), ("gamma", "γ"), ("alpha", "α"), ("tau", "τ")):
         text = re.sub(rf"\b{word}\b", letter, text)

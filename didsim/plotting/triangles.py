@@ -5,7 +5,6 @@ the square root of its size; solid lines are runs, dashed ones and rings what is
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from didsim.plotting.colours import BLACK, GREY, MEANING, colour_of, colours_of
-from didsim.plotting.style import LETTERS, WIDTH, styled
-from didsim.plotting.typesetting import typeset
+from didsim.plotting.colours import BLACK, GREY, MEANING, colour_of
+from didsim.plotting.drawing import LETTERS, WIDTH, styled
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 LAWS = (
@@ -60,6 +58,7 @@ def flat(law: Any) -> np.ndarray:
     return np.asarray(law) @ CORNERS
 
 
+@styled
 def portrait(data: xr.Dataset, ax: Axes | None = None, *, colour: str = MEANING["dpo"], words: bool = True) -> Axes:
     """One loss on the triangle: field, runs, their ends, the solution set, and the laws π_ref, π* and q.
 
@@ -71,9 +70,8 @@ def portrait(data: xr.Dataset, ax: Axes | None = None, *, colour: str = MEANING[
 
     Example:
         >>> import didsim
-        >>> from didsim.plotting import triangles
         >>> world, dpo = didsim.triangle.three_responses(), didsim.objectives.Dpo(0.5)
-        >>> ax = triangles.portrait(didsim.triangle.portrait(world, dpo, didsim.samplers.Uniform()))
+        >>> ax = didsim.plotting.portrait(didsim.triangle.portrait(world, dpo, didsim.samplers.Uniform()))
         >>> len(ax.lines) > 4
         True
     """
@@ -132,33 +130,6 @@ def frame(ax: Axes, names=()) -> None:
                     va="bottom" if up else "top", fontsize=LETTERS, color=GREY)  # fmt: skip
     ax.set(xlim=(-0.07, 1.07), ylim=(-0.1, 0.97), aspect="equal")
     ax.set_axis_off()
-
-
-def bars(laws: Mapping[str, Any], names: Sequence[str], ax: Axes | None = None) -> Axes:
-    """Laws beside each other, a group of bars for every response.
-
-    Args:
-        laws: name to probabilities.
-        names: of the responses.
-        ax: axes to draw on, new ones if missing.
-
-    Example:
-        >>> from didsim.plotting import triangles
-        >>> ax = triangles.bars({"π_ref": [0.5, 0.3, 0.2], "π*": [0.2, 0.3, 0.5]}, ["a", "b", "c"])
-        >>> len(ax.patches)
-        6
-    """
-    ax = Figure(figsize=(3.4, 2.2), layout="constrained").subplots() if ax is None else ax
-    width = 0.8 / len(laws)
-    given = colours_of(laws)
-    for place, ((name, law), colour) in enumerate(zip(laws.items(), given.values(), strict=True)):
-        where = np.arange(len(names)) + (place - 0.5 * (len(laws) - 1)) * width
-        ax.bar(where, np.asarray(law), width=0.92 * width, color=colour, label=typeset(name))
-    ax.set_xticks(np.arange(len(names)), [str(name) for name in names])
-    top = max(float(np.max(np.asarray(law))) for law in laws.values())
-    ax.set(ylabel="probability", ylim=(0.0, 1.35 * top))  # room for the names above the bars
-    ax.legend(loc="upper center", ncols=2)
-    return ax
 
 
 def _field(ax: Axes, data: xr.Dataset, colour: str) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
@@ -36,14 +38,14 @@ def typeset(text: str) -> str:
     return "".join(part if place % 2 else SYMBOL.sub(_symbol, part) for place, part in enumerate(parts))
 
 
-def typeset_all(figure: Any) -> None:
-    """Typesets every text of a figure, also tick labels that were given."""
-    for ax in figure.axes:
+def typeset_all(drawn: Figure | Axes) -> None:
+    """Typesets every text of a figure or of axes, also tick labels that were given."""
+    for ax in drawn.axes if isinstance(drawn, Figure) else [drawn]:
         for axis in (ax.xaxis, ax.yaxis):
             given = axis.get_major_formatter()
             if isinstance(given, FuncFormatter):  # what set_xticks(places, texts) leaves behind
                 given.func = partial(_typeset_tick, given.func)
-    for one in figure.findobj(Text):
+    for one in drawn.findobj(Text):
         if typeset(one.get_text()) != one.get_text():
             one.set_text(typeset(one.get_text()))
 

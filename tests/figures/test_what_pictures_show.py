@@ -5,7 +5,7 @@ import pytest
 from small_figures import picture, slow
 
 from didsim.figures import FIGURES
-from didsim.plotting.style import _spread, save
+from didsim.plotting.drawing import _spread, save
 
 
 @pytest.mark.parametrize("id", [slow(id) for id in FIGURES])

@@ -80,7 +80,7 @@ def test_pages_use_public_names_alone(path):
         ("from didsim import checks", "didsim.checks"),
         ("import didsim.did", "didsim.did"),
         ("import didsim\ndidsim.did.estimators", "didsim.did.estimators"),
-        ("from didsim import plotting as p\ndef f():\n    p.style.save()", "didsim.plotting.style"),
+        ("from didsim import plotting as p\ndef f():\n    p.drawing.save()", "didsim.plotting.drawing"),
     ],
 )
 def test_the_check_sees(source, name):

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting.colours import BLUE, GREY, ORANGE, RED
-from didsim.plotting.style import end_labels, new_figure, styled
+from didsim.plotting.drawing import end_labels, new_figure, styled
 
 COLOURS = {"didsim": BLUE, "C": RED, "NumPy": GREY, "PyTorch": ORANGE}
 SCALED = " scaled"  # label of a rival's times that were not measured but continued by N²: dashed

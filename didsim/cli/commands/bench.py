@@ -75,7 +75,7 @@ def row_table(rows: "list[Row]") -> "Table":
 def write(out: Path, measured: "Measured", rows: list[dict], provenance: dict[str, Any]) -> None:
     """``bench.json``, its manifest and the picture, each whole or not at all."""
     from didsim.cli.bench import picture
-    from didsim.plotting.style import save
+    from didsim.plotting.drawing import save
 
     figure = picture.draw(measured.per_step, measured.per_run)
     with files.scratch_folder(out) as scratch:

@@ -1,8 +1,10 @@
 """What does a didsim picture look like?  One style, one colour per meaning, dashed for predicted, solid for measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -13,42 +15,62 @@ from matplotlib.lines import Line2D
 from didsim.plotting.colours import BLACK, GREY
 from didsim.plotting.typesetting import typeset_all
 
+P = ParamSpec("P")
+T = TypeVar("T")
 STYLE = Path(__file__).with_name("didsim.mplstyle")
 WIDTH = 5.0  # inches: at 85 mm, one column of a journal, letters of 7.5 points are still 5 points high
 LETTERS = 7.5  # points: the smallest letters
 
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
+DATED = {".svg": "Date", ".pdf": "CreationDate"}  # what would change a file from day to day
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
+
+
+def style() -> AbstractContextManager[Any]:
+    """The house style for the pictures drawn within, whatever the settings outside.
+
+    Example:
+        >>> import matplotlib
+        >>> from didsim import plotting
+        >>> with plotting.style():
+        ...     print(matplotlib.rcParams["axes.spines.top"])
+        False
+    """
+    return matplotlib.rc_context(fname=STYLE)
+
+
+def axes_or_new(ax: Axes | None, height: float = 2.6) -> Axes:
+    """The axes given, or those of a new figure of one text width, ``height`` in inches."""
+    return new_figure(height, [1.0])[1][0] if ax is None else ax
 
 
 def new_figure(height: float, widths: Sequence[float], *, rows: int = 1) -> tuple[Figure, list[Axes]]:
     """Figure of one text width with ``rows`` rows of panels in the house style."""
-    with matplotlib.rc_context(fname=STYLE):
+    with style():
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = list(np.ravel(figure.subplots(rows, len(widths), width_ratios=widths)))
         figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[union-attr]
     return figure, axes
 
 
-def styled(draw):
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
     """Decorator: run a drawing function in the house style, whatever the caller's settings are, with symbols typeset."""
 
-    def inside(*args: Any, **kwargs: Any) -> Any:
-        with matplotlib.rc_context(fname=STYLE):
+    @wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> T:
+        with style():
             drawn = draw(*args, **kwargs)
-            if isinstance(drawn, Figure):
+            if isinstance(drawn, Figure | Axes):
                 typeset_all(drawn)
             return drawn
 
-    inside.__doc__ = draw.__doc__
     return inside
 
 
 def save(figure: Figure, path: Path | str) -> None:
     """Writes a picture in the house style, the same bytes each time: what the style says of files holds only inside it."""
-    said = {"Date": None} if str(path).endswith(".svg") else {"Software": None}
-    with matplotlib.rc_context(fname=STYLE):
-        figure.savefig(path, metadata=said)
+    with style():
+        figure.savefig(path, metadata={DATED.get(Path(path).suffix, "Software"): None})
 
 
 def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) -> None:
