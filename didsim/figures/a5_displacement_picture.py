@@ -18,8 +18,9 @@ def draw(data: xr.Dataset) -> Figure:
     _curve(panels["curve"], one)
     _time(panels["time"], one)
     shown = one.isel(record=-1).sel(point=one["kind"] == 0)
-    found = (shown[name].values for name in ("chosen_at", "beta", "chosen", "rejected"))
-    displacement_map(*found, float(one["critical_beta"]), panels["map"]).set_title("c  who falls, who rises", pad=17)
+    place, beta, chosen, rejected = (shown[name].values for name in ("chosen_at", "beta", "chosen", "rejected"))
+    ax = displacement_map(place, beta, chosen, rejected, float(one["critical_beta"]), panels["map"])
+    ax.set_title("c  who falls, who rises", pad=17)
     displacement_key(panels["key"])
     return figure
 

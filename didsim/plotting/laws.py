@@ -41,11 +41,11 @@ def law(laws: Any, names: Sequence[str] | None = None, ax: Axes | None = None) -
         raise ArgumentError(
             f"Argument `laws` must have one number of responses, but has {[len(one) for one in masses.values()]}."
         )
-    names = [str(place) for place in range(count)] if names is None else [str(name) for name in names]
-    if len(names) != count:
-        raise ArgumentError(f"Argument `names` must name all {count} responses, but names {len(names)}.")
+    named = [str(name) for name in (range(count) if names is None else names)]
+    if len(named) != count:
+        raise ArgumentError(f"Argument `names` must name all {count} responses, but names {len(named)}.")
     ax = axes_or_new(ax, 2.2)
-    (_bars if count <= MOST_BARS else _outlines)(ax, masses, names)
+    (_bars if count <= MOST_BARS else _outlines)(ax, masses, named)
     top = max(float(one.max()) for one in masses.values())
     ax.set(ylabel="probability", ylim=(0.0, 1.35 * top))  # room for the names above
     if any(masses):
@@ -104,7 +104,7 @@ def _masses(name: str, given: Any) -> np.ndarray:
     return flat
 
 
-def _bars(ax: Axes, masses: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+def _bars(ax: Axes, masses: Mapping[str, np.ndarray], names: list[str]) -> None:
     width = 0.8 / len(masses)
     for place, ((name, one), colour) in enumerate(zip(masses.items(), _colours(masses), strict=True)):
         where = np.arange(len(names)) + (place - 0.5 * (len(masses) - 1)) * width
@@ -112,7 +112,7 @@ def _bars(ax: Axes, masses: Mapping[str, np.ndarray], names: Sequence[str]) -> N
     ax.set_xticks(np.arange(len(names)), names)
 
 
-def _outlines(ax: Axes, masses: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+def _outlines(ax: Axes, masses: Mapping[str, np.ndarray], names: list[str]) -> None:
     """Steps, as bars without their sides; responses by number."""
     for (name, one), colour in zip(masses.items(), _colours(masses), strict=True):
         ax.stairs(one, np.arange(len(one) + 1) - 0.5, color=colour, linewidth=1.1, label=typeset(name))

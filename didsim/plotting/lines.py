@@ -1,7 +1,7 @@
 """How are the lines of a picture drawn, its axes scaled, and every line named?"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -46,9 +46,13 @@ def curves(ax: Axes, places: np.ndarray, lines: Sequence[Line]) -> None:
         if len(known):
             band(ax, places[known], line.values[:, known], line.colour)
         if isinstance(line.predicted, np.ndarray):
-            ax.plot(places[order], line.predicted[order], **(PREDICTED | {"color": line.colour}))
+            ax.plot(places[order], line.predicted[order], **_dashed(line))
         elif line.predicted is not None:
-            ax.axhline(line.predicted, **(PREDICTED | {"color": line.colour}))
+            ax.axhline(line.predicted, **_dashed(line))
+
+
+def _dashed(line: Line) -> dict[str, Any]:
+    return {**PREDICTED, "color": line.colour}
 
 
 def columns(ax: Axes, names: Sequence[str], lines: Sequence[Line]) -> None:
