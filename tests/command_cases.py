@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import trainer_logs as made
+import xarray as xr
 
 from didsim.cli import COMMANDS
 from didsim.cli.bench import suite
@@ -58,8 +59,14 @@ CASES = {
         writes=(("--out", ".svg"), ("--out", ".png"), ("--out", ".html"), ("--out", ".gif")),
     ),
     "playground": Case(("--out", "{read}/play.html", "--overwrite"), writes=(("--out", ".html"),), jax=False),
-    "train": Case(("{read}/run.toml",), writes=(("--out", ".nc"),), reads=(("",),)),
+    "train": Case(("{read}/run.toml",), writes=(("--out", ".nc"), ("--plot", ".png")), reads=(("",),)),
     "sweep": Case(("{read}/sweep.toml",), folders=("--out",), reads=(("",),)),
+    "plot": Case(
+        ("{read}/run.nc", "loss", "--out", "{read}/y.png", "--overwrite"),
+        writes=(("--out", ".png"), ("--out", ".svg"), ("--out", ".pdf")),
+        reads=(("",),),
+        jax=False,
+    ),
     "bench": Case(("--quick",), writes=(("--json", ".json"),), folders=("--out",)),
     "info": Case(()),
 }
@@ -73,6 +80,8 @@ def given(folder):
     (folder / "run.toml").write_text(RUN)
     (folder / "sweep.toml").write_text(SWEEP)
     (folder / "log.json").write_text(json.dumps(made.styled(made.rows(chosen=made.learned(-8.0), rejected=made.learned(-12.0)))))
+    numbers = xr.Dataset({"loss": ("record", [0.7, 0.5])}, {"step": ("record", [0, 5])})
+    numbers.to_netcdf(folder / "run.nc", engine="scipy")
     return folder
 
 

@@ -31,6 +31,7 @@ UNITS = {
 }
 
 LONG_NAMES = {  # as axes of pictures have them; what follows the comma tells two of a kind apart
+    "loss": "loss",
     "jsd_target": "JSD(π*‖π)",
     "kl_target": "KL(π*‖π)",
     "kl_ref": "KL(π‖π_ref)",

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ except ImportError:  # no file locks in this form on Windows
 EVERYBODY_READS = 0o644
 BESIDE = ".didsim-"  # folders of what is being written; short, for the name may be as long as the file system allows
 TRIED = bytes(2**16)  # a full disk takes no more of them
+PICTURES = (".png", ".svg", ".pdf")
 PATIENCE = 5.0  # seconds, until a pipe that nobody writes to is given up
 
 
@@ -56,6 +57,16 @@ def outputs(files: Mapping[str, Path | None], *, overwrite: bool, read: Mapping[
 def writable(option: str, path: Path | None, *, overwrite: bool, read: Mapping[str, Path | None] | None = None) -> None:
     """Nothing, if a file may be written there; `outputs` of one file."""
     outputs({option: path}, overwrite=overwrite, read=read)
+
+
+def ends_in(option: str, path: Path | None, endings: Sequence[str]) -> None:
+    """Nothing, if a file may be called so; None asks for no file.
+
+    Raises:
+        ArgumentError: it has another ending.
+    """
+    if path is not None and path.suffix not in endings:
+        raise ArgumentError(f"Argument `{option}` must end in one of {', '.join(endings)}, but is {path}.")
 
 
 def readable(option: str, path: Path | None) -> None:

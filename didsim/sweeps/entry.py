@@ -63,8 +63,8 @@ def sweep(
 
     Returns:
         Dataset with one dimension per axis, ``seed``, ``record`` for what changes in time, ``prompt`` and ``response``
-        for final policies; units and provenance in the attributes.  With ``out`` it is opened lazily, and blocks that
-        could not be computed are NaN (-1 in integers) and counted in the attribute ``blocks_failed``.
+        for final policies; names (`didsim.metrics`), units and provenance in the attributes.  With ``out`` it is opened
+        lazily, and blocks that could not be computed are NaN (-1 in integers) and counted in the attribute ``blocks_failed``.
 
     Raises:
         ArgumentError: an unknown path, a value that is not allowed, runs whose results differ in shape, or a folder that

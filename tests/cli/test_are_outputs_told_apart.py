@@ -10,6 +10,7 @@ TWICE = {
     "verify": ("verify", "D7", "--json", "{same}", "--counterexamples", "{other}"),
     "diagnose": ("diagnose", "{log}", "--json", "{same}", "--html", "{other}"),
     "sampler": ("sampler", "--reward", "{log}", "--json", "{link}", "--overwrite"),
+    "plot": ("plot", "{log}", "loss", "--out", "{log}", "--overwrite"),
     "train": ("train", "{log}", "--out", "{link}", "--overwrite"),
 }
 

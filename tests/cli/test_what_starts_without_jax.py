@@ -42,6 +42,10 @@ REFUSED = [
     ["diagnose", "nosuch.jsonl"],
     ["report", "--figures", "nosuch"],
     ["playground", "--out", "nosuch/page.html"],
+    ["train", "whole.toml", "--plot", "x.bmp"],
+    ["plot", "nosuch.nc", "loss"],
+    ["plot", ".", "loss"],
+    ["plot", "broken.toml", "loss", "--out", "x.bmp"],
     ["trian"],
 ]
 
@@ -56,6 +60,7 @@ def start(words: list[str], folder) -> tuple[int, bool, float, str]:
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "broken.toml").write_text("[world\n")
+    (tmp_path / "whole.toml").write_text("steps = 1\n")
     return tmp_path
 
 

@@ -13,7 +13,7 @@ from training_cases import STEPS, by_hand, measured, sgd
 
 from didsim import simplex
 from didsim.dynamics import Sgd, record_steps, train
-from didsim.dynamics.metrics import UNITS
+from didsim.dynamics.metrics import LONG_NAMES, UNITS
 from didsim.objectives import population
 from didsim.samplers import Uniform
 from didsim.worlds import problem
@@ -59,7 +59,7 @@ def test_metrics_by_hand():
         rows.append(
             metrics_by_hand(world, log_policy[x], population_oracles.chosen_rejected_law(given().shown[x], given().soft[x]))
         )
-    assert sorted(got) == sorted(UNITS) == sorted(rows[0])
+    assert sorted(got) == sorted(UNITS) == sorted(LONG_NAMES) == sorted(rows[0])
     for name, value in got.items():
         np.testing.assert_allclose(value, SHARES @ [row[name] for row in rows], atol=tolerance(), err_msg=name)
         assert abs(value - np.mean([row[name] for row in rows])) > 1e-5, name  # control: the prompt law matters

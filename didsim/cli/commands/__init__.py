@@ -9,6 +9,7 @@ from didsim.cli.commands.info import Info
 from didsim.cli.commands.list import List
 from didsim.cli.commands.objectives import Objectives
 from didsim.cli.commands.playground import Playground
+from didsim.cli.commands.plot import Plot
 from didsim.cli.commands.report import Report
 from didsim.cli.commands.reproduce import Reproduce
 from didsim.cli.commands.sampler import Sampler
@@ -34,6 +35,7 @@ COMMANDS: tuple[type[Command], ...] = (
     Playground,
     Train,
     Sweep,
+    Plot,
     Bench,
     Info,
 )

@@ -41,8 +41,7 @@ class Simplex(Command):
 
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
-        if self.out.suffix not in (*STILL, *MOVING):
-            raise ArgumentError(f"Argument `--out` must end in one of {', '.join((*STILL, *MOVING))}, but is {self.out}.")
+        files.ends_in("--out", self.out, (*STILL, *MOVING))
         files.writable("--out", self.out, overwrite=self.overwrite)
         known.check_parts("objective", "objectives", self.objective)
         known.check_parts("sampler", "samplers", self.sampler)

@@ -17,6 +17,8 @@ class Train(Command):
     """TOML file with tables world, objective, sampler, labels, policy, optimiser, rule."""
     out: Path | None = None
     """File for the recorded metrics (.nc)."""
+    plot: Path | None = None
+    """Picture of the run (.png, .svg, .pdf)."""
     seed: int = 0
     """Seed of the world and the drawn pairs, 0 to 2^32-1."""
     single: Single = False
@@ -25,10 +27,12 @@ class Train(Command):
     def check(self) -> None:
         """Refuses names and files before JAX is imported."""
         read_toml(self.config)
-        files.writable("--out", self.out, overwrite=self.overwrite, read={"CONFIG": self.config})
+        files.ends_in("--plot", self.plot, files.PICTURES)
+        files.outputs({"--out": self.out, "--plot": self.plot}, overwrite=self.overwrite, read={"CONFIG": self.config})
 
     def run(self) -> int:
         """Trains, prints the last metrics and the status; 1 if the run ended with NaN."""
+        from didsim.cli.answers.pictures import draw_run
         from didsim.dynamics.run import run_once
         from didsim.landscape.solvers import Status
         from didsim.sweeps.toml import run_from
@@ -41,4 +45,5 @@ class Train(Command):
         print(f"{'gradient_norm':16s} {float(path.gradient_norm):.3g}")
         print(f"{'ended':16s} {status.name.lower().replace('_', ' ')} after {int(path.steps_taken)} steps")
         files.write("--out", self.out, lambda file: path.to_dataset().to_netcdf(file, engine="scipy"))
+        files.write("--plot", self.plot, lambda file: draw_run(path.to_dataset(), file))
         return 1 if status == Status.NOT_FINITE else 0
