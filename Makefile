@@ -15,7 +15,7 @@ TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: golden help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report statements bench docs lock known clean
+.PHONY: golden help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report statements gallery bench docs lock known clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ report: $(VENV)/.run-ready  ## judge the claims, write their page, and put all r
 
 statements: $(VENV)/.run-ready  ## renew docs/statements.md from the claims and figures/ledger.json
 	@$(BIN)/python docs/statements_page.py
+
+gallery: $(VENV)/.run-ready  ## renew the pictures of docs/gallery.md, each by the lines above it
+	@$(BIN)/python docs/gallery_page.py
 
 bench: $(VENV)/.run-ready  ## measure the speed
 	@$(BIN)/didsim bench $(ARGS)

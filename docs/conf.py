@@ -73,6 +73,7 @@ CONTENTS = """
 PAGES = (
     "docs/statements",
     "docs/figures",
+    "docs/gallery",
     "docs/ledger",
     "docs/sweeps",
     "docs/diagnose",

@@ -1,5 +1,6 @@
 """The README and its pages do what they say: the Python prints what the comments promise, files build, names exist."""
 
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from online_runs import TEXT
+from PIL import Image
 
 from didsim import cli
 from didsim.claims import LEDGER
@@ -44,6 +46,21 @@ def test_the_python_prints_what_it_says(capsys):
         one, other = (np.array(re.findall(r"[\d.]+", text), float) for text in (line, promise))
         np.testing.assert_allclose(one, other, atol=2e-3)
     assert dict(names["data"]["loss"].sizes)["seed"] == 16
+
+
+@pytest.mark.pages
+def test_the_page_of_pictures_draws_what_it_shows(tmp_path):
+    spec = importlib.util.spec_from_file_location("gallery_page", ROOT / "docs" / "gallery_page.py")
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    page.draw(tmp_path)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {path.name for path in page.PICTURES.iterdir()}
+    assert made == set(re.findall(r"\(gallery/(\w+\.png)\)", page.PAGE.read_text(encoding="utf-8")))
+    for name in made:  # letters may be set a little otherwise on another machine
+        new, kept = (np.asarray(Image.open(folder / name).convert("L"), float) for folder in (tmp_path, page.PICTURES))
+        assert new.shape == kept.shape
+        assert np.abs(new - kept).mean() < 8.0, name
 
 
 def test_the_sweep_file_is_the_tested_one():
