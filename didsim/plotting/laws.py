@@ -11,7 +11,6 @@ from didsim.plotting.colours import GREY, colours_of
 from didsim.plotting.drawing import PREDICTED, axes_or_new, note, styled
 from didsim.plotting.lines import DECADES
 from didsim.plotting.names import name_of
-from didsim.plotting.typesetting import typeset
 
 MOST_BARS = 12  # responses, beyond which a law is a line
 OFF = 1e-3  # from one, at which masses are no law
@@ -108,14 +107,14 @@ def _bars(ax: Axes, masses: Mapping[str, np.ndarray], names: list[str]) -> None:
     width = 0.8 / len(masses)
     for place, ((name, one), colour) in enumerate(zip(masses.items(), _colours(masses), strict=True)):
         where = np.arange(len(names)) + (place - 0.5 * (len(masses) - 1)) * width
-        ax.bar(where, one, width=0.92 * width, color=colour, label=typeset(name))
+        ax.bar(where, one, width=0.92 * width, color=colour, label=name_of(name))
     ax.set_xticks(np.arange(len(names)), names)
 
 
 def _outlines(ax: Axes, masses: Mapping[str, np.ndarray], names: list[str]) -> None:
     """Steps, as bars without their sides; responses by number."""
     for (name, one), colour in zip(masses.items(), _colours(masses), strict=True):
-        ax.stairs(one, np.arange(len(one) + 1) - 0.5, color=colour, linewidth=1.1, label=typeset(name))
+        ax.stairs(one, np.arange(len(one) + 1) - 0.5, color=colour, linewidth=1.1, label=name_of(name))
     shown = np.unique(np.linspace(0, len(names) - 1, 6).astype(int))
     ax.set_xticks(shown, [names[place] for place in shown])
     ax.set_xlabel("response")
