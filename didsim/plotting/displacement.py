@@ -34,10 +34,9 @@ def displacement_map(place: Any, beta: Any, chosen: Any, rejected: Any, critical
 
     Example:
         >>> import jax.numpy as jnp
-        >>> import numpy as np
         >>> from didsim import did, plotting
         >>> ref, target = jnp.log(jnp.array([0.5, 0.3, 0.2])), jnp.log(jnp.array([0.2, 0.3, 0.5]))
-        >>> place, beta = np.meshgrid(np.linspace(-0.5, 2.0, 6), np.linspace(0.2, 1.5, 6))
+        >>> place, beta = jnp.meshgrid(jnp.linspace(-0.5, 2.0, 6), jnp.linspace(0.2, 1.5, 6))
         >>> moved = did.path_displacement(ref, target, place, beta)
         >>> root = float(did.critical_beta(ref, target))
         >>> ax = plotting.displacement_map(place, beta, moved.chosen, moved.rejected, root)

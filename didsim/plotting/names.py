@@ -40,12 +40,12 @@ def name_of(name: object) -> str:
 
 
 def axis_of(name: str) -> tuple[str, str]:
-    """An axis of a sweep in words, and the parts of the run that it moves: `beta` of objective and world.
+    """An axis of a sweep in words, and the parts of the run that it moves: β of objective and world.
 
     Example:
         >>> from didsim.plotting.names import axis_of
         >>> print(*axis_of("objective.beta+world.beta"), sep="; ")
-        β; objective, world
+        $\\beta$; objective, world
     """
     paths = [path.rpartition(".") for path in name.split("+")]
     fields = dict.fromkeys(name_of(field) for _, _, field in paths)
