@@ -24,11 +24,8 @@ def ended(words):
 
 def close_output():
     """Leaves standard output as Python does where a process is started without one."""
-    if sys.stdout is not None:
-        sys.stdout.close()
-    else:
-        os.close(1)
     sys.stdout = None
+    os.close(1)
 
 
 def run(codes, folder, closed):
