@@ -140,7 +140,8 @@ def cpo_rows():
 
 def kto_rows():
     uneven = {"desirable_weight": 1.25, "undesirable_weight": 0.75}
-    yield Row({"loss_type": "kto"}, o.KtoExampleMean(BETA), o.Kto(BETA))
+    # Without its estimate of KL it is the unpaired APO-zero.
+    yield Row({"loss_type": "kto"}, o.KtoExampleMean(BETA), o.ApoZeroExampleMean(BETA))
     yield Row({"loss_type": "kto", **uneven}, o.KtoExampleMean(BETA, 1.25, 0.75), o.KtoExampleMean(BETA))
     yield Row({"loss_type": "apo_zero_unpaired"}, o.ApoZeroExampleMean(BETA), o.ApoZero(BETA))
     yield Row({"loss_type": "apo_zero_unpaired", **uneven}, o.ApoZeroExampleMean(BETA, 1.25, 0.75), o.ApoZeroExampleMean(BETA))
@@ -196,7 +197,8 @@ def trainer(kind, config, row, folder):
         settings["label_smoothing"] = SMOOTHING
     if kind is DPOTrainer and "discopop" in row.settings["loss_type"]:
         settings["discopop_tau"] = 0.5
-    more = {"ref_model": model(away=0.05)} if kind in (DPOTrainer, KTOTrainer) else {}
+    # A reference on this side gives KTO an estimate of KL above 0.
+    more = {"ref_model": model(away=-0.05 if kind is KTOTrainer else 0.05)} if kind in (DPOTrainer, KTOTrainer) else {}
     return kind(
         model=model(), args=config(**settings), train_dataset=pairs(kind is KTOTrainer), processing_class=tokenizer(), **more
     )
