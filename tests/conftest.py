@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-# Nearly all of the tests' time is compilation, and little of that is needed to be right: without optimisation, and with XLA's
-# plain code for fused loops instead of that which goes through MLIR, a gradient compiles four times as fast.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# Nearly all of the tests' time is compilation, and little of that is needed to be right.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import pytest

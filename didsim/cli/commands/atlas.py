@@ -15,8 +15,6 @@ from didsim.numerics.errors import ArgumentError
 class Atlas(Command):
     """Chart exactly where each objective ends on data that depart from the theory's."""
 
-    runs_briefly = True
-
     objective: Annotated[tuple[str, ...], words("NAME ...")] = ()
     """Rows, all if none is given; `didsim objectives` lists them."""
     departure: Annotated[tuple[str, ...], words("NAME ...")] = ()

@@ -17,8 +17,6 @@ PROGRAMS_KEPT = 8  # claims
 class Verify(Command):
     """Put the theory's claims to the test, and leave out each hypothesis in turn."""
 
-    runs_briefly = True
-
     claims: Annotated[tyro.conf.Positional[tuple[str, ...]], words("[CLAIM ...]")] = ()
     """Claims by id (D7.best-rejected), number (D7) or letter (D); all if none is named. Up to twelve are stated in full."""
     instances: int = 10_000

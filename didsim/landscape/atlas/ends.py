@@ -18,7 +18,6 @@ from jax.flatten_util import ravel_pytree
 
 from didsim.landscape.atlas.departures import Case
 from didsim.landscape.solvers import Status
-from didsim.numerics.compilation import QUICKLY
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import Population, prompt_losses, view
@@ -244,6 +243,7 @@ def expansion(objective: Objective, problem: Any, ordered: Any, x: Any, at: Any)
 
 
 # Compiled quickly rather than well: a row's program runs a few hundred times on arrays of some kilobytes.
+QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 _expand = jax.jit(jax.vmap(expansion), compiler_options=QUICKLY)
 
 
