@@ -163,8 +163,8 @@ def train(
         records: about how many steps are recorded.
         stop_below: early stop when the gradient norm falls to this, >= 0; None never checks, which is faster.
         seed: seed of the drawn pairs, 0 <= seed < 2**32.
-        metrics: function ``(problem, objective, log_policy, population) -> {name: array}``; `didsim.metrics.measure`, which
-            says what each is, if missing.
+        metrics: function ``(problem, objective, log_policy, population) -> {name: array}``; if missing, what `didsim.metrics`
+            measures and explains.
         rule: what the optimiser is given; the plain gradient if missing.
         rounds: how data and reference are renewed in rounds; every step sees fresh data if missing.
 

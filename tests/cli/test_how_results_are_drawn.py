@@ -46,7 +46,7 @@ def test_what_is_kept_is_drawn(kept, words, capsys, tmp_path):
         (("run.nc", "jsd"), "`y` must be one of"),
         (("run.nc", "loss", "beta"), "`x` must be one of step"),
         (("run.toml", "loss"), "`STORE` must be a file of train --out or a folder of sweep --out"),
-        ((".", "loss"), "`STORE` must be a folder of sweep --out, but"),
+        ((".", "loss"), "`STORE` must be a readable file or a folder of sweep --out, but"),
         (("sweep.zarr", "loss"), "no axes besides x and hue"),
         (("sweep.zarr", "loss", "--at", "sampler"), "`--at` must be AXIS=VALUE"),
         (("sweep.zarr", "loss", "--at", "sampller=uniform"), "Did you mean 'sampler'"),

@@ -1,5 +1,6 @@
 """`didsim plot`: a run or a sweep that is on disk, drawn."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,11 @@ from didsim.numerics.errors import ArgumentError
 
 @command
 class Plot(Command):
-    """Draw a number of a run or a sweep against the step or an axis, a line for every value of another axis."""
+    """Draw a number of a run or a sweep against the step or an axis."""
 
     store: tyro.conf.Positional[Path]
     """File of train --out, or folder of sweep --out, finished or not."""
-    y: tyro.conf.Positional[str]
+    y: tyro.conf.Positional[str] = "loss"
     """Number that the runs recorded, as loss, jsd_target or value_gap."""
     x: tyro.conf.Positional[str] = "step"
     """Axis of the sweep, which takes the number at the end of the runs, or step."""
@@ -31,14 +32,16 @@ class Plot(Command):
     @property
     def needs_jax(self) -> bool:  # type: ignore[override]
         """A run's file is drawn without JAX."""
-        return self.store.is_dir()
+        return os.path.isdir(self.store)
 
     def check(self) -> None:
         """Refuses files before JAX is imported."""
-        if not self.store.is_dir():
+        if not os.path.isdir(self.store):
             files.readable("STORE", self.store)
         elif not (self.store / "zarr.json").is_file():
-            raise ArgumentError(f"Argument `STORE` must be a folder of sweep --out, but {self.store} has no zarr.json.")
+            raise ArgumentError(
+                f"Argument `STORE` must be a readable file or a folder of sweep --out, but {self.store} has no zarr.json."
+            )
         files.writable("--out", self.out, overwrite=self.overwrite, read={"STORE": self.store})
         files.ends_in("--out", self.out, files.PICTURES)
 

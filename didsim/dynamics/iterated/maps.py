@@ -138,7 +138,7 @@ def reached(iteration: Iteration, path: Float[Array, "times n"]) -> Bool[Array, 
     """Which rounds of a path of `iterate` are the optimum they stand for.
 
     IPO's has a closed form.  DPO's is finite only if no group of responses never loses to the others, and is found by Newton's
-    method, where every response keeps mass (`DpoFit`); a round that has none, and those after it, say nothing.
+    method, where every response keeps mass; a round that has none, and those after it, say nothing.
 
     Args:
         iteration: the map.
