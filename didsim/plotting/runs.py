@@ -45,7 +45,7 @@ def trajectory(
         >>> run = didsim.train(world, didsim.objectives.Dpo(beta=0.5), steps=50)
         >>> ax = didsim.plotting.trajectory(run, ["chosen_change", "rejected_change"])
         >>> print(ax.get_xlabel(), [text.get_text() for text in ax.texts])
-        step ['chosen', 'rejected']
+        step ['rejected', 'chosen']
     """
     runs = {str(name): _dataset("run", one) for name, one in (run.items() if isinstance(run, dict) else [("", run)])}
     names = [metrics] if isinstance(metrics, str) else list(metrics)
@@ -105,7 +105,7 @@ def sweep(
         >>> data = didsim.sweep(run, {"objective.beta": [0.25, 1.0]}, seeds=3)
         >>> ax = didsim.plotting.sweep(data, "kl_ref")
         >>> print(len(ax.lines), ax.texts[0].get_text())
-        2 $\\beta$ = 0.25
+        2 $\\beta$ = 1
     """
     data = _dataset("data", data)
     axes = _axes(data)
