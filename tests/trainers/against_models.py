@@ -2,8 +2,8 @@
 
 Run by ``make test-trainers`` in an environment that holds TRL and didsim.  Each trainer tokenises a data set of unequal lengths,
 pads it and computes its loss; beside it stand the model's logits, whose log-probabilities are summed here by NumPy in float64 and
-put into `didsim.pair_losses`.  Slopes are those in all of the model's weights.  The models are float32, in which the trainers
-compute log-probabilities whatever the model is.  Exit code 1 if a row disagrees or its control, a kindred dialect, agrees.
+put into `didsim.pair_losses`.  Slopes are those in all of the model's weights, which are float32.  Exit code 1 if a row
+disagrees or its control, a kindred dialect, agrees.
 """
 
 import os
