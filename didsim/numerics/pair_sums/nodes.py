@@ -91,6 +91,14 @@ def chebyshev(t: Array, order: int) -> list[Array]:
     return values[:order]
 
 
+def chebyshev_rule(order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes in [-1, 1], and the discrete cosine transform (order, order) from values there to Chebyshev coefficients."""
+    angle = np.pi * (np.arange(order) + 0.5) / order
+    cosines = 2 / order * np.cos(np.arange(order)[:, None] * angle)
+    cosines[0] /= 2
+    return np.cos(angle), cosines
+
+
 @functools.lru_cache
 def _rule(side: int) -> tuple[np.ndarray, np.ndarray]:
     """Nodes of side² polynomials, and the matrix (products, nodes) from values there to coefficients of T_{side i} T_j.
@@ -98,11 +106,9 @@ def _rule(side: int) -> tuple[np.ndarray, np.ndarray]:
     Read the other way, the same matrix takes moments of the products to weights on the nodes.
     """
     order = side**2
-    angle = np.pi * (np.arange(order) + 0.5) / order
-    cosines = 2 / order * np.cos(np.arange(order)[:, None] * angle)
-    cosines[0] /= 2
+    nodes, cosines = chebyshev_rule(order)
     products = np.eye(order)  # row k: T_k as a sum of products
     for k in range(side, order):
         if k % side:
             products[k] = 2 * products[k] - products[k - 2 * (k % side)]
-    return np.cos(angle), products.T @ cosines
+    return nodes, products.T @ cosines

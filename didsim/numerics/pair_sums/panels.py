@@ -24,7 +24,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from didsim.numerics.pair_sums.kernels import KERNELS
-from didsim.numerics.pair_sums.nodes import chebyshev
+from didsim.numerics.pair_sums.nodes import chebyshev, chebyshev_rule
 
 WIDTH = 0.5  # cell width h, a power of two
 MAX_PANELS = 4096  # largest window: 2048 units of u
@@ -183,10 +183,8 @@ def _near_table(kernels: tuple[str, ...], rule: Rule) -> np.ndarray:
     A = F K F^T with K the kernel at the Chebyshev nodes of both cells and F the discrete cosine transform.
     """
     order, reach = rule
-    angle = np.pi * (np.arange(order) + 0.5) / order
-    nodes = np.cos(angle) * WIDTH / 2
-    cosines = 2 / order * np.cos(np.arange(order)[:, None] * angle)
-    cosines[0] /= 2
+    nodes, cosines = chebyshev_rule(order)
+    nodes = nodes * WIDTH / 2
     centres = WIDTH * np.arange(reach, -reach - 1, -1.0)
     differences = centres[:, None, None] + nodes[:, None] - nodes
     tables = [np.einsum("ki,dij,lj->dlk", cosines, KERNELS[k].value(differences, np), cosines) for k in kernels]
