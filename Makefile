@@ -11,11 +11,13 @@ PYTEST := $(BIN)/pytest -n logical --dist loadfile
 ARGS ?=
 # What test-trainers installs as PyTorch; any build will do, the one without accelerators is the smallest.
 TORCH ?= torch --extra-index-url https://download.pytorch.org/whl/cpu
+# What make gpu installs to reach the accelerator: cuda12, cuda13 or tpu.
+ACCELERATOR ?= cuda12
 # Where this is set, every process would compile all that it imports anew: four seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: golden help setup reproduce test test-all test-trainers notebooks notebooks-refresh lint report statements gallery bench docs lock known clean
+.PHONY: golden help setup reproduce test test-all test-trainers gpu notebooks notebooks-refresh lint report statements gallery bench docs lock known clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +31,7 @@ test: $(VENV)/.dev-ready  ## run the quick tests
 	@$(PYTEST) $(ARGS)
 
 test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
-	@$(PYTEST) -m "slow or not slow" $(ARGS)
+	@$(PYTEST) -m "(slow or not slow) and not accelerator" $(ARGS)
 
 test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
 	@$(PYTEST) -m pages $(ARGS)
@@ -39,6 +41,11 @@ test-trainers:  ## hold the newest TRL against the golden vectors and pair_losse
 	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl -e .
 	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
 	@build/trainers/bin/python tests/trainers/against_models.py
+
+gpu: $(VENV)/.dev-ready  ## hold an accelerator against the processor, and measure it into figures/bench-gpu.json
+	@$(PIP) install -qq -e ".[$(ACCELERATOR)]"
+	@$(BIN)/pytest -m accelerator $(ARGS)
+	@$(BIN)/didsim bench --gpu --out figures --overwrite
 
 notebooks: $(VENV)/.dev-ready  ## execute all notebooks, each from a clean kernel
 	@$(BIN)/pytest -n logical --nbmake --nbmake-timeout 300 --timeout 600 notebooks $(ARGS)

@@ -13,7 +13,7 @@ from rivals.numpy_form import numpy_sums
 from tolerance import tolerance
 
 from didsim import cli
-from didsim.cli.bench import available, pairs, picture, suite, training
+from didsim.cli.bench import accelerator, available, pairs, picture, suite, training
 from didsim.cli.bench.suite import QUICK, Measured, Plan, measure
 from didsim.cli.bench.timing import Row, fastest
 from didsim.dynamics.run import execute, run_key
@@ -205,3 +205,26 @@ def test_the_crossover_can_be_measured_again():
     rows = pairs.crossover_rows([16], 0.0)
     assert len(rows) == 6
     assert all(row.ratio and row.name.startswith("crossover_") for row in rows)
+
+
+SMALL = accelerator.Sizes(runs=8, fewer=4, width=4, steps=2, responses=100, seconds=0.0)
+
+
+def test_an_accelerators_rows_hold_the_gradient_against_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(accelerator, "FULL", SMALL)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert cli.main(["bench", "--gpu", "--out", str(tmp_path)]) == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "bench-gpu.json").read_text())}
+    assert {path.name for path in tmp_path.iterdir()} == {"bench-gpu.json", "bench-gpu.manifest.json"}
+    assert set(rows) == {"gpu_single_run", "gpu_gradient_vs_memory", "gpu_sweep"}
+    assert rows["gpu_single_run"]["ratio"] is None
+    assert 0 < rows["gpu_gradient_vs_memory"]["ratio"] < 1  # no gradient is faster than one reading of its arrays
+
+
+def test_without_an_accelerator_none_is_measured(tmp_path, capsys):
+    assert cli.main(["bench", "--gpu", "--out", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "`--gpu`" in told
+    assert "cpu" in told
+    assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -117,6 +117,24 @@ def test_kills_leave_no_process_and_no_file(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["store", "sweep.toml", "whole"]
 
 
+def told_of_memory():
+    return os.environ.get(processes.OF_A_GPU)
+
+
+def test_workers_share_a_gpu_unless_the_user_says_otherwise(monkeypatch):
+    for name in (processes.OF_A_GPU, *processes.OTHER_LIMITS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    processes.share_accelerator(2)
+    assert told_of_memory() is None
+    monkeypatch.delenv("XLA_PYTHON_CLIENT_PREALLOCATE")
+    with processes.process_pool(2) as pool:
+        assert 3 * float(pool.submit(told_of_memory).result()) <= 0.9  # the two, and the one that started them
+    monkeypatch.setenv(processes.OF_A_GPU, "0.4")
+    processes.share_accelerator(2)
+    assert told_of_memory() == "0.4"
+
+
 def test_two_processes_do_not_write_one_store(tmp_path):
     sweep(RUN, seeds=2, out=tmp_path / "store")
     with files.locked(tmp_path / ".store.lock") as alone:

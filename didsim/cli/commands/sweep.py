@@ -54,11 +54,14 @@ class Sweep(Command):
         """Runs a sweep from a TOML file; prints a table, or where the results lie."""
         from didsim.cli.answers import sweep as answers
         from didsim.cli.starting import find_devices
+        from didsim.numerics.processes import asked_for, share_accelerator
         from didsim.sweeps import grid, hosts
         from didsim.sweeps import sweep as run_sweep
         from didsim.sweeps.toml import sweep_from
 
         hosts.join(*self._several)
+        if self.workers is not None:
+            share_accelerator(asked_for("--workers", self.workers))
         find_devices()
         run, axes, seeds = sweep_from(read_toml(self.config), self.config.parent)
         cells = grid(run, axes, seeds)
