@@ -1,5 +1,6 @@
 """Programs that an accelerator must run: the slope of each objective, on each sampler, of each policy."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -42,19 +43,22 @@ def slope_of(name: str) -> tuple[Callable, tuple]:
     """Gradient of a registered objective's loss and what it takes: logits and the problem."""
     objective = OBJECTIVES[name](**{**objective_cases.NUMBERS.get(name, {}), **PARTS.get(name, dict)()})
     if name not in OF_A_BATCH:
-        return lambda logits, world: slope(objective, ChosenRejected(), AsShown(), logits, world), (given().logits, given().problem)
+        return lambda logits, world: slope(objective, ChosenRejected(), AsShown(), logits, world), (
+            given().logits,
+            given().problem,
+        )
     pairs = draw_pairs(jax.random.key(0), given().problem, ChosenRejected(), AsShown(), given().problem.log_ref, 4)
 
     def of_a_batch(logits, world):
         return jax.grad(lambda x: loss(objective, world, jax.nn.log_softmax(x), pairs))(logits)
 
-    return of_a_batch, (given().logits, given().problem)
+    return of_a_batch, arguments
 
 
 def slope_on(name: str) -> tuple[Callable, tuple]:
     """Gradient of DPO's loss on a registered sampler and what it takes: logits and the problem."""
     sampler = SAMPLERS[name](**PARTS.get(name, dict)())
-    return lambda logits, world: slope(Dpo(BETA), sampler, BradleyTerry(), logits, world), (given().logits, given().problem)
+    return functools.partial(slope, Dpo(BETA), sampler, BradleyTerry()), (given().logits, given().problem)
 
 
 def slope_through(name: str) -> tuple[Callable, tuple]:

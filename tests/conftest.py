@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 # Nearly all of the tests' time is compilation, and little of that is needed to be right.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 import jax
 import pytest

@@ -17,9 +17,7 @@ from typing import Any
 
 SIZE_LIMIT = 2 * 2**30  # bytes
 QUICKLY: Any = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-"""``compiler_options`` of programs that run briefly, whose compilation takes most of their time: a quarter of it is left.
-
-Not where bits must be those of another program: draws in float32 then differ by a rounding between one and many."""
+"""``compiler_options`` of programs that run briefly, whose compilation takes most of their time: a quarter of it is left."""
 ENDING = "-cache"  # as JAX has it
 MARK = hashlib.sha256().digest_size
 

@@ -98,4 +98,10 @@ class RandomSequences(World):
 
 def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Standard normal draws made in float32 and widened, so that a world is the same in either precision."""
-    return jax.random.normal(key, shape, dtype=jnp.float32).astype(jnp.zeros(()).dtype)
+    # A loop of one round, of which the compiler does not know that it is one (no odd number is even): the draw is then kept in
+    # memory for all laws that read it.  Drawn anew within each law's own sums, it may be rounded otherwise in one than in
+    # another.
+    words = jax.random.key_data(key)
+    rounds = jnp.int32(1) + (2 * words[0] + 1 == 2 * words[1])
+    drawn = jax.lax.fori_loop(0, rounds, lambda *_: jax.random.normal(key, shape, jnp.float32), jnp.zeros(shape, jnp.float32))
+    return drawn.astype(jnp.zeros(()).dtype)

@@ -71,7 +71,11 @@ def on(device, program, arguments):
 
 def in_kind(kind, tree):
     """A tree's numbers in that precision."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, kind) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf, tree)
+
+    def narrowed(leaf):
+        return jnp.asarray(leaf, kind) if jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.floating) else leaf
+
+    return jax.tree.map(narrowed, tree)
 
 
 def farthest(program, arguments, accelerator):

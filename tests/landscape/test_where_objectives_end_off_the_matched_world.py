@@ -259,3 +259,10 @@ def test_ranks_are_shared_by_what_cannot_be_told_apart(chart):
 def test_nearly_all_cells_of_all_objectives_are_solved():
     data = atlas.chart(worlds=WORLDS)
     assert float(atlas.solved(data).mean()) >= 0.95
+
+
+def test_rounding_does_not_drive_away_what_no_pair_shows():
+    # Every second or third of these worlds was not solved: near a minimum all that is left of a slope is rounding.
+    found = atlas.chart(("kldo",), {"unseen": atlas.DEPARTURES["unseen"]}, worlds=12)
+    assert bool((found["kind"] == Kind.SET).all())
+    assert float(found["residual"].max()) < 1e-9

@@ -79,7 +79,7 @@ def share_of_bandwidth(sizes: Sizes) -> Row:
     best = fastest(calls, sizes.seconds)
     once = best["copy"] * TOUCHED / 2  # a copy reads one array and writes one
     speed = 2 * array.nbytes / best["copy"] / 1e9
-    note = f"N={sizes.responses}, {_kind()}; the rival reads and writes its {TOUCHED} arrays once, at the {speed:,.0f} GB/s of a copy"
+    note = f"N={sizes.responses}, {_kind()}; rival: its {TOUCHED} arrays read or written once at a copy's {speed:,.0f} GB/s"
     return Row("gpu_gradient_vs_memory", best["ours"], once, note)
 
 

@@ -18,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 
 from didsim.landscape.atlas.departures import Case
 from didsim.landscape.solvers import Status
+from didsim.numerics.compilation import QUICKLY
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import Population, prompt_losses, view
@@ -242,8 +243,7 @@ def expansion(objective: Objective, problem: Any, ordered: Any, x: Any, at: Any)
     return value, gradient, bend
 
 
-# Compiled quickly rather than well: a row's program runs a few hundred times on arrays of some kilobytes.
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+# A row's program runs a few hundred times on arrays of some kilobytes.
 _expand = jax.jit(jax.vmap(expansion), compiler_options=QUICKLY)
 
 
@@ -316,10 +316,12 @@ def _local(given: _Given, laws: Laws, cells: np.ndarray, params: np.ndarray) -> 
         across, size = np.swapaxes(jacobian, 1, 2), np.abs(jacobian)
         gradient = np.einsum("cyp,cy->cp", jacobian, at.slope)
         hessian = across @ at.bend @ jacobian + laws.bend(cells, params, at.slope)
-        # What lies within the rounding of its own sum is zero: a response that no pair shows pulls at nothing.
-        unsure = NOISE * (np.abs(across) @ np.abs(at.bend) @ size + np.abs(laws.bend(cells, params, np.abs(at.slope))))
+        # What lies within the rounding of its own sum is zero: a response that no pair shows pulls at nothing.  A slope is no
+        # surer than the rounding of the log-probabilities it is taken at, times the curvature; at a minimum little else is left.
+        at_most = np.abs(at.slope) + np.einsum("cyz,cz->cy", np.abs(at.bend), 1.0 + np.abs(np.maximum(law, VANISHED)))
+        unsure = NOISE * (np.abs(across) @ np.abs(at.bend) @ size + np.abs(laws.bend(cells, params, at_most)))
         hessian = np.where(np.abs(hessian) <= unsure, 0.0, 0.5 * (hessian + np.swapaxes(hessian, 1, 2)))
-        gradient = np.where(np.abs(gradient) <= NOISE * np.einsum("cyp,cy->cp", size, np.abs(at.slope)), 0.0, gradient)
+        gradient = np.where(np.abs(gradient) <= NOISE * np.einsum("cyp,cy->cp", size, at_most), 0.0, gradient)
     return _Local(law, at.value, gradient, hessian, jacobian)
 
 

@@ -19,10 +19,11 @@ import xarray as xr
 from didsim.landscape.atlas import cells
 from didsim.landscape.atlas.cells import Kind
 from didsim.landscape.atlas.departures import DEPARTURES, Case, Departure, matched
-from didsim.landscape.atlas.ends import QUICKLY, Ends, Laws, reads_reward, solve_cells, with_rewards
+from didsim.landscape.atlas.ends import Ends, Laws, reads_reward, solve_cells, with_rewards
 from didsim.landscape.atlas.store import Store
 from didsim.landscape.solvers import Status
 from didsim.numerics import checks, simplex
+from didsim.numerics.compilation import QUICKLY
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, Objective
 from didsim.policies import Table
