@@ -40,19 +40,16 @@ def slope(objective, sampler, labels, logits, world):
 
 
 def slope_of(name: str) -> tuple[Callable, tuple]:
-    """Gradient of a registered objective's loss and what it takes: logits and the problem."""
+    """Gradient of a registered objective's loss and what it takes: logits, the problem, and a batch where there must be one."""
     objective = OBJECTIVES[name](**{**objective_cases.NUMBERS.get(name, {}), **PARTS.get(name, dict)()})
+    logits, world = given().logits, given().problem
     if name not in OF_A_BATCH:
-        return lambda logits, world: slope(objective, ChosenRejected(), AsShown(), logits, world), (
-            given().logits,
-            given().problem,
-        )
-    pairs = draw_pairs(jax.random.key(0), given().problem, ChosenRejected(), AsShown(), given().problem.log_ref, 4)
+        return functools.partial(slope, objective, ChosenRejected(), AsShown()), (logits, world)
 
-    def of_a_batch(logits, world):
+    def of_a_batch(logits, world, pairs):
         return jax.grad(lambda x: loss(objective, world, jax.nn.log_softmax(x), pairs))(logits)
 
-    return of_a_batch, arguments
+    return of_a_batch, (logits, world, draw_pairs(jax.random.key(0), world, ChosenRejected(), AsShown(), world.log_ref, 4))
 
 
 def slope_on(name: str) -> tuple[Callable, tuple]:
