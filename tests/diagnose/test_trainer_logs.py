@@ -258,6 +258,16 @@ def test_a_level_from_the_first_row_is_the_reference(level):
     assert "displaced" not in [fault.name for fault in found.faults]
 
 
+@pytest.mark.parametrize("start", ["step 0", "rate 0"])
+def test_off_zero_before_anything_is_learned_is_the_reference(start):
+    """However far the run goes afterwards; a little noise is none."""
+    for level, states in ((-2.0, ["wrong reference", "displaced"]), (2.0, ["wrong reference"]), (0.05, [])):
+        kinds = {"chosen": lambda done, at=level: at + 10 * math.copysign(done, at), "rejected": lambda done: -15 * done}
+        rows = made.rows(**kinds, scatter=0.1, steps=range(0, 90, 5) if start == "step 0" else range(1, 90, 5))
+        rows = [row | ({} if start == "step 0" else {"learning_rate": 1e-6 * min(at, 3)}) for at, row in enumerate(rows)]
+        assert [fault.name for fault in diagnose.diagnose(made.styled(rows)).faults] == states
+
+
 def test_quick_learning_is_no_wrong_reference():
     """Half of the way within a tenth of the steps, at whatever level: the first row is late, or near zero."""
     for speed in (4.0, 12.0):
