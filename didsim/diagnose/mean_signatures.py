@@ -223,7 +223,8 @@ def _at_once(log: MeanLog, side: str) -> bool:
         return False
     scatter = float(np.std(np.diff(values)) / math.sqrt(2))
     middle = float(values.mean())
-    if len(values) >= 8 and abs(float(np.nanmean(log.gap))) < HARDLY and abs(middle) > _trifle(log):
+    gap = log.gap[np.isfinite(log.gap)]
+    if len(values) >= 8 and len(gap) and abs(float(gap.mean())) < HARDLY and abs(middle) > _trifle(log):
         half = len(values) // 2
         error = scatter / math.sqrt(half)
         moved = abs(float(values[half:].mean() - values[:half].mean()))
