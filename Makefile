@@ -36,11 +36,12 @@ test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
 	@$(PYTEST) -m pages $(ARGS)
 
-test-trainers:  ## hold the newest TRL against the golden vectors and pair_losses, in an environment of its own
+test-trainers:  ## hold the newest TRL against the golden vectors, pair_losses and diagnose, in an environment of its own
 	@test -d build/trainers || $(PYTHON) -m venv build/trainers
-	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl -e .
+	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl peft -e .
 	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
 	@build/trainers/bin/python tests/trainers/against_models.py
+	@build/trainers/bin/python tests/trainers/logged_runs.py
 
 gpu: $(VENV)/.dev-ready  ## hold an accelerator against the processor, and measure it into figures/bench-gpu.json
 	@$(PIP) install -qq -e ".[$(ACCELERATOR)]"
@@ -83,7 +84,7 @@ golden: $(VENV)/.run-ready  ## renew the golden vectors that ship, after a chang
 
 lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml
 	@$(INSTALL) --group lock
-	@echo "# Pins for every supported Python, without the accelerator extras. Renewed by: make lock" > constraints.tmp
+	@echo "# Pins for every supported Python, without the extras for accelerators and trl. Renewed by: make lock" > constraints.tmp
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 	    --extra certify --extra dask --extra notebook --extra parquet --group dev --group docs --group lock pyproject.toml >> constraints.tmp
 	@mv constraints.tmp constraints.txt

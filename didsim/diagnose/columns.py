@@ -79,7 +79,6 @@ COLUMNS: dict[str, Column] = {
     "rate": Column(mean=True),
 }
 NEEDED = tuple(meaning for meaning, column in COLUMNS.items() if column.needed)
-SPEAKING = ("reward_chosen", "reward_rejected", "margin", "chosen", "rejected", "ref_chosen", "ref_rejected")
 Names = dict[tuple[str, str], str]
 
 
@@ -118,7 +117,7 @@ def pair_columns(found: Names) -> dict[str, str]:
 
 def missing(rows: Rows, found: Mapping[str, str]) -> LogError:
     """The error that says what a log lacks, and which name is nearest or how to name it."""
-    name, listed = rows.path.name, ", ".join(rows.columns)
+    name, listed = rows.path.name, ", ".join(rows.columns) or "none"
     listed = listed if len(listed) <= 160 else f"{listed[:160].rsplit(', ', 1)[0]}, …"
     tables = [column for column in rows.columns if words_of(column)[-1:] in (["min"], ["max"])]
     if len(tables) >= 2:
@@ -126,7 +125,8 @@ def missing(rows: Rows, found: Mapping[str, str]) -> LogError:
             f"{name}: a log must be of one run, with its rewards or log-probabilities, but {tables[0]!r} is of a group of runs; "
             "export one run's own history."
         )
-    if not set(SPEAKING) & set(found) and {"loss", "accuracy"} & set(found):
+    telling = any({"logp", "reward", "margin"} & {*words_of(column)} for column in rows.columns)
+    if not telling and {"loss", "accuracy"} & set(found):
         return LogError(
             f"{name}: a log must hold rewards or log-probabilities, but holds only {listed}; "
             "the run's trainer_state.json has them."

@@ -116,14 +116,16 @@ def ranking(log: PairLog, level: float) -> Answer:
 
 
 def band(log: PairLog, level: float) -> Answer:
-    """Does a step of a margin loss lift chosen and lower rejected?  ρt ≤ 1 ≤ t/ρ, t = ‖s_l‖/‖s_w‖ (arXiv 2604.18239)."""
+    """Does a step of a margin loss lift chosen and lower rejected?  ρt ≤ 1 ≤ t/ρ, t = ‖s_l‖/‖s_w‖ (arXiv 2604.18239).
+
+    That is s_w·s_l ≤ ‖s_w‖² and s_w·s_l ≤ ‖s_l‖², which holds for a vanishing gradient too.
+    """
     if not {"norm_chosen", "norm_rejected", "cosine"} <= set(log.extra):
         return unanswered("no gradient norms are logged.", NORMS)
     last = log.last
-    cosine = log.extra["cosine"][last]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = log.extra["norm_rejected"][last] / log.extra["norm_chosen"][last]
-        falls, rises = (cosine > 0) & (cosine * ratio > 1), (cosine > 0) & (ratio / cosine < 1)
+    won, lost = (log.extra[f"norm_{side}"][last] for side in ("chosen", "rejected"))
+    inner = log.extra["cosine"][last] * won * lost
+    falls, rises = inner > won**2, inner > lost**2
     inside = share(~(falls | rises), level)
     numbers = {"inside the band": inside, "chosen falls": share(falls, level), "rejected rises": share(rises, level)}
     answer = f"In {inside.value:.0%} of pairs a step lifts the chosen and lowers the rejected response; in {falls.mean():.0%} the"

@@ -167,14 +167,16 @@ def _by_value(means, margin, loss, both, near, beta: float | None) -> Loss:
         if weight > CLOSE:
             weight = round(weight, 2) if abs(weight - round(weight, 2)) < 5e-3 else weight
             return Loss("rpo", "an NLL is logged, without which the loss starts at ln 2", {"weight": weight})
-    ratio = loss / softplus(-margin)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = loss / softplus(-margin)
     if near.any():
         start = float(loss[near][0])
         scale = round(float(np.median(ratio[near])))
-        if scale >= 2 and _constant(ratio, margin, near, scale):
-            return Loss("dpo", f"the loss starts at {scale}·ln 2", {}, scale)
         if _is_ipo(margin[both], loss[both], margin[near][0], start, beta):
             return Loss("ipo", "the loss starts at (1/2β)² and falls as (margin/β - 1/2β)²")
+        # A sum of DPO's losses is at no margin below the sum at the mean margin (Jensen).
+        if scale >= 2 and _constant(ratio, margin, near, scale) and np.median(ratio[both]) >= scale * (1 - CLOSE):
+            return Loss("dpo", f"the loss starts at {scale}·ln 2", {}, scale)
         if abs(start - 1.0) <= CLOSE + abs(float(margin[near][0])):
             return Loss("hinge", "the loss starts at 1")
         if abs(start - 0.5) <= CLOSE:
@@ -201,15 +203,15 @@ def _is_ipo(margin, loss, first: float, start: float, beta: float | None) -> boo
     if beta is not None and abs(implied / beta - 1) > 0.1:
         return False
     bound = ((0.5 - margin) / (beta or implied)) ** 2
-    return bool(np.median(loss / np.maximum(bound, 1e-12)) >= 1 - CLOSE) and (beta is not None or _falls_as_square(
-        margin, loss, first, start))  # fmt: skip
+    above = bool(np.median(loss / np.maximum(bound, 1e-12)) >= 1 - CLOSE)
+    return above and _falls_as_square(margin, loss, first, start, still=beta is not None)
 
 
-def _falls_as_square(margin, loss, first: float, start: float) -> bool:
-    """Whether the loss follows the margin as IPO's does, nearer than as DPO's does."""
+def _falls_as_square(margin, loss, first: float, start: float, *, still: bool) -> bool:
+    """Whether the loss follows the margin as IPO's does, nearer than as DPO's does; ``still`` where no margin has moved."""
     moved = margin > first + 0.05
     if not moved.any():
-        return False
+        return still
     square = ((0.5 - margin[moved]) / (0.5 - first)) ** 2
     logistic = softplus(-margin[moved]) / softplus(np.array(-first))
     fall = loss[moved] / start

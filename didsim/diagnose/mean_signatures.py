@@ -9,7 +9,7 @@ from didsim.diagnose.intervals import Estimate
 from didsim.diagnose.likelihood import LEAST_FALL, below, end, ends
 from didsim.diagnose.losses import LN2, smoothed_floor, softplus
 from didsim.diagnose.means import SIDES, MeanLog
-from didsim.diagnose.signatures import BOTH_LOSE, GRADIENT_GONE, STILL, Seen, of_means
+from didsim.diagnose.signatures import BOTH_LOSE, GRADIENT_GONE, NOISE, RELATIVE_NOISE, STILL, Seen, of_means
 
 HARDLY = 0.05  # |mean margin| up to which the loss is within 4 % of ln 2
 EARLY, LATE = 0.05, 0.1  # share of the learning done by the first row: what is there by then is no work of it, may be
@@ -64,7 +64,7 @@ def _stuck(log: MeanLog, level: float) -> Seen:
     advice="Compute reference log-probabilities with the very weights training starts from; the first row must be near zero.",
 )
 def _wrong_reference(log: MeanLog, level: float) -> Seen:
-    found = {side: _at_once(log, side) for side in SIDES}
+    found = {side: _off_at_start(log, side) or _at_once(log, side) for side in SIDES}
     done = _done(log)
     first = {side: _first(log, side) for side in SIDES}
     shown = ", ".join(f"{side} {value:.3g}" for side, value in first.items() if not math.isnan(value))
@@ -173,7 +173,11 @@ def _last(values: np.ndarray) -> float:
 
 
 def _first(log: MeanLog, side: str) -> float:
-    finite = log.change(side)[np.isfinite(log.change(side))] if len(log.step) else np.zeros(0)
+    return _first_of(log.change(side)) if len(log.step) else math.nan
+
+
+def _first_of(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)]
     return float(finite[0]) if len(finite) else math.nan
 
 
@@ -196,6 +200,16 @@ def _done(log: MeanLog) -> float:
     return float(areas[0] / areas.sum()) if areas.sum() > 0 else float(log.step[0] / log.step[-1])
 
 
+def _off_at_start(log: MeanLog, side: str) -> bool:
+    """Whether a side is off zero before anything was learned, as an evaluation at step 0 may show: there the policy is π_ref."""
+    first = _first(log, side)
+    if math.isnan(first) or _done(log) != 0.0:
+        return False
+    logp = _first_of(log.means.get(side, np.zeros(0)))
+    noise = NOISE + RELATIVE_NOISE * (0.0 if math.isnan(logp) else abs(logp))
+    return abs(first) > max(2 * STILL, 2 * _trifle(log), noise * (1.0 if log.unit == "nats" else log.beta or 0.0))
+
+
 def _at_once(log: MeanLog, side: str) -> bool:
     """Whether a side's level is there from the first row: no work of training, so the reference is off by it.
 
@@ -209,7 +223,8 @@ def _at_once(log: MeanLog, side: str) -> bool:
         return False
     scatter = float(np.std(np.diff(values)) / math.sqrt(2))
     middle = float(values.mean())
-    if len(values) >= 8 and abs(float(np.nanmean(log.gap))) < HARDLY and abs(middle) > _trifle(log):
+    gap = log.gap[np.isfinite(log.gap)]
+    if len(values) >= 8 and len(gap) and abs(float(gap.mean())) < HARDLY and abs(middle) > _trifle(log):
         half = len(values) // 2
         error = scatter / math.sqrt(half)
         moved = abs(float(values[half:].mean() - values[:half].mean()))

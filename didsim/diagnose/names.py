@@ -14,7 +14,8 @@ SPLITS = dict.fromkeys(("train", "training"), TRAIN) | dict.fromkeys(
 SYNONYMS = {
     "rewards": "reward", "margins": "margin", "accuracies": "accuracy", "acc": "accuracy", "losses": "loss",
     "logps": "logp", "logprob": "logp", "logprobs": "logp", "reference": "ref", "preferred": "chosen", "winner": "chosen",
-    "win": "chosen", "dispreferred": "rejected", "loser": "rejected", "lose": "rejected", "len": "length", "lengths": "length",
+    "win": "chosen", "dispreferred": "rejected", "loser": "rejected", "lose": "rejected",
+    "w": "chosen", "won": "chosen", "l": "rejected", "lost": "rejected", "len": "length", "lengths": "length",
     "token": "length", "tokens": "length", "scores": "score", "steps": "step", "update": "step", "updates": "step",
     "iter": "step", "iteration": "step", "iterations": "step", "epochs": "epoch", "gradient": "grad", "lr": "rate",
 }  # fmt: skip

@@ -4,30 +4,45 @@ What `diagnose` can say of batch means is little; of the same pairs at a few ste
 """
 
 import contextlib
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from didsim.diagnose.logs import LEAST_PAIRS
+from didsim.diagnose.responses import Text, cut, gradients, log_probs
 from didsim.numerics import checks
 from didsim.numerics.errors import ArgumentError
 
 SIDES = ("chosen", "rejected")
+REFERENCE = tuple(f"ref_{side}_logps" for side in SIDES)
 # Columns of token numbers in a tokenised data set, by release of TRL: prompt, chosen and rejected response.
 TOKENS = (
     ("prompt_ids", "chosen_ids", "rejected_ids"),
     ("prompt_input_ids", "chosen_input_ids", "rejected_input_ids"),
 )
-Pair = tuple[list[int], list[int], list[int]]
+Sums = tuple[list[float], list[float]]
+
+
+class Pair(NamedTuple):
+    """Chosen and rejected text as the trainer sees them, and log-probabilities under its reference if it has computed them."""
+
+    sides: tuple[Text, Text]
+    known: tuple[float, float] | None = None
 
 
 class PairLogger:
     """A callback that logs log-probabilities of fixed pairs to JSON lines, which ``didsim diagnose`` reads.
 
     Pairs are logged before the first update, as step 0, then every ``every`` steps and at the end, with sums over the
-    response's tokens in nats under the policy and under the trainer's own reference, which is its reference model or the
-    policy without its adapter.
+    response's tokens in nats under the policy and under the trainer's own reference: its reference model, the policy without
+    its adapter or with the one called ``ref``, or what it has computed before training.  Texts are cut as the trainer cuts them.
     After a resume, rows of later steps than the checkpoint's are dropped and the rest kept.  Only the first process writes.
+
+    With ``gradients`` each row also has ‖s_w‖, ‖s_l‖ and the cosine of s = ∇ log π of the two responses over the weights that
+    are trained, from which diagnose says whether a step lifts chosen and lowers rejected responses (arXiv 2604.18239); their
+    inner product is the product of the three.  It costs two backward passes a pair and the memory of two gradients.
 
     Args:
         trainer: the DPOTrainer, its data set tokenised.
@@ -35,9 +50,11 @@ class PairLogger:
         every: steps between two logs, ≥ 1.
         count: number of pairs, ≥ 5: the first of the evaluation set, or of the training set where there is none.
         batch: pairs in one forward pass, ≥ 1.
+        gradients: whether to log gradient norms; every process must hold whole weights, so not under FSDP or DeepSpeed.
 
     Raises:
-        ArgumentError: a number is not allowed, the data set holds no tokenised pairs, or fewer than five.
+        ArgumentError: a number is not allowed, the data set holds no tokenised pairs, or fewer than five, or weights are spread
+            over processes and gradients are asked for; in a resumed run that its rows lack gradients, or have them unasked.
 
     Example:
         Three lines are added to a training script::
@@ -48,14 +65,16 @@ class PairLogger:
             trainer.train()
     """
 
-    def __init__(self, trainer: Any, path: Path | str, *, every: int = 50, count: int = 64, batch: int = 8) -> None:
+    def __init__(
+        self, trainer: Any, path: Path | str, *, every: int = 50, count: int = 64, batch: int = 8, gradients: bool = False
+    ) -> None:
         self.every, self.batch = int(checks.at_least("every", every, 1.0)), int(checks.at_least("batch", batch, 1.0))
-        self.trainer, self.path = trainer, Path(path)
-        held = getattr(trainer, "eval_dataset", None)
-        if isinstance(held, dict):  # several sets by name
-            held = next(iter(held.values()), None)
-        self.pairs = pairs_of(held if held is not None else trainer.train_dataset, int(checks.at_least("count", count, 5.0)))
-        self.reference: tuple[list[float], list[float]] | None = None
+        self.trainer, self.path, self.gradients = trainer, Path(path), gradients
+        spread = [name for name in ("is_fsdp_enabled", "is_deepspeed_enabled") if getattr(trainer, name, False)]
+        if gradients and spread:
+            raise ArgumentError(f"Argument `gradients` must be False where {spread[0]}: weights are spread, but is True.")
+        self.pairs = pairs_of(trainer, int(checks.at_least("count", count, float(LEAST_PAIRS))))
+        self.reference: Sums | None = None
         self.last = -1
 
     def __getattr__(self, event: str) -> Callable[..., None]:
@@ -68,14 +87,15 @@ class PairLogger:
         """Reference and start; after a resume what is known of both stays."""
         kept = self._kept(state.global_step) if state.global_step else []
         known = {row["example_id"]: row for row in kept}
-        if len(known) == len(self.pairs):
+        if kept:
             self.reference = tuple([known[at][f"ref_{side}_logps"] for at in range(len(self.pairs))] for side in SIDES)  # type: ignore
         else:
-            kept, self.reference = [], self.sums(reference=True)
+            self.reference = self.sums(reference=True)
         if state.is_world_process_zero:
             self.path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self.last = kept[-1]["step"] if kept else -1
-        self.log(state)
+        if not kept or state.global_step % self.every == 0:
+            self.log(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         """A row for each pair at every ``every``-th step."""
@@ -93,26 +113,35 @@ class PairLogger:
         now, self.last = self.sums(reference=False), int(state.global_step)
         if not state.is_world_process_zero:
             return
+        slopes = self.slopes() if self.gradients else [{}] * len(self.pairs)
         with self.path.open("a", encoding="utf-8") as out:
-            for at, (_, *responses) in enumerate(self.pairs):
+            for at, pair in enumerate(self.pairs):
                 row = {"step": self.last, "example_id": at}
                 for k, side in enumerate(SIDES):
                     row |= {f"{side}_logps": now[k][at], f"ref_{side}_logps": self.reference[k][at]}
-                    row |= {f"{side}_length": len(responses[k])}
-                out.write(json.dumps(row) + "\n")
+                    row |= {f"{side}_length": len(pair.sides[k].response)}
+                out.write(json.dumps(row | slopes[at]) + "\n")
 
-    def sums(self, *, reference: bool) -> tuple[list[float], list[float]]:
+    def sums(self, *, reference: bool) -> Sums:
         """Log-probabilities of all chosen and all rejected responses, summed over tokens, under the policy or the reference."""
         import torch  # pyright: ignore[reportMissingImports]
 
-        model = self.trainer.model_wrapped if getattr(self.trainer, "model_wrapped", None) is not None else self.trainer.model
-        found: tuple[list[float], list[float]] = ([], [])
+        if reference and (before := [pair.known for pair in self.pairs if pair.known]):
+            return [won for won, _ in before], [lost for _, lost in before]
+        wrapped = getattr(self.trainer, "model_wrapped", None)
+        model = self.trainer.model if wrapped is None else wrapped
+        found: Sums = ([], [])
         with self._model(model, reference) as used, torch.no_grad():
             for begin in range(0, len(self.pairs), self.batch):
                 part = self.pairs[begin : begin + self.batch]
                 for k in (0, 1):
-                    found[k].extend(_log_probs(used, [(pair[0], pair[1 + k]) for pair in part]))
+                    found[k].extend(log_probs(used, [pair.sides[k] for pair in part]).tolist())
         return found
+
+    def slopes(self) -> list[dict[str, float]]:
+        """Norms and cosine of the two gradients of each pair, asked of the bare model: wrappers await a whole step's pass."""
+        with self._model(self.trainer.accelerator.unwrap_model(self.trainer.model), False) as used:
+            return [gradients(used, *pair.sides) for pair in self.pairs]
 
     @contextlib.contextmanager
     def _model(self, model: Any, reference: bool) -> Iterator[Any]:
@@ -121,7 +150,7 @@ class PairLogger:
         bare = self.trainer.accelerator.unwrap_model(model)
         with contextlib.ExitStack() as stack:
             if reference and other is None and hasattr(bare, "disable_adapter"):
-                stack.enter_context(bare.disable_adapter())
+                stack.enter_context(_reference_adapter(bare))
             elif reference and other is None and self.trainer.state.global_step:
                 raise ArgumentError(
                     "Argument `trainer` must keep its reference model to be resumed without the log, but has none."
@@ -135,43 +164,74 @@ class PairLogger:
                 used.train(trained)
 
     def _kept(self, step: int) -> list[dict[str, Any]]:
-        """Rows of an earlier part of the run, up to a step; a line cut off by the interruption is none."""
-        rows = []
+        """Rows of an earlier part of the run, up to a step, without those of an end that is none any more.
+
+        Nothing is kept where the rows are not of these pairs.
+        """
+        rows: list[dict[str, Any]] = []
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError):
-                rows.append(json.loads(line))
-        return [row for row in rows if row["step"] <= step]
+                rows += [row] if isinstance(row := json.loads(line), dict) else []
+        sizes = {(at, *(len(text.response) for text in pair.sides)) for at, pair in enumerate(self.pairs)}
+        names = ("example_id", "chosen_length", "rejected_length")
+        if {tuple(row.get(name) for name in names) for row in rows} != sizes:
+            return []
+        kept = [row for row in rows if row["step"] < step or (row["step"] == step and step % self.every == 0)]
+        if any(("grad_cosine" in row) != self.gradients for row in kept):
+            raise ArgumentError(
+                f"Argument `gradients` must be {not self.gradients} as in the rows of {self.path.name} that the run continues, "
+                f"but is {self.gradients}."
+            )
+        return kept
 
 
-def pairs_of(dataset: Sequence[Any], count: int) -> list[Pair]:
-    """The first pairs of a tokenised data set.
+def _reference_adapter(model: Any) -> contextlib.AbstractContextManager[Any]:
+    """The reference within a model with adapters: the one called ``ref``, a copy of that training began with, else none."""
+    if "ref" not in model.peft_config:
+        return model.disable_adapter()
+
+    @contextlib.contextmanager
+    def switched() -> Iterator[None]:
+        before = model.active_adapter
+        model.set_adapter("ref")
+        try:
+            yield
+        finally:
+            model.set_adapter(before)
+
+    return switched()
+
+
+def pairs_of(trainer: Any, count: int) -> list[Pair]:
+    """The first pairs of a trainer's tokenised data set, those left out that its cut leaves without a response.
 
     Raises:
         ArgumentError: it holds no columns of tokens, or fewer than five pairs.
     """
-    rows = [dataset[at] for at in range(min(count, len(dataset)))]
-    if len(rows) < 5:
-        raise ArgumentError(f"Argument `trainer` must have a data set of at least 5 pairs, but has one of {len(rows)}.")
-    names = next((names for names in TOKENS if set(names) <= set(rows[0])), None)
-    if names is None:
-        raise ArgumentError(f"Argument `trainer` must have a data set with {', '.join(TOKENS[0])}, but has {', '.join(rows[0])}.")
-    prompt, chosen, rejected = names
-    return [(list(row[prompt]), list(row[chosen]), list(row[rejected])) for row in rows]
+    held = getattr(trainer, "eval_dataset", None)
+    if isinstance(held, dict):  # several sets by name
+        held = next(iter(held.values()), None)
+    rows = iter(held if held is not None else trainer.train_dataset)
+    first = next(rows, {})
+    names = next((names for names in TOKENS if set(names) <= set(first)), None)
+    if first and names is None:
+        raise ArgumentError(f"Argument `trainer` must have a data set with {', '.join(TOKENS[0])}, but has {', '.join(first)}.")
+    every = _pairs(itertools.chain([first], rows), names or TOKENS[0], getattr(trainer, "args", None)) if first else iter(())
+    pairs = list(itertools.islice(every, count))
+    if len(pairs) < LEAST_PAIRS:
+        raise ArgumentError(
+            f"Argument `trainer` must have a data set of at least {LEAST_PAIRS} pairs, but has one of {len(pairs)}."
+        )
+    return pairs
 
 
-def _log_probs(model: Any, texts: Sequence[tuple[list[int], list[int]]]) -> list[float]:
-    """Log-probability of each response given its prompt, summed over its tokens: Σ_t log softmax(logits_{t-1})[y_t]."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    device = next(model.parameters()).device
-    longest = max(len(prompt) + len(response) for prompt, response in texts)
-    tokens, seen, counted = (torch.zeros(len(texts), longest, dtype=torch.long, device=device) for _ in range(3))
-    for at, (prompt, response) in enumerate(texts):
-        size = len(prompt) + len(response)
-        tokens[at, :size] = torch.tensor([*prompt, *response], device=device)
-        seen[at, :size] = 1
-        counted[at, len(prompt) : size] = 1
-    logits = model(input_ids=tokens, attention_mask=seen, use_cache=False).logits[:, :-1].float()
-    each = torch.log_softmax(logits, -1).gather(-1, tokens[:, 1:, None])[..., 0]
-    return (each * counted[:, 1:]).sum(-1).tolist()
+def _pairs(rows: Iterable[Any], names: tuple[str, ...], args: Any) -> Iterator[Pair]:
+    longest, mode = getattr(args, "max_length", None), str(getattr(args, "truncation_mode", "keep_start"))
+    # Tails that count less make the trainer's sums other than log-probabilities.
+    computed = getattr(args, "precompute_ref_log_probs", False) and getattr(args, "ld_alpha", None) is None
+    for row in rows:
+        texts = [cut(row[names[0]], row[name], longest, mode) for name in names[1:]]
+        before = [float(row[name]) for name in REFERENCE if computed and name in row]
+        if all(text.response for text in texts):
+            yield Pair((texts[0], texts[1]), (before[0], before[1]) if len(before) == 2 else None)

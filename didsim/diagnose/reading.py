@@ -47,7 +47,8 @@ def read_rows(path: Path) -> Rows:
     """Rows of a ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file; a row of lists is one row per entry.
 
     A ``.json`` file is an array of rows, an object of columns, or an object that holds either at any depth, as transformers'
-    ``trainer_state.json`` does under ``log_history``: the one with most columns that are understood is taken.
+    ``trainer_state.json`` does under ``log_history``: the one with most columns that are understood is taken.  What pandas
+    writes with ``to_json`` is such an array or object too.
 
     Raises:
         LogError: the file is missing, empty, of another kind, not UTF-8, cut off, or a row holds lists of unequal length.
@@ -119,13 +120,13 @@ def _text(path: Path) -> str:
 def _loads(text: str, where: str) -> Any:
     """The JSON value of a text, in which no object names an entry twice."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def once(pairs: list[tuple[str, Any]]) -> Any:
         made = dict(pairs)
         if len(made) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
             raise LogError(f"{where}: names in an object must differ, but {twice!r} is there twice.")
-        return made
+        return _frame(made)
 
     try:
         return json.loads(text, object_pairs_hook=once)
@@ -137,6 +138,17 @@ def _loads(text: str, where: str) -> Any:
         raise
     except ValueError:  # Python's limit on the digits of an integer
         raise LogError(f"{where}: an integer must have at most 4,300 digits, but one has more.") from None
+
+
+def _frame(made: dict[str, Any]) -> Any:
+    """An object as it is, or as a list where it is one by numbers or columns with data, as pandas writes frames and series."""
+    names, data = made.get("columns"), made.get("data")
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    table = texts and isinstance(data, list) and all(isinstance(row, list) and len(row) == len(names) for row in data)
+    if table:
+        return [dict(zip(names, row, strict=True)) for row in data]
+    numbered = bool(made) and all(name.isascii() and name.isdecimal() for name in made)
+    return list(made.values()) if numbered else made
 
 
 def _json_lines(path: Path) -> Iterator[Place]:

@@ -35,7 +35,7 @@ def sentences(found: Diagnosis) -> list[str]:
     if not said & {"displaced", "wrong reference"} and answers["displacement"].answered:
         made.append(_change(found))
     if len(found.log.steps if not isinstance(found.log, MeanLog) else found.log.step):
-        made += [answers[name].answer for name in ("loss", "ranking") if name in answers and answers[name].answered]
+        made += [answers[name].answer for name in ("loss", "ranking", "band") if name in answers and answers[name].answered]
     if isinstance(found.log, MeanLog):
         made += [optimum(found.log)] if optimum(found.log) else []
     return [*made[:SENTENCES], *found.log.notes]

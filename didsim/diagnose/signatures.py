@@ -23,6 +23,7 @@ STILL = 0.02  # |β·margin| up to which the loss has hardly left ln 2
 GRADIENT_GONE = 0.02  # share of the first step's gradient weight: σ(-β·margin) is ½ there
 LENGTH = 0.5  # correlation of margin and length difference from which length explains a quarter of the margins
 FAR, NEAR = 5.0, 2.5  # nats of log-margin that are much, and little
+SHORTER = {"cause": "Shorter responses win more often in the data, and the policy has learned length."}
 BOTH_LOSE = {"title": "chosen and rejected responses both lose likelihood"}
 
 
@@ -249,7 +250,8 @@ def _length_driven(log: PairLog, level: float) -> Seen:
     if math.isnan(found.value):
         return False, "all pairs have the same difference in length"
     evidence = f"correlation {found}; chosen responses are {gap.mean():+.3g} tokens longer"
-    return abs(found.value) > LENGTH and not found.holds(0.0), evidence
+    words = SHORTER if found.value < 0 else {}
+    return abs(found.value) > LENGTH and not found.holds(0.0), evidence, words
 
 
 @of_pairs(

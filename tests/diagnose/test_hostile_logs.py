@@ -22,6 +22,8 @@ HOSTILE = {
     "nothing": ("a.jsonl", ""),
     "blank lines": ("a.jsonl", "\n \n\t\n"),
     "empty object": ("a.json", "{}"),
+    "numbered nothing": ("a.json", '{"0": {}, "1": {}}'),
+    "columns without rows": ("a.json", '{"columns": ["step", "loss"], "data": [[1]]}'),
     "empty list": ("a.json", "[]"),
     "empty history": ("a.json", '{"log_history": []}'),
     "empty table": ("a.tsv", "\n"),

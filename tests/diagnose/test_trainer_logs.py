@@ -50,6 +50,11 @@ def table(rows, between=",", empty=""):
 FILES = {
     "nested.json": nested,
     "columns.json": lambda rows: json.dumps({"history": {name: [row[name] for row in rows] for name in rows[0]}, "x": [1]}),
+    "frame.json": lambda rows: json.dumps({name: {str(at): row[name] for at, row in enumerate(rows)} for name in rows[0]}),
+    "by index.json": lambda rows: json.dumps({"run": {str(at): row for at, row in enumerate(rows)}}),
+    "split.json": lambda rows: json.dumps(
+        {"columns": [*rows[0]], "index": [*range(len(rows))], "data": [[*row.values()] for row in rows]}
+    ),
     "objects.jsonl": lambda rows: "\n".join(json.dumps({"step": row.pop("step"), "metrics": row}) for row in map(dict, rows)),
     "comma.csv": table,
     "semicolon.csv": lambda rows: table(rows, ";"),
@@ -192,6 +197,15 @@ def test_ipo_by_its_start_and_its_parabola(beta, same):
     assert (state, log.objective.key) == ("healthy", "ipo")
 
 
+@pytest.mark.parametrize(("beta", "scale"), [(0.05, 1), (0.1, 1), (0.1, 36), (0.15, 16), (0.3, 4)])
+def test_ipo_and_a_summed_loss_that_start_alike(beta, scale):
+    """(1/2β)² is G·ln 2 at some β and G; IPO's loss falls faster, in the same few rows."""
+    kind = {"chosen": made.learned(0.2 / beta), "rejected": made.learned(-0.2 / beta), "beta": beta, "same": True}
+    rows = made.rows(**kind, loss=made.ipo if scale == 1 else made.dpo)
+    _, log = judged(made.styled([row | {"loss": scale * row["loss"]} for row in rows]))
+    assert (log.objective.key, log.objective.scale) == ("ipo" if scale == 1 else "dpo", scale)
+
+
 @pytest.mark.parametrize("smoothing", [0.05, 0.1, 0.2])
 def test_smoothing_by_the_excess_over_softplus(smoothing):
     best = math.log(1 / smoothing - 1) / 0.1
@@ -258,6 +272,16 @@ def test_a_level_from_the_first_row_is_the_reference(level):
     assert "displaced" not in [fault.name for fault in found.faults]
 
 
+@pytest.mark.parametrize("start", ["step 0", "rate 0"])
+def test_off_zero_before_anything_is_learned_is_the_reference(start):
+    """However far the run goes afterwards; a little noise is none."""
+    for level, states in ((-2.0, ["wrong reference", "displaced"]), (2.0, ["wrong reference"]), (0.05, [])):
+        kinds = {"chosen": lambda done, at=level: at + 10 * math.copysign(done, at), "rejected": lambda done: -15 * done}
+        rows = made.rows(**kinds, scatter=0.1, steps=range(0, 90, 5) if start == "step 0" else range(1, 90, 5))
+        rows = [row | ({} if start == "step 0" else {"learning_rate": 1e-6 * min(at, 3)}) for at, row in enumerate(rows)]
+        assert [fault.name for fault in diagnose.diagnose(made.styled(rows)).faults] == states
+
+
 def test_quick_learning_is_no_wrong_reference():
     """Half of the way within a tenth of the steps, at whatever level: the first row is late, or near zero."""
     for speed in (4.0, 12.0):
@@ -286,6 +310,20 @@ def test_means_with_a_reference_are_no_pairs():
     rows = [{k: v for k, v in row.items() if not k.startswith("reward")} for row in made.rows(**FALLING, reference=True)]
     state, log = judged(made.styled(rows, "suffixed"))
     assert (state, log.unit, log.beta) == ("displaced", "nats", None)
+    bare = [{k: v for k, v in row.items() if k != "margin"} for row in rows]
+    assert judged(made.styled(bare))[0] == "displaced"
+
+
+def test_letters_for_winner_and_loser():
+    short = {"logp_chosen": "pi_logp_w", "logp_rejected": "pi_logp_l", "ref_chosen": "ref_logp_w", "ref_rejected": "ref_logp_l"}
+    rows = [{short.get(k, k): v for k, v in row.items() if "reward" not in k} for row in made.rows(**FALLING, reference=True)]
+    assert judged(rows)[0] == "displaced"
+
+
+def test_log_probabilities_by_unknown_names_are_not_taken_for_a_loss_alone():
+    rows = [{"step": at, "loss": 0.6, "good_logp": -3.0 - at, "bad_logp": -4.0 - at} for at in range(5)]
+    with pytest.raises(diagnose.LogError, match="maps others"):
+        diagnose.read(rows)
 
 
 def test_margins_of_other_pairs_give_no_beta():
