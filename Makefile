@@ -40,6 +40,7 @@ test-trainers:  ## hold the newest TRL against the golden vectors and pair_losse
 	@test -d build/trainers || $(PYTHON) -m venv build/trainers
 	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl -e .
 	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
+	@build/trainers/bin/python tests/trainers/against_tables.py
 	@build/trainers/bin/python tests/trainers/against_models.py
 
 gpu: $(VENV)/.dev-ready  ## hold an accelerator against the processor, and measure it into figures/bench-gpu.json
