@@ -40,6 +40,7 @@ test-trainers:  ## hold the newest TRL against the golden vectors, pair_losses a
 	@test -d build/trainers || $(PYTHON) -m venv build/trainers
 	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl peft -e .
 	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
+	@build/trainers/bin/python tests/trainers/against_tables.py
 	@build/trainers/bin/python tests/trainers/against_models.py
 	@build/trainers/bin/python tests/trainers/logged_runs.py
 

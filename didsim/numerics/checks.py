@@ -179,7 +179,8 @@ def spread(name: str, value: Array, shape: tuple[int, ...], *, own: int = 1) -> 
     held = jnp.shape(value)
     lead, axes = held[: len(held) - own], held[len(held) - own :]
     if len(held) < own or axes != tuple(shape[-own:]) or lead not in ((), (1,), tuple(shape[:-own])):
-        raise ArgumentError(f"Argument `{name}` must have shape {tuple(shape[-own:])} or {tuple(shape)}, but has shape {held}.")
+        allowed = " or ".join(dict.fromkeys((str(tuple(shape[-own:])), str(tuple(shape)))))
+        raise ArgumentError(f"Argument `{name}` must have shape {allowed}, but has shape {held}.")
     return jnp.broadcast_to(value, shape)
 
 
@@ -228,7 +229,7 @@ def numbers(name: str, value: object, *, whole: bool = False, boolean: bool = Fa
     )
     if isinstance(value, int) and not isinstance(value, bool):
         value = np.float64(_as_double(name, value)) if not -SIZE_LIMIT <= value < SIZE_LIMIT and not whole else np.asarray(value)
-    if isinstance(value, (float, np.ndarray, np.generic, jax.Array)):
+    if isinstance(value, (float, np.ndarray, np.generic, jax.Array)) and not isinstance(value, np.ma.MaskedArray):
         array = value if isinstance(value, jax.Array) else np.asarray(value)
         kind = np.bool_ if boolean else np.integer if whole else np.number
         if jnp.issubdtype(array.dtype, kind) and not jnp.issubdtype(array.dtype, np.complexfloating):

@@ -75,7 +75,8 @@ def pair_losses(
 
     Args:
         objective: an objective, or its name (``didsim objectives`` lists them).
-        policy_chosen: log-probabilities of the chosen responses under the policy, summed over tokens, in nats.
+        policy_chosen: log-probabilities of the chosen responses under the policy, summed over tokens, in nats; at most 0 for
+            objectives without a reference.
         policy_rejected: the same of the rejected ones, in pairs with them; for objectives without pairs of any number.
         ref_chosen: the same of the chosen responses under the reference, for objectives that look at it.
         ref_rejected: the same of the rejected ones.
@@ -148,6 +149,8 @@ class _Role(Seen):
         self.is_rejected = given["log_policy"][0] == "policy_rejected"
         for name, (argument, value) in given.items():
             if value is not None and self.size:
+                if name in ("log_policy", "prompt_log_policy") and _reference_free(objective):
+                    checks.between(argument, value, -math.inf, 0.0)
                 setattr(self, name, _flat(name, argument, value, given["log_policy"]))
 
     def __getattr__(self, name: str) -> Any:
@@ -205,6 +208,12 @@ class _GivenPairs(Comparisons):
     def margins(self, *values):
         weight = jnp.full((1, self.pairs), 1.0 / self.pairs, values[0].dtype)
         return weight, tuple(f[:, : self.pairs] - f[:, self.pairs :] for f in values)
+
+
+def _reference_free(objective: Objective) -> bool:
+    """Whether it looks at log-probabilities themselves, which are at most 0, where a log-ratio may stand for its two parts."""
+    parts = objective.parts if isinstance(objective, WeightedSum) else (objective,)
+    return any(part.reference_free for part in parts)
 
 
 def _losses(objective: Objective, chosen: _Role, rejected: _Role) -> Float[Array, " pairs"]:
@@ -301,6 +310,8 @@ def _flat(name: str, argument: str, value: Numbers, like: tuple[str, Any]) -> Fl
     if name == "won":
         checks.between(argument, value, 0.0, 1.0)
     if name == "divergence":  # as public code has it: an estimate can be below zero, the thing cannot
+        if array.size != 1:
+            checks.same_shape(like[0], _array(*like), argument, array)
         return jax.lax.stop_gradient(jnp.maximum(array, 0.0)).reshape(1, -1)
     checks.same_shape(like[0], _array(*like), argument, array)
     return array.reshape(1, -1)

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from typing import Any, ClassVar, final
 
+import jax
 import jax.numpy as jnp
 
 from didsim.numerics.errors import ArgumentError
 from didsim.numerics.pytrees import pytree
 from didsim.objectives.divergences import AlphaDpo, AlphaDpoAuthors, ForwardKlDpo, JensenShannonDpo
+from didsim.objectives.links import bounded
 from didsim.objectives.parts import Card, Limit, Objective, Seen
 
 DIVERGENCES = (ForwardKlDpo, JensenShannonDpo, AlphaDpo, AlphaDpoAuthors)
@@ -21,7 +23,8 @@ class UnderDivergence(Objective):
     ``g`` is the divergence's reward over its β, 0 at the reference (2309.16240): ``1 - e^{-x}`` for ``f-dpo[forward_kl]``,
     ``log 2 + log σ(x)`` for ``f-dpo[js]``, ``(e^{(α-1)x} - 1)/(α-1)`` for ``f-dpo[alpha]``.  With a reference of probability 1
     and ``f-dpo[alpha_authors]`` it is AlphaPO's reward on sums (2501.03884).  Where a reward
-    overflows the loss is its limit; slopes of an infinite one may be NaN.
+    overflows the loss is its limit; slopes of an infinite one are those of a bounded margin: of
+    the right sign and large or ±∞, or 0 in a response whose own reward is flat to every digit.
 
     Attributes:
         part: an objective of log-ratios with margins and nothing besides, such as ``Hinge`` or ``IpoTokenMean``.
@@ -55,10 +58,11 @@ class UnderDivergence(Objective):
             raise ArgumentError(f"Argument `divergence` must be one of {allowed}, but is {self.divergence.name!r}.")
 
     def link(self, margin):
-        return self.part.link(margin)
+        return _held(self.part.link, margin)
 
     def pair_link(self):
-        return self.part.pair_link()
+        link = self.part.pair_link()
+        return replace(link, function=lambda margin: _held(link.function, margin))
 
     def chosen_reward(self, seen):
         return self._reward(self.part.chosen_reward, seen)
@@ -71,6 +75,14 @@ class UnderDivergence(Objective):
         # A part that takes a share of what has overflown would bring it back to a finite number.
         overflown = jnp.abs(bent.log_ratio) >= jnp.finfo(bent.log_ratio.dtype).max / 16
         return jnp.where(overflown, bent.log_ratio, reward(bent))
+
+
+def _held(link: Any, margin: Any) -> Any:
+    """The link's value, its slope finite where the margin is not: ∞ times a reward's slope of 0 would be NaN (derived)."""
+    value = jax.lax.stop_gradient(link(margin))
+    kept = link(bounded(margin))
+    still = jax.lax.stop_gradient(kept)
+    return kept + jnp.where(value == still, 0.0, value - still)
 
 
 class _Bent(Seen):

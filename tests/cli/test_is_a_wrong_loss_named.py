@@ -216,6 +216,82 @@ def detached(beta, **batch):
 
 def summed(beta, **batch):
     return dpo(beta, **batch).sum()
+
+
+def one_reference(policy_chosen, policy_rejected, ref_chosen, beta):
+    return -log_sigmoid(beta * (policy_chosen - ref_chosen - policy_rejected))
+
+
+def references_exchanged(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta):
+    return -log_sigmoid(beta * margin(policy_chosen, policy_rejected, ref_rejected, ref_chosen))
+
+
+def no_logarithm(beta, **batch):
+    return 1 - jax.nn.sigmoid(beta * margin(*[batch[k] for k in FOUR]))
+
+
+def per_example(beta, **batch):
+    return dpo(beta, **batch) / 2
+
+
+def beta_outside(beta, **batch):
+    return beta * dpo(1.0, **batch)
+
+
+def smoothing_added(beta, smoothing, **batch):
+    z = beta * margin(*[batch[k] for k in FOUR])
+    return -(1 - smoothing) * log_sigmoid(z) + smoothing * log_sigmoid(-z)
+
+
+def half_smoothed(beta, smoothing, **batch):
+    z = beta * margin(*[batch[k] for k in FOUR])
+    return -(1 - smoothing / 2) * log_sigmoid(z) - smoothing / 2 * log_sigmoid(-z)
+
+
+def tau(beta, **batch):
+    return (margin(*[batch[k] for k in FOUR]) - 1 / beta) ** 2
+
+
+def margin_added(policy_chosen, policy_rejected, chosen_lengths, rejected_lengths, beta, gamma):
+    return -log_sigmoid(beta * (policy_chosen / chosen_lengths - policy_rejected / rejected_lengths) + gamma)
+
+
+def lengths_exchanged(policy_chosen, policy_rejected, chosen_lengths, rejected_lengths, beta, gamma):
+    return -log_sigmoid(beta * (policy_chosen / rejected_lengths - policy_rejected / chosen_lengths) - gamma)
+
+
+def one_length(policy_chosen, policy_rejected, chosen_lengths, rejected_lengths, beta, gamma):
+    length = (chosen_lengths.mean() + rejected_lengths.mean()) / 2
+    return -log_sigmoid(beta * (policy_chosen - policy_rejected) / length - gamma)
+
+
+def no_slope(policy_rejected, beta, **batch):
+    return dpo(beta, policy_rejected=jax.lax.stop_gradient(policy_rejected), **batch)
+
+
+def averaged(beta, **batch):
+    return -log_sigmoid(beta * margin(*[batch[k] for k in FOUR]).mean())
+
+
+def unweighted(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta, kl):
+    up, down = policy_chosen - ref_chosen - kl, kl - policy_rejected + ref_rejected
+    return 2 - jax.nn.sigmoid(beta * up) - jax.nn.sigmoid(beta * down)
+
+
+def clipped(beta, **batch):
+    return -log_sigmoid(jnp.clip(beta * margin(*[batch[k] for k in FOUR]), -20, 20))
+
+
+def single(beta, **batch):
+    return -log_sigmoid(beta * margin(*[batch[k].astype(jnp.float32) for k in FOUR]))
+
+
+def not_a_number(beta, **batch):
+    return dpo(beta, **batch) * jnp.nan
+
+
+def unlike(beta, **batch):
+    return jnp.tanh(margin(*[batch[k] for k in FOUR])) ** 2
 """
 NAMED = [
     ("ipo_as_a_mean", "ipo[sum]", "ipo[token_mean]"),
@@ -227,6 +303,23 @@ NAMED = [
     ("not_detached", "bco[batch]", "bco[batch], its mean reward not held still"),
     ("summed", "dpo", "dpo, summed over the batch"),
     ("dpo", "robust", "robust, label smoothing left out"),
+    ("one_reference", "dpo", "dpo, `ref_rejected` left out"),
+    ("references_exchanged", "dpo", "dpo, its references exchanged"),
+    ("no_logarithm", "dpo", "dpo, σ in place of log σ, plus 1"),
+    ("per_example", "dpo", "dpo, times 0.5"),
+    ("beta_outside", "dpo", "dpo, β left out, times 0.25"),
+    ("smoothing_added", "cdpo", "robust, times 0.75"),
+    ("half_smoothed", "cdpo", "cdpo, ε taken for ε/2"),
+    ("tau", "ipo[sum]", "ipo[sum], β taken for β/2"),
+    ("margin_added", "simpo", "simpo, `gamma` with its sign turned"),
+    ("lengths_exchanged", "simpo", "simpo, its lengths exchanged"),
+    ("one_length", "simpo", "simpo, the batch's mean length for each"),
+    ("no_slope", "dpo", "dpo, no slope in the rejected responses"),
+    ("averaged", "dpo", "dpo, averaged over the batch before the loss"),
+    ("unweighted", "kto", "kto, its weights left out"),
+    ("clipped", "dpo", "dpo, but not on far"),
+    ("single", "dpo", "dpo, in float32"),
+    ("not_a_number", "dpo", "none: not finite on the typical batch"),
 ]
 
 
@@ -240,12 +333,17 @@ def losses(tmp_path, monkeypatch):
     sys.modules.pop("wrong_losses", None)
 
 
-@pytest.mark.parametrize(("function", "objective", "named"), sampled(NAMED, 3))
+@pytest.mark.parametrize(("function", "objective", "named"), sampled(NAMED, 9))
 def test_a_wrong_loss_is_named(losses, capsys, function, objective, named):
     assert cli.main(["golden", "--check", f"wrong_losses:{function}", "--objective", objective]) == 1
     row = capsys.readouterr().out.splitlines()[1]
     assert row.startswith(objective)
     assert row.rstrip().endswith(named)
+
+
+def test_control_a_loss_of_no_kind_is_given_no_name(losses, capsys):
+    assert cli.main(["golden", "--check", "wrong_losses:unlike", "--objective", "dpo"]) == 1
+    assert "none; least far: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

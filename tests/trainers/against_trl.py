@@ -21,7 +21,6 @@ from trl import DPOTrainer, KTOTrainer  # noqa: E402
 from trl.experimental.cpo import CPOTrainer  # noqa: E402
 from trl.experimental.orpo import ORPOTrainer  # noqa: E402
 
-GOLDEN = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
 WIDE, SINGLE = torch.float64, torch.float32
 ROUNDED = "1 - σ rounds to 0, and with it a slope of e^-250"
 FLOAT32_INSIDE = "computes in float32 whatever the inputs are"
@@ -208,15 +207,15 @@ def orpo(words, numbers, batch, settings, dtype):
     return reference_free(ORPOTrainer, words, numbers, batch, settings, dtype)
 
 
-def compare(run, words, dialect, settings, dtype):
+def compare(golden, run, words, dialect, settings, dtype):
     """Cases that agree, cases asked, the worst error of the value in those that agree, and batches where they do not."""
     right, asked, worst, where = 0, 0, 0.0, []
     name = str(dtype).removeprefix("torch.")
-    for case in GOLDEN["cases"]:
+    for case in golden["cases"]:
         skipped = SKIPPED + (STAND_IN if run in (cpo, orpo) else ()) + (() if run is kto else ("unequal",))
         if case["objective"] != dialect or case["batch"] in skipped or "expected" in case:
             continue
-        batch, numbers = GOLDEN["batches"][case["batch"]], case["numbers"]
+        batch, numbers = golden["batches"][case["batch"]], case["numbers"]
         more = {"label_smoothing": "smoothing"} if dialect in ("aot", "aot_unpaired") else {}
         loss, leaves = run(words, numbers, batch, {**settings, **more}, dtype)
         slopes = torch.autograd.grad(loss, leaves, allow_unused=True)
@@ -253,10 +252,11 @@ def main():
     print(f"TRL {trl.__version__}, torch {torch.__version__.partition('+')[0]}\n")
     print("| trainer | loss | dialect | precision | agrees | worst relative error | where not, and why |")
     print("|---|---|---|---|---|---|---|")
+    golden = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     bad = 0
     for title, run, words, dialect, settings, known in rows:
         narrow = known.startswith("refuses float64") or known in (FLOAT32_INSIDE, "label smoothing is rounded to float32")
-        right, asked, worst, where = compare(run, words, dialect, settings, SINGLE if narrow else WIDE)
+        right, asked, worst, where = compare(golden, run, words, dialect, settings, SINGLE if narrow else WIDE)
         bad += right < asked and (not known or set(where) != {"far"})
         told = f"{', '.join(where)}: {known}" if where else known if narrow else ""
         precision = "float32" if narrow else "float64"

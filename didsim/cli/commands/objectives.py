@@ -62,4 +62,5 @@ def _block(row: dict[str, Any], more: dict[str, Any]) -> str:
         "kindred": ", ".join(more["kindred"]) or "none",
         **(more["names"] or {"elsewhere": "no equal in the trainers that were read"}),
     }
-    return "\n".join([str(row["name"]), *(wrapped(label, str(text), INDENT, WIDTH) for label, text in lines.items())])
+    indent = max(INDENT, 3 + max(map(len, lines)))
+    return "\n".join([str(row["name"]), *(wrapped(label, str(text), indent, WIDTH) for label, text in lines.items())])

@@ -151,7 +151,7 @@ def cases(names: Iterable[str] = OBJECTIVES) -> Iterator[dict[str, Any]]:
 def _cases_of(name: str) -> Iterator[dict[str, Any]]:
     kind, numbers = OBJECTIVES[name], numbers_of(name)
     unpaired, whole = not kind.paired and not kind.batch_level, kind.batch_level or kind.centred or kind.token_mean
-    divides = _refuses(name, "chosen_lengths", "rejected_lengths")
+    divides = looks_at(name, "chosen_lengths", "rejected_lengths")
     wanted = {"typical", "start", "identical", "long", "far"}
     wanted |= {"no_tokens", "short"} if divides else set()
     wanted |= {"one"} if whole or name == "dpo" else set()
@@ -160,7 +160,7 @@ def _cases_of(name: str) -> Iterator[dict[str, Any]]:
     wanted |= {"unequal"} if unpaired else set()
     wanted |= {"micro"} if kind.token_mean else set()
     wanted |= {"corner"} if name == "hinge" else set()
-    wanted |= {"negative_kl"} if _refuses(name, "kl") else set()
+    wanted |= {"negative_kl"} if looks_at(name, "kl") else set()
     wanted |= {"ties", "weighted"} if name in ("dpo", "ipo[sum]", "simpo", "kto") else set()
     for batch in BATCHES:
         if batch in wanted:
@@ -172,8 +172,8 @@ def _cases_of(name: str) -> Iterator[dict[str, Any]]:
         yield case(name, {**numbers, "beta": 2.0**-20}, "typical", "beta=2^-20")
 
 
-def _refuses(name: str, *left_out: str) -> bool:
-    """Whether an objective refuses a batch from which some arguments are left out."""
+def looks_at(name: str, *left_out: str) -> bool:
+    """Whether an objective looks at some of a batch's arguments: it refuses one from which they are left out."""
     batch = {key: jnp.asarray(value) for key, value in BATCHES["typical"].items() if key in ARGUMENTS and key not in left_out}
     try:
         jax.eval_shape(lambda given: pair_losses(name, **given, **numbers_of(name)).mean, batch)
