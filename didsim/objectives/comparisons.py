@@ -24,6 +24,7 @@ from didsim.worlds.preferences import AsShown, BradleyTerry, Labels, gather
 
 WRITTEN_OUT = 24  # measured: below, all pairs written out are as fast
 FEW = 4096
+LEAST = -80.0  # log-probability that stands for none where a difference of two is taken
 
 
 @final
@@ -99,6 +100,19 @@ class ProductPopulation(Comparisons):
     def is_small(self) -> bool:
         """Whether all pairs could be written out for a link that is no sum of kernels."""
         return self.reward.shape[-1] <= FEW
+
+    @property
+    def scores(self) -> Float[Array, "... prompts n"] | None:
+        """``s`` with ``log(ν_ab/ν_ba) = s_a - s_b`` on the pairs shown; None for a mixture shown in a fixed order.
+
+        Bradley-Terry labels give the reward, one product ``log(π_w/π_l)``, a law without mass counting as ``e^-80``.
+        """
+        if not self.as_shown:
+            return self.reward
+        if self.law.weights.shape[-1] > 1:
+            return None
+        first, second = (jnp.maximum(law[..., 0, :], LEAST) for law in (self.law.log_first, self.law.log_second))
+        return first - second
 
     def written_out(self) -> Population:
         """The same law with all pairs written out, N² numbers."""
