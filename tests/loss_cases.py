@@ -20,6 +20,7 @@ from didsim.worlds.preferences import AsShown, Bernoulli, BradleyTerry, Flipped,
 NAMES = sorted(NUMBERS)
 # No means over margins: they are tested by themselves.
 SORTED = ["aot", "aot_unpaired", "kldo", "hypo", "pro", "adpo", "plackett-luce", "multinomial", "gvpo"]
+SORTED += ["dpo-rk", "dpo-d", "auxdpo"]
 PAIRLESS = ["rlhf", "sft[best_of_k]"]
 each_objective = pytest.mark.parametrize("name", NAMES)
 # What is the same code for all is looked at in one of each kind, and in all of them in the slow run.

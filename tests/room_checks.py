@@ -147,6 +147,27 @@ def labels_of_pairs():
     near(preferences.Ties(0.3).matrix(reward)[0], (sigmoid(gap - 0.3) + sigmoid(gap + 0.3)) / 2)
 
 
+def chances_of_ties():
+    """Win, tie and loss of Rao and Kupper's and of Davidson's model: what labels tell, what pairs carry, what a loss charges."""
+    reward = jnp.asarray([[0.0, 0.5, 1.25]])
+    gap = np.asarray(reward[0])[:, None] - np.asarray(reward[0])
+    kupper = 1 - sigmoid(gap - 0.3) - sigmoid(-gap - 0.3)
+    total = np.exp(gap / 2) + 1.6 + np.exp(-gap / 2)
+    near(preferences.Ties(0.3).ties(reward)[0], kupper)
+    near(preferences.Davidson(0.8).ties(reward)[0], 1.6 / total)
+    near(preferences.Threshold(preferences.Ties(0.3), 0.5).ties(reward)[0], np.where(abs(gap) >= 0.5, kupper, 1.0))
+    for costs, tie in ((objectives.DpoRk(margin=0.3).costs, kupper), (objectives.DpoD(tie=0.8).costs, 1.6 / total)):
+        win, tied = (np.exp(-np.asarray(cost)) for cost in costs(jnp.asarray(gap)))
+        near(tied, tie)
+        near(win + win.T + tie, np.ones((3, 3)))
+        near(win / win.T, np.exp(gap) if tie is not kupper else sigmoid(gap - 0.3) / sigmoid(-gap - 0.3))
+    shown = np.outer([0.5, 0.3, 0.2], [0.1, 0.6, 0.3])
+    sampler = Product(jnp.log(jnp.asarray([0.5, 0.3, 0.2])), jnp.log(jnp.asarray([0.1, 0.6, 0.3])))
+    world = problem(simplex.uniform(3), reward=reward)
+    told = objectives.population(world, sampler, preferences.Ties(0.3), world.log_ref)
+    near(told.tied[0], kupper * (shown + shown.T) / 2)
+
+
 def laws_of_one_response():
     halves = jnp.log(jnp.asarray([[0.5, 0.25, 0.25]]))
     one = problem(halves, reward=np.array([[0.0, 1.0, 2.0]]))

@@ -1,15 +1,42 @@
 """What happens when preferences have no best response: which rounds reach the Nash policy of a preference matrix?
 
 A matrix ``P_ab = Pr(a preferred to b)`` is a symmetric game with value ½.  Rounds are exact, in log-probabilities (F16).
+An algorithm is registered as a function ``round(game, carry) -> carry`` of a `Game` and what it carries from round to
+round, the log-policy first.
 """
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from didsim.dynamics.iterated.maps import dpo_optimum
 from didsim.numerics import checks, simplex
+from didsim.numerics.registry import Registry
 
-ALGORITHMS = ("ipo", "sppo", "omwu", "inpo", "comal")
+
+class Game(NamedTuple):
+    """What a round is played with.
+
+    Attributes:
+        preference: P, shape (n, n).
+        log_start: policy of the start, shape (n,).
+        eta: step size.
+        tau: weight of the KL to the reference.
+        inner: steps of one round of "comal".
+    """
+
+    preference: Float[Array, "n n"]
+    log_start: Float[Array, " n"]
+    eta: float | Float[Array, ""]
+    tau: float | Float[Array, ""]
+    inner: int
+
+
+Carry = tuple[Array, Array]
+ALGORITHMS: Registry[Callable[[Game, Carry], Carry]] = Registry("algorithm")
 
 
 def win_rates(log_policy: Float[Array, "*batch n"], preference: Float[Array, "*#batch n n"]) -> Float[Array, "*batch n"]:
@@ -37,6 +64,60 @@ def mirror_step(
     return simplex.normalize((1.0 - eta * tau) * log_policy + eta * tau * log_ref + pull)
 
 
+def _moved(game: Game, log_policy: Array, log_ref: Array, tau: float | Array) -> Array:
+    """`mirror_step` with the game's own matrix and step."""
+    return mirror_step(log_policy, log_ref, game.preference, game.eta, tau)
+
+
+@ALGORITHMS.register("dpo")
+def iterated_dpo(game: Game, carry: Carry) -> Carry:
+    """The exact optimum of DPO with reference and pairs from ``π_t``, at ``β = 4/η``: to first order a step of weights (S12)."""
+    log_policy = carry[0]
+    return dpo_optimum(log_policy, game.preference, log_policy, 4.0 / game.eta), carry[1]
+
+
+@ALGORITHMS.register("ipo")
+def iterated_ipo(game: Game, carry: Carry) -> Carry:
+    """The exact optimum of IPO with reference and pairs from ``π_t``, at τ = 1/η: ``π_t e^{η Pπ_t}`` (2602.12180)."""
+    return _moved(game, carry[0], carry[0], 0.0), carry[1]
+
+
+@ALGORITHMS.register("sppo")
+def multiplicative_weights(game: Game, carry: Carry) -> Carry:
+    """``π_t e^{η Pπ_t}``: self-play by multiplicative weights, which circles (2405.00675)."""
+    return _moved(game, carry[0], carry[0], 0.0), carry[1]
+
+
+@ALGORITHMS.register("inpo")
+def regularised_step(game: Game, carry: Carry) -> Carry:
+    """``π_t^{1-ητ} π_ref^{ητ} e^{η Pπ_t}``, the reference that of the start: ends at the game's with ``τ KL`` (2407.00617)."""
+    return _moved(game, carry[0], game.log_start, game.tau), carry[1]
+
+
+@ALGORITHMS.register("omwu")
+def optimistic_weights(game: Game, carry: Carry) -> Carry:
+    """``π_t e^{η(2Pπ_t - Pπ_{t-1})}``: weights that expect rates to change as they just did (1807.04252)."""
+    log_policy, before = carry
+    rates = win_rates(log_policy, game.preference)
+    return simplex.normalize(log_policy + game.eta * (2.0 * rates - before)), rates
+
+
+@ALGORITHMS.register("mirror-prox")
+def mirror_prox(game: Game, carry: Carry) -> Carry:
+    """``π_t e^{η Pπ'}``, ``π' = π_t e^{η Pπ_t}``: the step that the rates one step ahead ask for (Nemirovski 2004)."""
+    log_policy = carry[0]
+    ahead = _moved(game, log_policy, log_policy, 0.0)
+    return simplex.normalize(log_policy + game.eta * win_rates(ahead, game.preference)), carry[1]
+
+
+@ALGORITHMS.register("comal")
+def solve_then_move(game: Game, carry: Carry) -> Carry:
+    """``π_{t+1} ∝ π_t e^{Pπ_{t+1}/τ}`` by ``inner`` steps: the game with ``τ KL(π‖π_t)`` is solved, its end is the next reference
+    (COMAL)."""
+    log_ref = carry[0]
+    return jax.lax.fori_loop(0, game.inner, lambda _, x: _moved(game, x, log_ref, game.tau), log_ref), carry[1]
+
+
 def play(
     preference: Float[Array, "n n"],
     log_start: Float[Array, " n"],
@@ -52,11 +133,12 @@ def play(
     Args:
         preference: P, entries in [0, 1], ``P + Pᵀ = 1``.
         log_start: start and first reference, full support.
-        algorithm: "ipo" and "sppo" (multiplicative weights, which cycle), "omwu" (optimistic weights), "inpo" (reference
-            stays: ends at the Nash policy of the regularised game), "comal" (that game solved by ``inner`` steps, then the
-            reference moves: converges to the Nash policy; COMAL).
+        algorithm: "dpo", "ipo" and "sppo" (exact optima on the policy's own pairs, and multiplicative weights: they circle),
+            "omwu" and "mirror-prox" (optimistic weights and a step taken with the rates one step ahead: converge), "inpo"
+            (reference stays: ends at the Nash policy of the regularised game), "comal" (that game solved by ``inner`` steps,
+            then the reference moves: converges to the Nash policy; COMAL).
         rounds: number of rounds.
-        eta: step size, > 0.
+        eta: step size, > 0; "dpo" takes β = 4/η.
         tau: weight of the KL to the reference, > 0, of "inpo" and "comal".
         inner: steps of one round of "comal".
 
@@ -72,31 +154,17 @@ def play(
         [4.0, 3.0, 4.0]
     """
     checks.preference_matrix("preference", preference)
-    checks.did_you_mean("algorithm", algorithm, ALGORITHMS)
+    checks.did_you_mean("algorithm", algorithm, tuple(ALGORITHMS))
     checks.whole("rounds", rounds, least=1)
     checks.whole("inner", inner, least=1)
     checks.positive("eta", eta)
     checks.positive("tau", tau)
     start = simplex.normalize(checks.log_law("log_start", log_start, full_support=True))
-    if algorithm == "omwu":
-        return _optimistic(preference, start, rounds, eta)
+    game, step = Game(preference, start, eta, tau, inner), ALGORITHMS[algorithm]
 
-    def round_(log_policy, _):
-        if algorithm == "comal":
-            after = jax.lax.fori_loop(0, inner, lambda _, x: mirror_step(x, log_policy, preference, eta, tau), log_policy)
-        else:
-            after = mirror_step(log_policy, start, preference, eta, tau if algorithm == "inpo" else 0.0)
-        return after, after
-
-    return jnp.concatenate([start[None], jax.lax.scan(round_, start, None, length=rounds)[1]])
-
-
-def _optimistic(preference, start, rounds, eta):
-    def round_(carry, _):
-        log_policy, before = carry
-        rates = win_rates(log_policy, preference)
-        after = simplex.normalize(log_policy + eta * (2.0 * rates - before))
-        return (after, rates), after
+    def round_(carry: Carry, _: Any) -> tuple[Carry, Array]:
+        after = step(game, carry)
+        return after, after[0]
 
     _, policies = jax.lax.scan(round_, (start, win_rates(start, preference)), None, length=rounds)
     return jnp.concatenate([start[None], policies])

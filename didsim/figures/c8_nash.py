@@ -7,18 +7,15 @@ solves the game with ``τ KL`` to the reference and then moves the reference, co
 (derived).
 """
 
-from functools import partial
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from pydantic import Field
 
-from didsim.dynamics import exploitability, mirror_step, play, win_rates
-from didsim.dynamics.iterated.maps import Iteration, iterate
+from didsim.dynamics import exploitability, play
 from didsim.figures.settings import Positive, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
@@ -56,12 +53,12 @@ def run(settings: Config) -> xr.Dataset:
     game = jnp.asarray(GAME)
     start = simplex.normalize(jnp.log(jnp.asarray(settings.start)))
     paths = {
-        "iterated DPO": iterate(Iteration(game, start, 1.0, 1.0, 4.0 / settings.eta, "dpo"), start, settings.rounds),
-        "iterated IPO": iterate(Iteration(game, start, 1.0, 1.0, 1.0 / settings.eta, "ipo"), start, settings.rounds),
+        "iterated DPO": play(game, start, "dpo", rounds=settings.rounds, eta=settings.eta),
+        "iterated IPO": play(game, start, "ipo", rounds=settings.rounds, eta=settings.eta),
         "SPPO": play(game, start, "sppo", rounds=settings.rounds, eta=settings.eta),
         "INPO": play(game, start, "inpo", rounds=settings.rounds, eta=settings.eta, tau=settings.tau),
         "optimistic weights": play(game, start, "omwu", rounds=settings.rounds, eta=settings.eta),
-        "mirror-prox": _mirror_prox(game, start, settings.eta, settings.rounds),
+        "mirror-prox": play(game, start, "mirror-prox", rounds=settings.rounds, eta=settings.eta),
     }
     comal = np.stack([_path(_comal(settings, game, start, tau)) for tau in settings.taus])
     policies = np.stack([*(_path(path) for path in paths.values()), comal[settings.taus.index(settings.tau)]])
@@ -90,20 +87,6 @@ def _path(log_policies: Array) -> np.ndarray:
 def _comal(settings: Config, game: Array, start: Array, tau: float) -> Array:
     """Steps of half the stable length, as many as solve every round's game to rounding."""
     return play(game, start, rounds=settings.rounds, eta=min(settings.eta, 0.5 / tau), tau=tau, inner=settings.inner)
-
-
-@partial(jax.jit, static_argnames="rounds")
-def _mirror_prox(
-    game: Float[Array, "n n"], start: Float[Array, " n"], eta: float | Float[Array, ""], rounds: int
-) -> Float[Array, "rounds n"]:
-    """A step to look ahead, and then from where it began the step that the rates there ask for."""
-
-    def round_(log_policy, _):
-        ahead = mirror_step(log_policy, log_policy, game, eta, 0.0)
-        after = simplex.normalize(log_policy + eta * win_rates(ahead, game))
-        return after, after
-
-    return jnp.concatenate([start[None], jax.lax.scan(round_, start, None, length=rounds)[1]])
 
 
 def _kl(one: np.ndarray, two: np.ndarray) -> np.ndarray:

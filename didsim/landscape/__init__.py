@@ -10,7 +10,7 @@ from didsim.landscape.finite_sample import (
     score_covariance,
     value_error,
 )
-from didsim.landscape.floors import bco_floor, dpo_floor, kldo_floor
+from didsim.landscape.floors import bco_floor, dpo_floor, kldo_floor, loss_floor
 from didsim.landscape.graph import comparison_graph, component_count, component_means, components
 from didsim.landscape.hessian import hessian_at_optimum, laplacian, laplacian_weights, null_space_dimension, product_laplacian
 from didsim.landscape.lanczos import extreme_eigenvalues
@@ -37,6 +37,7 @@ __all__ = [
     "kldo_floor",
     "laplacian",
     "laplacian_weights",
+    "loss_floor",
     "mean_margin_error",
     "null_space_dimension",
     "off_support_factor",

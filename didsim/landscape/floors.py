@@ -10,6 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.numerics import simplex
+from didsim.objectives import Objective
+from didsim.objectives.comparisons import Population, ProductPopulation
+from didsim.objectives.links import logistic_link
+from didsim.objectives.parts import Comparisons
+from didsim.objectives.unpaired import BcoBatch, BcoNone, BcoRunning
+from didsim.objectives.variational import Kldo
 
 
 def dpo_floor(ordered: Float[Array, "*batch n n"]) -> Float[Array, "*batch"]:
@@ -42,3 +48,39 @@ def bco_floor(log_chosen: Float[Array, "*batch n"], log_rejected: Float[Array, "
 def kldo_floor(log_chosen: Float[Array, "*batch n"], log_rejected: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
     """``-KL(π_w‖π_l)`` nats, below which no KLDO loss falls: the Donsker-Varadhan bound (2502.00657, F1)."""
     return -simplex.kl(log_chosen, log_rejected)
+
+
+def loss_floor(objective: Objective, comparisons: Comparisons, n: int) -> Float[Array, " prompts"] | None:
+    """The floor of an objective's population loss on given data, prompt by prompt; None where none is known (F1).
+
+    Known are those of BCO, of KLDO and of every loss ``-log σ(m)`` whose margin is the difference of one reward: DPO's,
+    whatever the reward looks at.  A mixture of products shown in a fixed order has to be written out for it.
+
+    Args:
+        objective: what is minimised.
+        comparisons: the population of (chosen, rejected) pairs.
+        n: number of responses.
+    """
+    if isinstance(objective, Kldo | BcoNone | BcoBatch | BcoRunning):
+        chosen, rejected = (jnp.log(mass) for mass in comparisons.masses(n))
+        return kldo_floor(chosen, rejected) if isinstance(objective, Kldo) else bco_floor(chosen, rejected)
+    return _logistic_floor(comparisons) if _is_logistic(objective) else None
+
+
+def _is_logistic(objective: Objective) -> bool:
+    """Whether the loss is ``-log σ(g_w - g_l)`` with one reward g and nothing else."""
+    terms = (type(objective).chosen_term, type(objective).rejected_term, type(objective).policy_term)
+    if not (objective.paired and objective.one_reward) or objective.batch_level:
+        return False
+    if terms != (Objective.chosen_term, Objective.rejected_term, Objective.policy_term):
+        return False
+    parts = objective.pair_link().terms
+    return parts is not None and parts == logistic_link().terms
+
+
+def _logistic_floor(comparisons: Comparisons) -> Float[Array, " prompts"] | None:
+    if isinstance(comparisons, ProductPopulation):
+        if comparisons.scores is not None:
+            return comparisons.mean_link(logistic_link(), comparisons.scores, comparisons.scores)
+        comparisons = comparisons.written_out() if comparisons.is_small else comparisons
+    return dpo_floor(comparisons.ordered) if isinstance(comparisons, Population) else None

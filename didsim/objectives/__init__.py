@@ -37,6 +37,8 @@ from didsim.objectives.bregman import BpoBasu, BpoKliep, BpoLogistic, BpoLsif
 from didsim.objectives.squared_log import SquaredPo
 from didsim.objectives.tokenwise import Adpo
 from didsim.objectives.rankings import Gvpo, Multinomial, PlackettLuce
+from didsim.objectives.tied import DpoD, DpoRk
+from didsim.objectives.auxiliary import AuxDpo
 
 # isort: on
 from didsim.objectives.comparisons import (
@@ -52,12 +54,12 @@ from didsim.objectives.under_divergence import UnderDivergence
 
 __all__ = [
     "OBJECTIVES", "Adpo", "AlphaDpo", "AlphaDpoAuthors", "AlphaPo", "Aot", "AotUnpaired", "ApoDown", "ApoZero",
-    "ApoZeroExampleMean", "BcoBatch", "BcoNone", "BcoRunning", "BestOfSft", "BpoBasu", "BpoKliep", "BpoLogistic", "BpoLsif",
-    "Card", "ChiPo", "ConservativeDpo", "Cpo", "CpoSimPo", "CpoTokenMean", "DiscoPop", "Dpo", "DpoNorm", "Dpop", "ExoPair",
-    "ExoPairClamped", "ForwardKlDpo", "Gvpo", "Hinge", "HingeReferenceFree", "Hypo", "IpoMargin", "IpoReferenceFree",
-    "IpoSum", "IpoTokenMean", "JensenShannonDpo", "Kldo", "Kto", "KtoExampleMean", "LengthDpo", "Limit", "Link",
-    "Multinomial", "NcaPair", "Objective", "OffsetDpo", "Orpo", "OrpoPrompt", "OrpoSum", "PairLosses", "PlackettLuce", "Pro",
-    "Rebel", "Responses", "Rlhf", "RobustDpo", "Sft", "SftTokenMean", "SimPo", "SimPoRatio", "Slic", "Sppo", "SppoHard",
-    "SquaredPo", "UnderDivergence", "WeightedSum", "loss", "pair_losses", "population", "product_population", "register",
-    "responses",
+    "ApoZeroExampleMean", "AuxDpo", "BcoBatch", "BcoNone", "BcoRunning", "BestOfSft", "BpoBasu", "BpoKliep",
+    "BpoLogistic", "BpoLsif", "Card", "ChiPo", "ConservativeDpo", "Cpo", "CpoSimPo", "CpoTokenMean", "DiscoPop", "Dpo",
+    "DpoD", "DpoNorm", "DpoRk", "Dpop", "ExoPair", "ExoPairClamped", "ForwardKlDpo", "Gvpo", "Hinge",
+    "HingeReferenceFree", "Hypo", "IpoMargin", "IpoReferenceFree", "IpoSum", "IpoTokenMean", "JensenShannonDpo", "Kldo",
+    "Kto", "KtoExampleMean", "LengthDpo", "Limit", "Link", "Multinomial", "NcaPair", "Objective", "OffsetDpo", "Orpo",
+    "OrpoPrompt", "OrpoSum", "PairLosses", "PlackettLuce", "Pro", "Rebel", "Responses", "Rlhf", "RobustDpo", "Sft",
+    "SftTokenMean", "SimPo", "SimPoRatio", "Slic", "Sppo", "SppoHard", "SquaredPo", "UnderDivergence", "WeightedSum",
+    "loss", "pair_losses", "population", "product_population", "register", "responses",
 ]  # fmt: skip

@@ -24,14 +24,21 @@ from didsim.worlds.preferences import AsShown, BradleyTerry, Labels, gather
 
 WRITTEN_OUT = 24  # measured: below, all pairs written out are as fast
 FEW = 4096
+LEAST = -80.0  # log-probability that stands for none where a difference of two is taken
 
 
 @final
 @pytree
 class Population(Comparisons):
-    """The whole law ``ν`` of (chosen, rejected), shape (prompts, n, n)."""
+    """The whole law ``ν`` of (chosen, rejected), shape (prompts, n, n).
+
+    Attributes:
+        ordered: the law ν; a tied pair is half in either order.
+        tied: the part of ν that is ties, a symmetric table; None where labels have none.
+    """
 
     ordered: Float[Array, "... prompts n n"]
+    tied: Float[Array, "... prompts n n"] | None = None
 
     def mean_link(self, link, chosen_reward, rejected_reward):
         if link.log_sigmoids is not None:
@@ -62,6 +69,9 @@ class Population(Comparisons):
         prompts = self.ordered.shape[0]
         return self.ordered.reshape(prompts, -1), tuple((f[:, :, None] - f[:, None, :]).reshape(prompts, -1) for f in values)
 
+    def tied_weights(self, weight):
+        return jnp.zeros_like(weight) if self.tied is None else self.tied.reshape(weight.shape)
+
 
 @final
 @pytree
@@ -90,6 +100,19 @@ class ProductPopulation(Comparisons):
     def is_small(self) -> bool:
         """Whether all pairs could be written out for a link that is no sum of kernels."""
         return self.reward.shape[-1] <= FEW
+
+    @property
+    def scores(self) -> Float[Array, "... prompts n"] | None:
+        """``s`` with ``log(ν_ab/ν_ba) = s_a - s_b`` on the pairs shown; None for a mixture shown in a fixed order.
+
+        Bradley-Terry labels give the reward, one product ``log(π_w/π_l)``, a law without mass counting as ``e^-80``.
+        """
+        if not self.as_shown:
+            return self.reward
+        if self.law.weights.shape[-1] > 1:
+            return None
+        first, second = (jnp.maximum(law[..., 0, :], LEAST) for law in (self.law.log_first, self.law.log_second))
+        return first - second
 
     def written_out(self) -> Population:
         """The same law with all pairs written out, N² numbers."""
@@ -135,11 +158,19 @@ class ProductPopulation(Comparisons):
 @final
 @pytree
 class SampledPairs(Comparisons):
-    """Drawn pairs: indices of first and second response, and the weight with which the first is the chosen one."""
+    """Drawn pairs: indices of first and second response, and the weight with which the first is the chosen one.
+
+    Attributes:
+        first: first response of each pair.
+        second: the second one.
+        win: weight of "first wins"; ½ for a tie.
+        tied: chance that the pair is tied, 0 or 1 where labels are drawn; None where labels have no ties.
+    """
 
     first: Int[Array, "... prompts m"]
     second: Int[Array, "... prompts m"]
     win: Float[Array, "... prompts m"]
+    tied: Float[Array, "... prompts m"] | None = None
 
     def mean_link(self, link, chosen_reward, rejected_reward):
         forward = link(margin(gather(chosen_reward, self.first), gather(rejected_reward, self.second)))
@@ -164,6 +195,10 @@ class SampledPairs(Comparisons):
         weight, chosen, rejected = self.both_ways()
         return weight, tuple(gather(f, chosen) - gather(f, rejected) for f in values)
 
+    def tied_weights(self, weight):
+        half = jnp.zeros_like(self.win) if self.tied is None else 0.5 * self.tied / self.first.shape[1]
+        return jnp.concatenate([half, half], axis=1)
+
     def both_ways(self) -> tuple[Float[Array, "prompts k"], Int[Array, "prompts k"], Int[Array, "prompts k"]]:
         """Every drawn pair in both orders: weight, chosen and rejected response."""
         weight = jnp.concatenate([self.win, 1.0 - self.win], axis=1) / self.first.shape[1]
@@ -179,9 +214,10 @@ def weighted(weight: Float[Array, "*any"], value: Float[Array, "*any"]) -> Float
 def population(problem: Problem, sampler: Sampler, labels: Labels, log_policy: Float[Array, "prompts n"]) -> Population:
     """Exact law of (chosen, rejected) that a sampler and labels produce at a policy, all pairs written out."""
     shown = sampler.pair_law(problem, log_policy).matrix()
-    first_wins = labels.matrix(problem.reward)
+    first_wins, ties = labels.matrix(problem.reward), labels.ties(problem.reward)
     lost = shown * (1.0 - first_wins)
-    return Population(shown * first_wins + jnp.swapaxes(lost, 1, 2))
+    tied = None if ties is None else 0.5 * ties * (shown + jnp.swapaxes(shown, 1, 2))
+    return Population(shown * first_wins + jnp.swapaxes(lost, 1, 2), tied)
 
 
 def comparisons_for(
@@ -249,7 +285,18 @@ def draw_pairs(
     """Monte-Carlo pairs, ``pairs`` for every prompt; their mean loss estimates the population loss without bias."""
     pair_key, label_key = jax.random.split(key)
     first, second = sampler.pair_law(problem, log_policy).draw(pair_key, pairs)
-    return SampledPairs(first, second, labels.win_weight(label_key, problem.reward, first, second))
+    win = labels.win_weight(label_key, problem.reward, first, second)
+    return SampledPairs(first, second, win, _tied(labels, problem.reward, first, second, win))
+
+
+def _tied(labels: Labels, reward: Array, first: Array, second: Array, win: Array) -> Array | None:
+    """Chance of each drawn pair to be tied; of a drawn label it is seen: a tie is half a win."""
+    ties = labels.ties(reward)
+    if ties is None:
+        return None
+    if labels.is_drawn:
+        return (win == 0.5).astype(win.dtype)
+    return gather(jnp.take_along_axis(ties, first[..., None], axis=-2).reshape(*first.shape, -1), second[..., None])[..., 0]
 
 
 def view(objective: Objective, problem: Problem, log_policy: Float[Array, "prompts n"], comparisons: Comparisons) -> Responses:

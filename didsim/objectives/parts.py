@@ -152,6 +152,10 @@ class Comparisons(abc.ABC):
     ) -> tuple[Float[Array, "prompts pairs"], tuple[Float[Array, "prompts pairs"], ...]]:
         """Probabilities of all pairs as a list, and ``f(chosen) - f(rejected)`` of each for every ``f`` given."""
 
+    def tied_weights(self, weight: Float[Array, "prompts pairs"]) -> Float[Array, "prompts pairs"]:
+        """Which part of the probabilities of `margins` is ties; none unless the pairs tell ties apart."""
+        return jnp.zeros_like(weight)
+
 
 class Limit(enum.Enum):
     """Where the population loss is least, on independent draws ``π_w ⊗ π_l`` that follow the power law (D4).

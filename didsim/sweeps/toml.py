@@ -45,7 +45,6 @@ PARTS: Mapping[str, Registry[Any]] = {
     "rounds": ROUNDS,
 }
 NUMBERS = ("steps", "pairs", "records", "stop_below")
-TEXTS = ("decay", "start", "by")
 INSIDE: Mapping[str, Registry[Any]] = {"behaviour": BEHAVIOURS, "reference": REFERENCES}
 MAKERS: Mapping[str, Registry[Any]] = {**PARTS, **INSIDE}
 KINDS = {
@@ -124,13 +123,14 @@ def build(part: str, entry: Any, folder: Path = Path(".")) -> Any:
     missing = [name for name, required in known.items() if required and name not in fields]
     if missing:
         raise checks.ArgumentError(f"Argument `{part}.{missing[0]}` must be given for this {part}, but is missing.")
-    nested = _nested(maker)
-    return maker(
-        **{
-            name: build(nested[name], value, folder) if name in nested else _value(part, name, value, folder)
-            for name, value in fields.items()
-        }
-    )
+    nested, words = _nested(maker), _words(maker)
+
+    def read(name: str, value: Any) -> Any:
+        if name in words and isinstance(value, str):
+            return value
+        return build(nested[name], value, folder) if name in nested else _value(part, name, value, folder)
+
+    return maker(**{name: read(name, value) for name, value in fields.items()})
 
 
 def build_named(part: str, text: str, option: str, **defaults: float) -> Any:
@@ -230,6 +230,11 @@ def _nested(maker: Any) -> dict[str, str]:
     return {name: kind for name, type_ in typed.items() for kind, base in KINDS.items() if issubclass(type_, base)}
 
 
+def _words(maker: Any) -> set[str]:
+    """Fields that hold a word, which the part itself checks."""
+    return {field.name for field in dataclasses.fields(maker) if field.type is str} if dataclasses.is_dataclass(maker) else set()
+
+
 def _parameters(maker: Any) -> dict[str, bool]:
     """Parameter names and whether each is required."""
     if dataclasses.is_dataclass(maker):
@@ -243,7 +248,7 @@ def _value(part: str, name: str, value: Any, folder: Path) -> Any:
         return _space(part, value)
     if isinstance(value, str) and value.endswith(".npy"):
         return jnp.asarray(read_npy(f"{part}.{name}", folder / value))
-    if isinstance(value, str) and name not in TEXTS:
+    if isinstance(value, str):
         raise checks.ArgumentError(
             f"Argument `{part}.{name}` must be a number or an array of numbers, but is {checks.shown(value)}."
         )

@@ -5,10 +5,12 @@ has and derives the rest; a `World` draws one from a key, so that a sweep over s
 reference and target always agree: ``π* ∝ π_ref e^{r/β}`` with the world's own ``β``.
 """
 
+from didsim.worlds.annotators import distortion, favourite_mass, users
 from didsim.worlds.linear import LinearReward
 from didsim.worlds.problems import Given, Problem, World, problem
 from didsim.worlds.random import RandomReward, RandomSequences, RandomTarget
 
 __all__ = [
-    "Given", "LinearReward", "Problem", "RandomReward", "RandomSequences", "RandomTarget", "World", "problem",
+    "Given", "LinearReward", "Problem", "RandomReward", "RandomSequences", "RandomTarget", "World", "distortion",
+    "favourite_mass", "problem", "users",
 ]  # fmt: skip

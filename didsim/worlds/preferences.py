@@ -43,6 +43,11 @@ class Labels(abc.ABC):
         """Weight in [0, 1] with which the first response is shown as chosen; soft labels ignore the key."""
         return self.draw(key, reward, first, second) if self.is_drawn else self.probability(reward, first, second)
 
+    def ties(self, reward: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"] | None:
+        """Chance that a pair is tied, each tie half a win for either side in ``P``; None where the model has no ties."""
+        del reward
+        return None
+
     @property
     def is_drawn(self) -> bool:
         """Whether a learner sees draws of the label; if not, it is shown the probability itself."""
@@ -155,6 +160,10 @@ class Ties(Labels):
         win, lose = self._outcomes(gather(reward, first) - gather(reward, second))
         return 0.5 * (win + 1.0 - lose)
 
+    def ties(self, reward):
+        win, lose = self._outcomes(reward_gaps(reward))
+        return 1.0 - win - lose
+
     def draw(self, key, reward, first, second):
         win, lose = self._outcomes(gather(reward, first) - gather(reward, second))
         u = jax.random.uniform(key, win.shape, dtype=win.dtype)
@@ -184,6 +193,9 @@ class Davidson(Labels):
 
     def probability(self, reward, first, second):
         return self._win(gather(reward, first) - gather(reward, second))
+
+    def ties(self, reward):
+        return None if self.keep == "drop" else self.outcomes(reward_gaps(reward))[1]
 
     def draw(self, key, reward, first, second):
         win, tied = self.outcomes(gather(reward, first) - gather(reward, second))
@@ -250,6 +262,10 @@ class Threshold(Labels):
     def probability(self, reward, first, second):
         return self._decided(gather(reward, first) - gather(reward, second), self.base.probability(reward, first, second))
 
+    def ties(self, reward):
+        gap, base = jnp.abs(reward_gaps(reward)), self.base.ties(reward)
+        return jnp.where(gap >= self.least, 0.0 if base is None else base, 1.0).astype(reward.dtype)
+
     def draw(self, key, reward, first, second):
         return self._decided(gather(reward, first) - gather(reward, second), self.base.draw(key, reward, first, second))
 
@@ -275,6 +291,9 @@ class Flipped(Labels):
     def probability(self, reward, first, second):
         return _flip(self.base.probability(reward, first, second), self.rate)
 
+    def ties(self, reward):
+        return self.base.ties(reward)
+
     def draw(self, key, reward, first, second):
         label_key, turn_key = jax.random.split(key)
         label = self.base.draw(label_key, reward, first, second)
@@ -298,6 +317,9 @@ class Bernoulli(Labels):
 
     def probability(self, reward, first, second):
         return self.base.probability(reward, first, second)
+
+    def ties(self, reward):
+        return self.base.ties(reward)
 
     def draw(self, key, reward, first, second):
         return self.base.draw(key, reward, first, second)

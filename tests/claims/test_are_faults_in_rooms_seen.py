@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import jax
 import pytest
 from room_checks import (
+    chances_of_ties,
     design_certificates,
     divergences_of_laws,
     entropy_of_draws,
@@ -44,7 +45,7 @@ from didsim.landscape import designs, finite_sample, rates, signal
 from didsim.landscape.solvers import counts, krylov, newton
 from didsim.numerics import linalg, search
 from didsim.numerics.pair_sums import panels
-from didsim.objectives import divergences, inversion, links, shaped
+from didsim.objectives import comparisons, divergences, inversion, links, shaped, tied
 from didsim.samplers import behaviours, laws, ranks
 
 
@@ -96,6 +97,13 @@ MUTANTS = [
     # Worlds.
     Mutant(preferences.Ties, "matrix", "1.0 - lose", "1.0 + lose", labels_of_pairs),
     Mutant(preferences.Ties, "_outcomes", "-scaled - self.margin", "-scaled + self.margin", labels_of_pairs),
+    # Ties (F12), from the labels to the loss.
+    Mutant(preferences.Ties, "ties", "1.0 - win - lose", "1.0 - win", chances_of_ties),
+    Mutant(preferences.Davidson, "ties", "[1]", "[0]", chances_of_ties),
+    Mutant(preferences.Threshold, "ties", ">=", ">", chances_of_ties),
+    Mutant(comparisons, "population", "0.5 * ties", "ties", chances_of_ties),
+    Mutant(tied.DpoRk, "costs", "-2.0 *", "-1.0 *", chances_of_ties),
+    Mutant(tied.DpoD, "costs", "0.5 * margin", "0.4 * margin", chances_of_ties),
     # Samplers.
     Mutant(behaviours.Temper, "log_law", "/ self.temperature", "* self.temperature", laws_of_one_response),
     Mutant(behaviours.RejectionSampled, "log_law", "base.dtype) - 1.0", "base.dtype)", laws_of_one_response),
@@ -139,7 +147,7 @@ MUTANTS = [
     Mutant(Finding, "holds", "self.worst, *", "*", outcomes_of_claims),
 ]
 CHECKS = list(dict.fromkeys(mutant.check for mutant in MUTANTS))
-QUICK = [outcomes_of_figures, outcomes_of_claims, labels_of_pairs, links_by_hand]
+QUICK = [outcomes_of_figures, outcomes_of_claims, labels_of_pairs, links_by_hand, chances_of_ties]
 
 
 def mutated(mutant: Mutant):

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from didsim import ArgumentError, claims, cli, did, simplex
+import didsim
+from didsim import ArgumentError, claims, cli, did, objectives, preferences, samplers, simplex
 from didsim.claims import LEDGER, Claim, Counterexample, Hypothesis, arithmetic, attack, certificates, trials
 from didsim.claims.arithmetic import FLOATS, balls
 from didsim.claims.definition import judge
@@ -22,7 +23,7 @@ from didsim.claims.variables import between, complexity, draw, from_round, limit
 ALL = list(LEDGER)
 WITH_EXACT = [id for id in ALL if LEDGER[id].exact is not None]
 PARTS = (
-    {f"F{k}" for k in range(1, 6)}
+    {f"F{k}" for k in range(1, 19)}
     | {f"D{k}" for k in range(1, 15)}
     | {f"S{k}" for k in range(1, 13)}
     | {f"L{k}" for k in range(1, 7)}
@@ -318,6 +319,57 @@ def test_a_false_conjecture_is_refuted_by_at_most_four_responses(ledger):
     assert abs(entropy(ends[1] / ref) - entropy(ends[-1] / ref)) > 1e-6
     lower = min(ends, key=lambda sign: entropy(ends[sign] / ref))
     assert entropy(ends[lower]) > entropy(ref) + 1e-3
+
+
+def kept_optimum(segment: int) -> Claim:
+    """The optimum is kept where the sum over tokens stands outside the sigmoid, as 2602.09533 says, of labelled sequences."""
+
+    def residual(v):
+        world = didsim.problem(simplex.normalize(v["ref"]), reward=v["reward"], beta=1.0)
+        pairs = objectives.population(world, samplers.Uniform(), preferences.BradleyTerry(), world.log_ref)
+        outside = objectives.Adpo(beta=1.0, segment=segment)
+
+        def loss(logits):
+            return objectives.loss(outside, world, simplex.normalize(logits)[None], pairs)
+
+        return jnp.max(jnp.abs(jax.grad(loss)(world.log_target[0])))
+
+    parts = {"ref": claims.law(4), "reward": claims.between(-3.0, 3.0, 4)}  # all sequences of two tokens of two kinds
+    return Claim(f"U.kept-{segment}", "a conjecture", "The optimum is kept.", "∇L = 0 at π*", parts, residual, n=4)
+
+
+def loss_by_hand(log, ref, chance, whole):
+    """Uniform pairs of ``2 y_1 + y_2``: ``-Σ P log σ`` of the sequence's log-ratio, or token by token."""
+
+    def tokens(law):
+        first = [np.log(np.exp(law[2 * k]) + np.exp(law[2 * k + 1])) for k in range(2)]
+        return np.array([[first[y // 2], law[y] - first[y // 2]] for y in range(4)])
+
+    ratios = tokens(log - np.log(np.exp(log).sum())) - tokens(ref)
+    parts = ratios.sum(1, keepdims=True) if whole else ratios
+    pairs = [(a, b) for a in range(4) for b in range(4)]
+    return sum(chance[a, b] * np.log1p(np.exp(parts[b] - parts[a])).sum() for a, b in pairs) / 8
+
+
+def test_that_a_sum_outside_the_sigmoid_keeps_the_optimum_is_refuted_by_four_responses(ledger):
+    """F10 without its hypothesis, registered as docs/extending.md shows; one segment for all tokens is DPO and keeps it."""
+    for segment in (1, 2):
+        claims.register(kept_optimum(segment))
+    by_token, by_sequence = claims.verify(["U.kept-1", "U.kept-2"], instances=500)
+    assert not by_token.ok
+    assert by_sequence.ok
+    example = by_token.refutation
+    assert example.n == 4
+    ref, reward = (np.array(example.values[name], dtype=float) for name in ("ref", "reward"))
+    ref, chance = np.log(ref / ref.sum()), 1.0 / (1.0 + np.exp(reward[None, :] - reward[:, None]))
+    steepest = {}
+    for whole in (False, True):
+        moves = 1e-5 * np.eye(4)
+        ends = [[loss_by_hand(ref + reward + sign * move, ref, chance, whole) for sign in (1, -1)] for move in moves]
+        steepest[whole] = max(abs(up - down) / 2e-5 for up, down in ends)
+    assert steepest[False] == pytest.approx(example.residual, rel=1e-6)
+    assert steepest[False] > 1e-3
+    assert steepest[True] < 1e-9
 
 
 def test_what_cannot_be_registered(ledger):

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
-from scipy.optimize import linprog
+from scipy.optimize import linprog, minimize
 
 from didsim import dynamics, landscape
+from didsim.dynamics.games import ALGORITHMS
 from didsim.numerics.checks import ArgumentError
 from didsim.numerics.sequences import SequenceSpace
 
@@ -21,6 +22,21 @@ def test_nash_is_that_of_a_linear_programme():
     assert float(dynamics.exploitability(jnp.log(jnp.asarray(NASH)), jnp.asarray(GAME))) == pytest.approx(0.0, abs=1e-12)
 
 
+def dpo_margins(mass):
+    """Minimiser of DPO's loss in the margins on pairs from ``mass ⊗ mass`` with the game's labels, by a general optimiser."""
+
+    def loss(margins):
+        gaps = margins[:, None] - margins[None, :]
+        return np.sum(np.outer(mass, mass) * (np.logaddexp(0.0, -gaps) + (1.0 - GAME) * gaps))
+
+    def slope(margins):
+        gaps = margins[:, None] - margins[None, :]
+        pull = np.outer(mass, mass) * (1.0 / (1.0 + np.exp(-gaps)) - GAME)
+        return pull.sum(1) - pull.sum(0)
+
+    return minimize(loss, np.zeros(3), jac=slope, method="BFGS", options={"gtol": 1e-13}).x
+
+
 def by_hand(algorithm, rounds, eta=0.5, tau=0.5, inner=100):
     policy, ref, before = np.exp(START), np.exp(START), GAME @ np.exp(START)
     seen = [policy]
@@ -32,6 +48,11 @@ def by_hand(algorithm, rounds, eta=0.5, tau=0.5, inner=100):
             ref = policy
         elif algorithm == "inpo":
             policy = policy ** (1 - eta * tau) * ref ** (eta * tau) * np.exp(eta * GAME @ policy)
+        elif algorithm == "dpo":
+            policy = policy * np.exp(dpo_margins(policy) * eta / 4.0)
+        elif algorithm == "mirror-prox":
+            ahead = policy * np.exp(eta * GAME @ policy)
+            policy = policy * np.exp(eta * GAME @ (ahead / ahead.sum()))
         elif algorithm == "omwu":
             rates = GAME @ policy
             policy, before = policy * np.exp(eta * (2 * rates - before)), rates
@@ -42,12 +63,12 @@ def by_hand(algorithm, rounds, eta=0.5, tau=0.5, inner=100):
     return np.array(seen)
 
 
-@pytest.mark.parametrize("algorithm", ["ipo", "sppo", "omwu", "inpo", "comal"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_rounds_by_hand_and_where_they_go(algorithm):
     policies = np.exp(dynamics.play(jnp.asarray(GAME), jnp.asarray(START), algorithm, rounds=300))
-    np.testing.assert_allclose(policies[:20], by_hand(algorithm, 19), atol=1e-12)
+    np.testing.assert_allclose(policies[:20], by_hand(algorithm, 19), atol=1e-7 if algorithm == "dpo" else 1e-12)
     left = np.asarray(dynamics.exploitability(jnp.log(jnp.asarray(policies)), jnp.asarray(GAME)))
-    if algorithm == "omwu":
+    if algorithm in ("omwu", "mirror-prox"):
         assert np.all(np.diff(left[::100]) < 0)  # slower than rounds of regularised games, to the same end
     elif algorithm == "comal":
         assert left[-1] < 1e-6
@@ -57,6 +78,19 @@ def test_rounds_by_hand_and_where_they_go(algorithm):
     if algorithm == "comal":
         distance = (NASH * (np.log(NASH) - np.log(policies))).sum(-1)
         assert np.all(np.diff(distance[:40]) < 0)
+
+
+def test_an_algorithm_of_ones_own_is_played_by_name():
+    def best_reply(game, carry):
+        return carry[0].at[jnp.argmax(dynamics.win_rates(carry[0], game.preference))].add(game.eta), carry[1]
+
+    ALGORITHMS.register("best-reply")(best_reply)
+    try:
+        got = dynamics.play(jnp.asarray(GAME), jnp.asarray(START), "best-reply", rounds=2, eta=0.3)
+    finally:
+        del ALGORITHMS["best-reply"]
+    wins = GAME @ np.exp(START)
+    np.testing.assert_allclose(got[1], START + 0.3 * (np.arange(3) == wins.argmax()), atol=1e-12)
 
 
 def test_bad_games_are_refused():

@@ -146,6 +146,33 @@ def davidson(r, tie: float) -> np.ndarray:
     return parts / parts.sum(-1, keepdims=True)
 
 
+# Name: the model, and the chances of a tie that it must give; None where there are none.
+TIES = {
+    "ties": (Ties(0.6, 0.7), lambda r: np.diff(ties(r / 0.7, 0.6), axis=-1)[..., 0]),
+    "davidson": (Davidson(0.8, 0.7), lambda r: davidson(r / 0.7, 0.8)[..., 1]),
+    "davidson-dropped": (Davidson(0.8, keep="drop"), None),
+    "threshold": (Threshold(BradleyTerry(), 0.9), lambda r: 1.0 * (abs(r[..., :, None] - r[..., None, :]) < 0.9)),
+    "threshold-ties": (
+        Threshold(Ties(0.6), 0.9),
+        lambda r: np.where(abs(r[..., :, None] - r[..., None, :]) < 0.9, 1.0, np.diff(ties(r, 0.6), axis=-1)[..., 0]),
+    ),
+    "flipped-bernoulli": (Flipped(Bernoulli(Ties(0.6)), 0.2), lambda r: np.diff(ties(r, 0.6), axis=-1)[..., 0]),
+    "hard": (Hard(Ties(0.6)), None),
+    "bradley-terry": (BradleyTerry(), None),
+}
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_which_pairs_are_tied(name):
+    labels, wanted = TIES[name]
+    reward = np.random.default_rng(8).standard_normal((PROMPTS, N))
+    got = labels.ties(jnp.asarray(reward))
+    if wanted is None:
+        assert got is None
+    else:
+        np.testing.assert_allclose(got, wanted(reward), atol=tolerance())
+
+
 def undecided(chance, r, least: float) -> np.ndarray:
     return np.where(abs(r[..., :, None] - r[..., None, :]) >= least, chance, 0.5)
 

@@ -40,10 +40,10 @@ class Train(Command):
         training = run_from(read_toml(self.config), self.config.parent)
         path = run_once(training, self.seed)
         for name, values in path.metrics.items():
-            print(f"{name:16s} {float(values[-1]):.6g}")
+            print(f"{name:24s} {float(values[-1]):.6g}")
         status = Status(int(path.status))
-        print(f"{'gradient_norm':16s} {float(path.gradient_norm):.3g}")
-        print(f"{'ended':16s} {status.name.lower().replace('_', ' ')} after {int(path.steps_taken)} steps")
+        print(f"{'gradient_norm':24s} {float(path.gradient_norm):.3g}")
+        print(f"{'ended':24s} {status.name.lower().replace('_', ' ')} after {int(path.steps_taken)} steps")
         files.write("--out", self.out, lambda file: path.to_dataset().to_netcdf(file, engine="scipy"))
         files.write("--plot", self.plot, lambda file: draw_run(path.to_dataset(), file))
         return 1 if status == Status.NOT_FINITE else 0
