@@ -142,10 +142,10 @@ def _loads(text: str, where: str) -> Any:
 
 def _frame(made: dict[str, Any]) -> Any:
     """An object as it is, or as a list where it is one by numbers or columns with data, as pandas writes frames and series."""
-    names, data = made.get("columns"), made.get("data")
+    names: Any = made.get("columns")
+    data: Any = made.get("data")
     texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    table = texts and isinstance(data, list) and all(isinstance(row, list) and len(row) == len(names) for row in data)
-    if table:
+    if texts and isinstance(data, list) and all(isinstance(row, list) and len(row) == len(names) for row in data):
         return [dict(zip(names, row, strict=True)) for row in data]
     numbered = bool(made) and all(name.isascii() and name.isdecimal() for name in made)
     return list(made.values()) if numbered else made

@@ -189,5 +189,5 @@ def _nearest(mine: Arrays, one: dict[str, Any], batch: Arrays) -> str:
 
 def _apart(mine: Arrays, answers: Arrays) -> float:
     """The largest relative difference, each array's in units of its largest entry."""
-    shared = [key for key in _KEYS if key in mine and np.shape(mine[key]) == np.shape(answers.get(key))]
+    shared = [key for key in _KEYS if key in mine and key in answers and np.shape(mine[key]) == np.shape(answers[key])]
     return max(float(np.max(np.abs(mine[key] - answers[key])) / max(np.max(np.abs(answers[key])), 1e-300)) for key in shared)
