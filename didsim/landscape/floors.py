@@ -74,8 +74,9 @@ def _is_logistic(objective: Objective) -> bool:
         return False
     if terms != (Objective.chosen_term, Objective.rejected_term, Objective.policy_term):
         return False
-    parts = objective.pair_link().terms
-    return parts is not None and parts == logistic_link().terms
+    parts = objective.pair_link().terms or ()
+    plain = all(isinstance(number, float) for term in parts for number in (term.scale, term.shift))  # none that is being traced
+    return plain and parts == logistic_link().terms
 
 
 def _logistic_floor(comparisons: Comparisons) -> Float[Array, " prompts"] | None:

@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
@@ -10,7 +11,10 @@ from scipy.optimize import minimize
 from tolerance import tolerance
 
 from didsim import landscape
+from didsim.landscape.floors import loss_floor
 from didsim.numerics import simplex
+from didsim.objectives import OBJECTIVES, Dpo
+from didsim.objectives.comparisons import Population
 
 RNG = np.random.default_rng(3)
 
@@ -83,3 +87,15 @@ def test_gold_turns_where_it_stops_correlating():
     policy = simplex.normalize(jnp.asarray(ref))
     slope = float(landscape.gold_slope(policy, jnp.asarray(gold), jnp.asarray(proxy)))
     assert slope == pytest.approx((mean(1e-5) - mean(-1e-5)) / 2e-5, abs=1e-7)
+
+
+def test_a_loss_whose_numbers_are_traced_has_no_known_floor():
+    pairs = Population(jnp.full((1, 3, 3), 1 / 9))
+
+    def known(smoothing):
+        return loss_floor(OBJECTIVES["cdpo"](beta=0.5, smoothing=smoothing), pairs, 3) is not None
+
+    seen = []
+    jax.jit(lambda smoothing: seen.append(known(smoothing)))(0.1)  # a sweep over the smoothing
+    assert seen == [False]
+    assert loss_floor(Dpo(beta=0.5), pairs, 3) == pytest.approx(math.log(2))
