@@ -65,7 +65,7 @@ def test_runs_and_trajectories_are_one_line(world):
     run = Run(worlds.Given(world), objectives.Dpo(0.5), steps=3, pairs=2)
     assert repr(run) == "Run(world=Given(…), objective=Dpo(beta=0.5), steps=3, pairs=2)"
     short = train(world, objectives.Dpo(0.5), steps=3)
-    assert repr(short).startswith("Trajectory(steps=3, records=4, log_policy=float64[2,3], metrics=13, out of steps, gradient ")
+    assert repr(short).startswith("Trajectory(steps=3, records=4, log_policy=float64[2,3], metrics=20, out of steps, gradient ")
     assert "2 out of steps" in repr(jax.vmap(execute, in_axes=(None, 0))(run, jax.vmap(run_key)(jnp.arange(2))))
     seen = []
     jax.jit(lambda traced: seen.append(repr(traced)) or traced.status)(short)
