@@ -29,7 +29,7 @@ class AuxDpo(OfLaws):
     Attributes:
         beta: β, inverse temperature.
         penalty: λ, weight of the squares of δ.
-        features: φ, shape (n, d), those of the log-linear policy that is trained; None for a table.
+        features: φ, shape (n, d) or (prompts, n, d), those of the log-linear policy that is trained; None for a table.
     """
 
     card: ClassVar[Card] = Card(
@@ -37,7 +37,7 @@ class AuxDpo(OfLaws):
     )
     beta: Scalar = positive(default=0.1)
     penalty: Scalar = positive(default=0.01)
-    features: Float[Array, "n d"] | None = finite(default=None)
+    features: Float[Array, "*prompts n d"] | None = finite(default=None)
 
     def batch_term(self, seen, comparisons):
         if self.features is None:
@@ -86,12 +86,9 @@ class AuxDpo(OfLaws):
         """Projection on what is uncorrelated with all features under π_ref and has mean zero there."""
         n = log_ref.shape[-1]
         assert self.features is not None
-        if self.features.shape[-2] != n:
-            raise checks.ArgumentError(
-                f"Argument `features` must have a row for each of {n} responses, but has {self.features.shape[-2]}."
-            )
+        shape = (*log_ref.shape, self.features.shape[-1])
+        features = checks.spread("features", self.features, shape, own=2).astype(log_ref.dtype)
         mass = jnp.exp(log_ref)[..., None]
-        features = jnp.asarray(self.features, log_ref.dtype)
         scores = features - jnp.sum(mass * features, -2, keepdims=True)
         fixed = mass * jnp.concatenate([scores, jnp.ones_like(scores[..., :1])], -1)
         return jnp.eye(n, dtype=log_ref.dtype) - fixed @ jnp.linalg.pinv(fixed)

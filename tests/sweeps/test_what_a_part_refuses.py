@@ -16,7 +16,11 @@ from didsim.dynamics.run import run_once
 from didsim.numerics import memory
 from didsim.numerics.sequences import SequenceSpace
 from didsim.numerics.texts import read_toml, read_value
+from didsim.objectives import loss
+from didsim.objectives.comparisons import comparisons_for
+from didsim.samplers import ChosenRejected
 from didsim.sweeps import toml
+from didsim.worlds.preferences import AsShown
 
 FIELDS = [
     (part, name, field.name)
@@ -146,10 +150,14 @@ ARRAYS = sorted({(part, name) for part, name, field in FIELDS if field in OF_PRO
 def used(part, name, n, prompts):
     """What a world of two prompts and four responses makes of a part whose arrays are for another one."""
     maker, needed = parts_of(part, name)
-    arrays = {key: shaped(key, n, prompts if key in OF_PROMPTS else None) for key in needed if key in GIVEN}
+    held = [one.name for one in dataclasses.fields(maker)]
+    arrays = {key: shaped(key, n, prompts if key in OF_PROMPTS else None) for key in held if key in GIVEN}
     made = maker(**needed | arrays)
     if part == "labels":
         return made.matrix(WORLD.reward)
+    if part == "objective":
+        shown = comparisons_for(made, WORLD, ChosenRejected(), AsShown(), WORLD.log_ref)
+        return loss(made, WORLD, WORLD.log_ref, shown)
     if part == "sampler":
         return made.pair_law(WORLD, WORLD.log_ref).total()
     if part == "behaviour":
