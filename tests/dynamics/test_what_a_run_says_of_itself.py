@@ -69,7 +69,7 @@ def test_runs_and_trajectories_are_one_line(world):
     assert "2 out of steps" in repr(jax.vmap(execute, in_axes=(None, 0))(run, jax.vmap(run_key)(jnp.arange(2))))
     seen = []
     jax.jit(lambda traced: seen.append(repr(traced)) or traced.status)(short)
-    assert seen == ["Trajectory(steps=3, records=4, log_policy=float64[2,3], metrics=13, …)"]
+    assert seen == ["Trajectory(steps=3, records=4, log_policy=float64[2,3], metrics=20, …)"]
 
 
 WRONG_PARTS = """
