@@ -4,7 +4,6 @@ The large gradient is held against the hardware: against the time in which the d
 its result once, at the speed at which it copies an array in the same run.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,11 +12,7 @@ import jax.numpy as jnp
 
 from didsim.cli.bench import pairs, training
 from didsim.cli.bench.timing import Row, fastest
-from didsim.dynamics import Adam, Run
 from didsim.dynamics.run import execute, run_key
-from didsim.objectives import Dpo
-from didsim.sweeps import sweep
-from didsim.worlds import RandomTarget
 
 TOUCHED = 5  # arrays of N numbers: logits, log π_ref and both laws are read, the gradient is written
 
@@ -59,13 +54,7 @@ def rows(sizes: Sizes, tell: Callable[[str], object] = lambda text: None) -> lis
 
 def many_runs(sizes: Sizes) -> Row:
     """Seconds of the whole sweep; the rival is what as many runs would take at the cost of one among fewer."""
-    run = Run(RandomTarget(training.N), Dpo(training.BETA), optimiser=Adam(training.LEARNING_RATE), steps=sizes.steps, records=2)
-    took = {}
-    for count in (sizes.fewer, sizes.runs):
-        width = min(count, sizes.width)
-        sweep(run, seeds=width, width=width)  # compiles
-        call = functools.partial(sweep, run, seeds=count, width=width)
-        took[count] = fastest({"ours": call}, sizes.seconds)["ours"]
+    took = {n: training.sweep_seconds(n, sizes.width, sizes.steps, sizes.seconds) for n in (sizes.fewer, sizes.runs)}
     note = f"{sizes.runs} runs of {sizes.steps} exact steps, N={training.N}, {_kind()}; the rival is {sizes.fewer} runs, scaled"
     return Row("gpu_sweep", took[sizes.runs], took[sizes.fewer] * sizes.runs / sizes.fewer, note)
 

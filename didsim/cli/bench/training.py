@@ -138,13 +138,9 @@ def _timed(torch: Any, loop: str, arrays: tuple[np.ndarray, ...], **settings: An
 def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[Row], dict[str, dict[int, float]]]:
     """Cost per run of sweeps over seeds against the number of runs, float64, and PyTorch's batched loop up to 1,000."""
     torch = available.torch_module()
-    run = Run(RandomTarget(N), Dpo(beta=BETA), optimiser=Adam(learning_rate=LEARNING_RATE), steps=steps, records=2)
     curves: dict[str, dict[int, float]] = {"didsim": {}, "PyTorch": {}}
     for count in counts:
-        width = min(count, WIDTH)
-        sweep(run, seeds=width, width=width)  # compiles; more runs are more blocks of the same program
-        call = functools.partial(sweep, run, seeds=count, width=width)
-        curves["didsim"][count] = _seconds(call, seconds if count <= WIDTH else 0.0) / count
+        curves["didsim"][count] = sweep_seconds(count, WIDTH, steps, seconds if count <= WIDTH else 0.0) / count
         if torch is not None and count <= WIDTH:
             settings = {"beta": BETA, "learning_rate": LEARNING_RATE, "steps": steps}
             best = fastest(_timed(torch, "train", torch_arrays(worlds(count)), **settings), seconds / 4)
@@ -159,6 +155,14 @@ def sweep_rows(counts: Sequence[int], steps: int, seconds: float) -> tuple[list[
         rival, word = curves["PyTorch"].get(count), "PyTorch batched" if count in curves["PyTorch"] else "no rival"
         rows.append(Row(f"cost_per_run_{count:.0e}".replace("e+0", "e"), took, rival, f"{note}; {word}{why}"))
     return rows, curves
+
+
+def sweep_seconds(count: int, width: int, steps: int, seconds: float) -> float:
+    """Seconds of a sweep over so many seeds, in blocks of at most ``width``, that is compiled already."""
+    run = Run(RandomTarget(N), Dpo(beta=BETA), optimiser=Adam(learning_rate=LEARNING_RATE), steps=steps, records=2)
+    width = min(count, width)
+    sweep(run, seeds=width, width=width)  # compiles; more runs are more blocks of the same program
+    return _seconds(functools.partial(sweep, run, seeds=count, width=width), seconds)
 
 
 def _seconds(call: Any, seconds: float) -> float:
