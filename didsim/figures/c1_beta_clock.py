@@ -4,7 +4,8 @@ Plain gradient descent on pairs that do not follow the policy moves the margins 
 ``u ← u + ηβ² F(u)``, with F the same for every β and every reference (derived from the population loss of section 2).  So
 training has one clock, ``ηβ²t``, and one curve ``U``; the policy at step t is ``π_ref e^{U(ηβ²t)/β}``.  Early
 ``KL(π‖π_ref) ≈ ½(ηβt)² Var F(0)`` grows with β; at the end ``π_ref e^{r/β}`` is nearer to the reference the larger β is.  With
-η ∝ 1/β² all margins coincide at every step and the order of the end holds from the first step on.
+η ∝ 1/β² all margins coincide at every step and the order of the end holds from the first step on.  One pair with a hard
+label has no end, and its whole path in closed form (F11).
 """
 
 from typing import ClassVar
@@ -17,6 +18,7 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim.dynamics import Run, Sgd
+from didsim.figures.c1_one_pair import LABELS, one_pair
 from didsim.figures.settings import Count, NonNegative, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
@@ -91,8 +93,15 @@ def run(settings: Config) -> xr.Dataset:
             "kl_ref": (("rule", "beta", "seed", "record"), kl, {"units": "nats"}),
             "margin_gap": (("rule", "seed", "record"), np.ptp(margin, axis=1).max(-1), {"units": "nats"}),
             **_predictions(settings, rates, worlds, steps),
+            **one_pair(settings),
         },
-        coords={"rule": list(RULES), "beta": list(settings.betas), "seed": list(seeds), "step": ("record", steps)},
+        coords={
+            "rule": list(RULES),
+            "label": list(LABELS),
+            "beta": list(settings.betas),
+            "seed": list(seeds),
+            "step": ("record", steps),
+        },
         attrs={**data.attrs, "n": settings.n},
     ).pipe(_with_crossings)
 
@@ -203,6 +212,8 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     lead = (fixed[1:, :, 1:] / fixed[:-1, :, 1:]).max(-1)
     at_end = abs(fixed[..., -1] / data["kl_end"] - 1.0)
     apart = abs(slow[..., 1] / slow[-1:, :, 1] - 1)
+    off = abs(data["pair_margin"] - data["pair_predicted"]) / data["pair_bound"]
+    moved = (data["pair_margin"].sel(label="hard") / data["beta"]).transpose("beta", "record").values
     return [
         below("first step: KL ÷ ½(ηβ)² Var F(0): |ratio - 1|", abs(fixed[..., 1] / data["kl_first"].values - 1.0), 0.05),
         above("fixed rate, first step: KL of next larger β ÷ of β", fixed[1:, :, 1] / fixed[:-1, :, 1], 1.0),
@@ -213,6 +224,10 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("rate ∝ 1/β²: margins of all β coincide: max gap", gap.sel(rule="∝ 1/β²"), rounding),
         above("rate ∝ 1/β²: KL of β ÷ of next larger β, at every step", clocked[:-1, :, 1:] / clocked[1:, :, 1:], 1.0),
         below("rate ∝ 1/β: first steps coincide: KL ÷ largest β's: |ratio - 1|", apart, rounding),
+        below("hard pair: |z - log ω(1 + 2τ)| ÷ a step of the clock", off.sel(label="hard"), 1.0),
+        above("hard pair: log-ratio of next larger β ÷ of β, first step", moved[1:, 1] / moved[:-1, 1], 1.0),
+        above("hard pair: log-ratio of β ÷ of next larger β, last step", moved[:-1, -1] / moved[1:, -1], 1.0),
+        must_break("soft pair: |z - log ω(1 + 2τ)| ÷ a step of the clock", off.sel(label="soft").max("record"), 1.0),
         must_break("fixed rate: margins coincide: max gap", gap.sel(rule="fixed").max("record"), 1e-2),
         must_break("rate ∝ 1/β: margins coincide: max gap", gap.sel(rule="∝ 1/β").max("record"), 1e-2),
         must_break("fixed rate: β stays ahead of next larger β: largest KL ratio against it", lead, 1.0 + 1e-2),

@@ -12,13 +12,15 @@ from didsim.plotting.drawing import beside, predicted_and_measured
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """KL to π_ref against step at one learning rate, at rates ∝ 1/β² and ∝ 1/β, and the steps at which neighbours cross."""
-    figure, (fixed, clocked, slow, crossing) = new_figure(5.0, [1.0, 1.0], rows=2)
+    """KL to π_ref against step under three rules for the learning rate, who overtakes when, and one pair with a hard label."""
+    figure, (fixed, clocked, slow, crossing, clock, pair) = new_figure(7.4, [1.0, 1.0], rows=3)
     _paths(fixed, data, "fixed", "a  one rate: order turns")
     _predicted(fixed, data)
     _paths(clocked, data, "∝ 1/β²", r"b  rate $\propto 1/\beta^2$: one clock")
     _paths(slow, data, "∝ 1/β", r"c  rate $\propto 1/\beta$: one start")
     _crossings(crossing, data)
+    _one_clock(clock, data)
+    _no_end(pair, data)
     return figure
 
 
@@ -52,3 +54,29 @@ def _crossings(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xlabel=r"$\beta$, between neighbours", ylabel="step of overtaking", title=r"d  the smaller $\beta$ overtakes")
     ax.set_xticks(data["beta"].values, [f"{beta:g}" for beta in data["beta"].values])
     ax.minorticks_off()
+
+
+def _one_clock(ax: Axes, data: xr.Dataset) -> None:
+    """Margin of one pair on the clock, hard and soft labels."""
+    clock = data["pair_clock"].transpose("beta", "record").values
+    margin = data["pair_margin"].transpose("label", "beta", "record")
+    for place, colour in enumerate(shades(data.sizes["beta"])):
+        ax.plot(clock[place, 1:], margin.sel(label="hard").values[place, 1:], color=colour)
+        ax.plot(clock[place, 1:], margin.sel(label="soft").values[place, 1:], color=GREY, linewidth=0.9)
+    predicted = data["pair_predicted"].transpose("beta", "record").values
+    order = np.argsort(clock[:, 1:], axis=None)
+    ax.plot(clock[:, 1:].ravel()[order], predicted[:, 1:].ravel()[order], **PREDICTED)
+    beside(ax, (clock[-1, -1], float(margin.sel(label="soft").values[-1, -1])), "soft label", (-2, -9), ha="right", color=GREY)
+    ax.set(xscale="log", yscale="log", xlabel=r"clock $\tau = \frac{1}{2}\eta\beta^2 t$", ylabel=r"$z = \beta\Delta$  [nats]")
+    ax.set_title("e  one hard pair: one curve")
+    predicted_and_measured(ax, predicted=r"$\log\,\omega(1 + 2\tau)$", measured="trained", loc="lower right")
+
+
+def _no_end(ax: Axes, data: xr.Dataset) -> None:
+    """The same pair at one learning rate: how far the policy has gone."""
+    beta = data["beta"].values
+    margin = data["pair_margin"].sel(label="hard").transpose("beta", "record").values
+    curves_by_beta(ax, data["step"].values, margin[:, None] / beta[:, None, None], beta, ylabel=r"log-ratio gap $\Delta$  [nats]")
+    for one, b in zip(data["pair_predicted"].transpose("beta", "record").values, beta, strict=True):
+        ax.plot(data["step"].values[1:], one[1:] / b, color=BLACK, linestyle="--", linewidth=0.8)
+    ax.set_title("f  no end, yet the order turns")
