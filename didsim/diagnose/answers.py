@@ -31,9 +31,12 @@ class Answer(NamedTuple):
     answered: bool = True
 
 
+UNTOLD = "Cannot be told from this log: "
+
+
 def unanswered(why: str, advice: str) -> Answer:
     """No answer from this log, and what to log so that the next one gives one."""
-    return Answer(f"Cannot be told from this log: {why}", {}, advice, answered=False)
+    return Answer(f"{UNTOLD}{why}", {}, advice, answered=False)
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from didsim.diagnose import entropy, floors, likelihood, margins
-from didsim.diagnose.answers import LOG_PAIRS, Answer, unanswered
+from didsim.diagnose.answers import LOG_PAIRS, UNTOLD, Answer, unanswered
 from didsim.diagnose.logs import PairLog
 from didsim.diagnose.means import MeanLog
 
@@ -97,6 +97,11 @@ class Finding:
     advice: str = ""
     open: str = ""
     answered: bool = True
+
+    @property
+    def why(self) -> str:
+        """The answer, or of a question without one the reason alone."""
+        return self.answer.removeprefix(UNTOLD)
 
     @property
     def series(self) -> list[str]:

@@ -84,6 +84,8 @@ def _wrong_reference(log: MeanLog, level: float) -> Seen:
 )
 def _swapped(log: MeanLog, level: float) -> Seen:
     gap = _margin_end(log, level)
+    if math.isnan(gap.value):
+        return None, "no margins"
     return below(gap) and gap.value < -HARDLY, f"mean margin at the end {gap}"
 
 
@@ -97,11 +99,12 @@ def _displaced(log: MeanLog, level: float) -> Seen:
     if math.isnan(chosen.value):
         return None, "what chosen responses gained is not logged"
     what = "change in nats" if log.unit == "nats" else "reward"
-    evidence = f"mean {what} at the end: chosen {chosen}, rejected {rejected}"
-    last = [_last(log.change(side)) for side in SIDES]
-    evidence += "" if log.evaluated else f"; last row {last[0]:.4g}, {last[1]:.4g}"
+    logged = {side: at for side, at in (("chosen", chosen), ("rejected", rejected)) if not math.isnan(at.value)}
+    evidence = f"mean {what} at the end: {', '.join(f'{side} {at}' for side, at in logged.items())}"
+    last = [_last(log.change(side)) for side in logged]
+    evidence += "" if log.evaluated else f"; last row {_listed(last)}"
     if log.unit == "reward" and log.beta:
-        evidence += f"{',' if log.evaluated else ' ='} {last[0] / log.beta:.4g}, {last[1] / log.beta:.4g} nats"
+        evidence += f"{',' if log.evaluated else ' ='} {_listed([one / log.beta for one in last])} nats"
     found = below(chosen) and chosen.value < -_trifle(log)
     if found and _at_once(log, "chosen"):
         return False, f"{evidence}; it was there from the first row"
@@ -121,7 +124,8 @@ def _saturated(log: MeanLog, level: float) -> Seen:
         return True, f"gradient norm 0 in the last rows at mean rewards of {large:.4g} in size"
     gap = _last(log.gap)
     if not log.objective.logistic or log.loss is None:
-        return None, f"mean margin of the last row {gap:.3g}, no loss of DPO to bound the gradient"
+        margin = f"mean margin of the last row {gap:.3g}" if math.isfinite(gap) else "no margins"
+        return None, f"{margin}, no loss of DPO to bound the gradient"
     loss = _last(log.loss)
     # For every pair σ(-m) = 1 - e^{-loss} <= loss, so the mean loss bounds the mean weight of the gradient.
     found = 2 * loss < GRADIENT_GONE and not gap < ALL_BUT_GONE
@@ -137,6 +141,8 @@ def _saturated(log: MeanLog, level: float) -> Seen:
 )
 def _scaled(log: MeanLog, level: float) -> Seen:
     scale = log.objective.scale
+    if log.loss is None or not np.isfinite(log.loss).any():
+        return None, "no loss"
     return scale > 1, f"the loss is {scale} times ln 2 where margins are zero" if scale > 1 else "the loss starts where it should"
 
 
@@ -165,6 +171,10 @@ def _margin_end(log: MeanLog, level: float) -> Estimate:
     if not len(gap):
         return Estimate(math.nan)
     return Estimate(float(gap[-1])) if log.evaluated else end(gap, level)
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{one:.4g}" for one in values)
 
 
 def _last(values: np.ndarray) -> float:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from didsim.diagnose.answers import shown
+from didsim.diagnose.answers import UNTOLD, shown
 from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.findings import Finding
 from didsim.diagnose.pictures import pictures
@@ -28,8 +28,15 @@ def html(found: Diagnosis) -> str:
     )
     style = Markup((HERE / "page.css").read_text(encoding="utf-8"))
     return environment.get_template("page.html.jinja").render(
-        found=found, pictures=pictures(found), shown=shown, style=style, version=__version__
+        found=found, pictures=pictures(found), shown=shown, style=style, version=__version__, **_sorted(found)
     )
+
+
+def _sorted(found: Diagnosis) -> dict[str, list]:
+    """Questions with an answer, those without, and what to do for these, each piece of advice once."""
+    untold = [one for one in found.findings if not one.answered]
+    told = [one for one in found.findings if one.answered]
+    return {"told": told, "untold": untold, "advices": list(dict.fromkeys(one.advice for one in untold if one.advice))}
 
 
 def show(found: Diagnosis, console: Console, *, details: bool = False) -> None:
@@ -41,10 +48,14 @@ def show(found: Diagnosis, console: Console, *, details: bool = False) -> None:
     if not details:
         console.print(Text("More: --details, or all numbers with --json and pictures with --html.", style="dim"))
         return
-    for finding in found.findings:
+    told, untold, advices = _sorted(found).values()
+    for finding in told:
         console.print()
         console.print(_finding(finding))
     console.print()
+    if untold:
+        console.print(_untold(untold, advices))
+        console.print()
     console.print(_signatures(found))
 
 
@@ -63,6 +74,13 @@ def _finding(finding: Finding) -> Group:
         parts.append(Padding(steps, (0, 0, 0, 2)))
     parts += [Text(finding.open, style="dim")] if finding.open else []
     return Group(*parts, *([Text(f"→ {finding.advice}")] if finding.advice else []))
+
+
+def _untold(findings: list[Finding], advices: list[str]) -> Group:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        table.add_row(Text(finding.question), Text(finding.why, style="dim"))
+    return Group(Text(UNTOLD.strip(), style="bold"), Padding(table, (0, 0, 0, 2)), *(Text(f"→ {advice}") for advice in advices))
 
 
 def _signatures(found: Diagnosis) -> Table:

@@ -215,8 +215,8 @@ def _ways(size, error, laws, worlds: Problem, spectra: xr.Dataset, moments, sett
         kept = np.abs(1.0 - rate[..., None] * values)[..., None, :] ** np.asarray(moments)[:, None]
         left = np.linalg.norm(kept * parts[..., None, :], axis=-1) / np.linalg.norm(error, axis=-1)[..., None]
         last = np.maximum((left >= 1e-3).sum(-1) - 1, 0)[..., None]
-        told, seen = (np.log(np.take_along_axis(one, last, -1)[..., 0]) for one in (left, size / size[..., :1]))
         with np.errstate(divide="ignore", invalid="ignore"):
+            told, seen = (np.log(np.take_along_axis(one, last, -1)[..., 0]) for one in (left, size / size[..., :1]))
             return np.where(told < -1.0, seen / told, np.nan)
 
     place = list(SAMPLERS).index("mix-R")

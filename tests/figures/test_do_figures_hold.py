@@ -46,6 +46,7 @@ def test_spoiled_data_fails_the_verdicts(results):
         slow("A8", "rank_correlation", lambda v: v[:, ::-1], 2),
         slow("A8", "other_pairs_rank", lambda v: v + 0.5, 1),
         slow("B2", "realised", lambda v: v - 5.0, 2),
+        slow("C1", "pair_margin", lambda v: v[:, ::-1], 2),
         slow("C3", "loss", lambda v: v - 1e-3, 4),
         slow("C3", "dependent_minimum", lambda v: v + 1e-3, 2),
         slow("C4", "at_stated", lambda v: v + 1e-3, 2),
