@@ -53,9 +53,10 @@ class Diagnosis:
     def summary(self) -> str:
         """One sentence on the log itself."""
         log = self.log
-        steps = log.steps if isinstance(log, PairLog) else log.step
+        pairs = isinstance(log, PairLog)
+        steps = log.steps if pairs else log.step
         if not len(steps):
-            return "Batch means, none of them finite."
+            return "Single pairs, but none at two steps before the numbers end." if pairs else "Batch means, none of them finite."
         span = f"{len(steps)} steps from {steps[0]:g} to {steps[-1]:g}"
         beta = f"β = {log.beta:.4g} ({log.beta_from})" if log.beta else "β unknown"
         if isinstance(log, PairLog):

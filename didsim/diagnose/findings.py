@@ -121,8 +121,8 @@ def found_in(log: PairLog | MeanLog, level: float) -> list[Finding]:
 
 
 def _answer(asked: Question, log: PairLog | MeanLog, level: float) -> Answer:
-    if isinstance(log, PairLog):
-        return asked.of_pairs(log, level)
     if not len(log.step):
         return unanswered("no row comes before the divergence.", "")
+    if isinstance(log, PairLog):
+        return asked.of_pairs(log, level)
     return unanswered(asked.of_means, LOG_PAIRS) if isinstance(asked.of_means, str) else asked.of_means(log, level)

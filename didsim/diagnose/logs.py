@@ -1,5 +1,6 @@
 """What does a preference log say, once it has been checked?  Pairs by step, or batch means by step, as arrays."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.columns import COLUMNS, NEEDED, columns_found, demanded, missing, numbers, pair_columns
+from didsim.diagnose.columns import COLUMNS, NEEDED, columns_found, demanded, missing, number, numbers, pair_columns
 from didsim.diagnose.losses import Loss, loss_given
-from didsim.diagnose.means import OWN, MeanLog, coarse, mean_log, proportion
+from didsim.diagnose.means import OWN, SIDES, Divergence, MeanLog, coarse, mean_log, proportion
 from didsim.diagnose.reading import LogError, Rows, read_rows, rows_given
 from didsim.numerics import checks
 
@@ -22,7 +23,7 @@ RANGE_OF_LENGTHS, LEAST_GROWTH = 3.0, 0.5  # sums of log-probabilities grow abou
 
 @dataclass(frozen=True)
 class PairLog:
-    """Log-probabilities of single pairs, rows in the file's order.
+    """Log-probabilities of single pairs, rows in the file's order; what follows a divergence is left out.
 
     Attributes:
         path: the file.
@@ -37,6 +38,7 @@ class PairLog:
         pooled: number of steps in the file, where adjacent ones have been taken together, else 0.
         objective: the loss that was trained; DPO unless somebody says otherwise.
         notes: what was found odd in the file and how it was read, a sentence each.
+        diverged: where numbers ended, None if they did not; without two steps before, there are no rows.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class PairLog:
     pooled: int = 0
     objective: Loss = Loss()
     notes: tuple[str, ...] = ()
+    diverged: Divergence | None = None
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -140,8 +143,9 @@ def read(
         return _means_or_missing(rows, every, found, beta, objective)
     if "step" not in found:
         raise missing(rows, found)
-    log_ = replace(pooled(_pair_log(rows, found, beta, drawn)), objective=trained)
-    if np.unique(log_.step, return_counts=True)[1].min() < LEAST_PAIRS:
+    rows, ended = _before_divergence(rows, found)
+    log_ = replace(pooled(_pair_log(rows, found, beta, drawn)), objective=trained, diverged=ended)
+    if np.unique(log_.step, return_counts=True)[1].min(initial=LEAST_PAIRS) < LEAST_PAIRS:
         step = next(step for step in log_.steps if log_.at(step).sum() < LEAST_PAIRS)
         row = int(np.flatnonzero(log_.at(step))[0])
         raise LogError(
@@ -169,6 +173,24 @@ def _holds_means(rows: Rows, found: Mapping[str, str]) -> bool:
         return bool(signs) and "example" not in found
     entries = rows.columns[found["step"]]
     return "example" not in found and len({str(entry) for entry in entries}) > 0.5 * len(entries)
+
+
+def _before_divergence(rows: Rows, found: Mapping[str, str]) -> tuple[Rows, Divergence | None]:
+    """The rows before the steps at the end in which no response has a finite log-probability, and where those begin."""
+
+    def lost(entry: Any) -> bool:
+        return (value := number(entry)) is not None and not math.isfinite(value)
+
+    finite = [not all(lost(rows.columns[found[side]][at]) for side in SIDES) for at in range(len(rows))]
+    steps = [number(entry) for entry in rows.columns[found["step"]]]
+    last = max((at for at, fine in enumerate(finite) if fine), default=-1)
+    kept = next((at for at in range(last + 1, len(rows)) if last < 0 or steps[at] != steps[last]), len(rows))
+    if kept == len(rows) or (first := steps[kept]) is None:
+        return rows, None
+    ended = Divergence(steps[last] if last >= 0 else None, first, len(rows) - kept)
+    sound = kept if len({*steps[:kept]}) > 1 else 0
+    columns = {name: entries[:sound] for name, entries in rows.columns.items()}
+    return replace(rows, columns=columns, places=rows.places[:sound]), ended
 
 
 def pooled(log: PairLog) -> PairLog:
@@ -239,7 +261,7 @@ def _ascending(rows: Rows, name: str, step: np.ndarray, kept: Sequence[int]) -> 
 
 
 def _two_steps(rows: Rows, step: np.ndarray) -> None:
-    if step[0] == step[-1]:
+    if len(step) and step[0] == step[-1]:
         raise LogError(f"{rows.path.name}: a log must have at least two steps, but has only step {step[0]:g}.")
 
 
@@ -262,6 +284,8 @@ def _beta(rows: Rows, found: Mapping[str, str], values: Mapping[str, np.ndarray]
     """β from its own column, or as the ratio of logged rewards to log-ratios; None where neither says."""
     if "beta" in found:
         column = numbers(rows, found["beta"], "beta", everywhere := range(len(rows)))
+        if not len(column):
+            return None, "unknown"
         demanded(rows, found["beta"], column, column == column[0], f"the same in every row, {column[0]:g}", everywhere)
         return float(column[0]), "from the log"
     if "reward_chosen" in extra:

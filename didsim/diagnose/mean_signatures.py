@@ -9,7 +9,17 @@ from didsim.diagnose.intervals import Estimate
 from didsim.diagnose.likelihood import LEAST_FALL, below, end, ends
 from didsim.diagnose.losses import LN2, smoothed_floor, softplus
 from didsim.diagnose.means import SIDES, MeanLog
-from didsim.diagnose.signatures import BOTH_LOSE, GRADIENT_GONE, NOISE, RELATIVE_NOISE, STILL, Seen, of_means
+from didsim.diagnose.signatures import (
+    BOTH_LOSE,
+    DIVERGED,
+    GRADIENT_GONE,
+    NOISE,
+    RELATIVE_NOISE,
+    STILL,
+    Seen,
+    numbers_end,
+    of_means,
+)
 
 HARDLY = 0.05  # |mean margin| up to which the loss is within 4 % of ln 2
 EARLY, LATE = 0.05, 0.1  # share of the learning done by the first row: what is there by then is no work of it, may be
@@ -18,22 +28,13 @@ SCATTERS = 3.3  # standard errors that two stretches of a log may differ by wher
 ALL_BUT_GONE = 4.0  # |reward| from which σ is flat
 
 
-@of_means(
-    "diverged",
-    title="numbers end: rewards or gradients are no longer finite",
-    cause="The weights have overflowed: a learning rate too high, half precision without loss scaling, or an empty response.",
-    advice="Go back to the last checkpoint before; lower the learning rate, clip gradients, train in bfloat16 or float32.",
-)
+@of_means(DIVERGED)
 def _diverged(log: MeanLog, level: float) -> Seen:
-    ended = log.diverged
-    if ended is None:
-        return False, "all rows at the end are finite"
-    when = "at or before step {1:g}" if ended.after is None else "between steps {0:g} and {1:g}"
-    rows = f"the last {ended.rows} rows are" if ended.after is not None else "no row is finite, all are"
     norm = log.means.get("grad_norm", np.zeros(0))
     norm = norm[np.isfinite(norm)]
     gradient = f"; gradient norm {norm[-1]:.3g} just before, {norm[:-1].max():.3g} at most until then" if len(norm) > 1 else ""
-    return True, f"numbers end {when.format(ended.after, ended.at)}: {rows} NaN{gradient}"
+    found = log.diverged is not None
+    return found, f"{numbers_end(log)}{gradient if found else ''}"
 
 
 @of_means(

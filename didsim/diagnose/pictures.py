@@ -35,6 +35,8 @@ class Picture:
 def pictures(found: Diagnosis) -> list[Picture]:
     """The pictures that the log allows."""
     log = found.log
+    if not len(log.step):
+        return []
     return _of_means(log) if isinstance(log, MeanLog) else _of_pairs(log, found.level)
 
 

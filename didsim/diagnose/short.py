@@ -34,7 +34,7 @@ def sentences(found: Diagnosis) -> list[str]:
     made = []
     if not said & {"displaced", "wrong reference"} and answers["displacement"].answered:
         made.append(_change(found))
-    if len(found.log.steps if not isinstance(found.log, MeanLog) else found.log.step):
+    if len(found.log.step):
         made += [answers[name].answer for name in ("loss", "ranking", "band") if name in answers and answers[name].answered]
     if isinstance(found.log, MeanLog):
         made += [optimum(found.log)] if optimum(found.log) else []
@@ -58,6 +58,8 @@ def _change(found: Diagnosis) -> str:
 def bars(found: Diagnosis) -> list[str]:
     """Margin and change of both sides over the steps, a bar each."""
     log = found.log
+    if not len(log.step):
+        return []
     if isinstance(log, MeanLog):
         series = {"margin": log.gap, "chosen": log.change("chosen"), "rejected": log.change("rejected")}
     else:

@@ -23,6 +23,7 @@ STILL = 0.02  # |β·margin| up to which the loss has hardly left ln 2
 GRADIENT_GONE = 0.02  # share of the first step's gradient weight: σ(-β·margin) is ½ there
 LENGTH = 0.5  # correlation of margin and length difference from which length explains a quarter of the margins
 FAR, NEAR = 5.0, 2.5  # nats of log-margin that are much, and little
+DIVERGED = "diverged"
 SHORTER = {"cause": "Shorter responses win more often in the data, and the policy has learned length."}
 BOTH_LOSE = {"title": "chosen and rejected responses both lose likelihood"}
 
@@ -72,20 +73,41 @@ of_pairs, of_means = partial(fault, PairLog), partial(fault, MeanLog)
 
 def signatures(log: PairLog | MeanLog, level: float) -> list[Signature]:
     """Every fault that such a log can show, gravest first."""
-    return [
-        _signature(name, words, _withheld(log) if log.objective.withholds(name) else check(log, level))
-        for name, (words, check) in FAULTS[type(log)].items()
-    ]
+    return [_signature(name, words, _seen(log, name, check, level)) for name, (words, check) in FAULTS[type(log)].items()]
 
 
-def _withheld(log: PairLog | MeanLog) -> Seen:
-    return None, f"not a check of {log.objective.name}", {"cause": "", "advice": ""}
+def _seen(log: PairLog | MeanLog, name: str, check: Check, level: float) -> Seen:
+    if log.objective.withholds(name):
+        return None, f"not a check of {log.objective.name}", {"cause": "", "advice": ""}
+    if not len(log.step) and name != DIVERGED:
+        return None, "no row comes before the divergence"
+    return check(log, level)
 
 
 def _signature(name: str, words: dict[str, Any], seen: Seen) -> Signature:
     found, evidence, changed = seen if len(seen) == 3 else (*seen, {})
     row: dict[str, Any] = words | changed
     return Signature(name, found=None if found is None else bool(found), evidence=evidence, **row)
+
+
+@of_pairs(
+    DIVERGED,
+    title="numbers end: rewards or gradients are no longer finite",
+    cause="The weights have overflowed: a learning rate too high, half precision without loss scaling, or an empty response.",
+    advice="Go back to the last checkpoint before; lower the learning rate, clip gradients, train in bfloat16 or float32.",
+)
+def _diverged(log: PairLog, level: float) -> Seen:
+    return log.diverged is not None, numbers_end(log)
+
+
+def numbers_end(log: PairLog | MeanLog) -> str:
+    """Where numbers end, in words."""
+    ended = log.diverged
+    if ended is None:
+        return "all rows at the end are finite"
+    if ended.after is None:
+        return f"numbers end at or before step {ended.at:g}: no row is finite, all are NaN"
+    return f"numbers end between steps {ended.after:g} and {ended.at:g}: the last {ended.rows} rows are NaN"
 
 
 @of_pairs(
