@@ -142,7 +142,7 @@ def _saturated(log: MeanLog, level: float) -> Seen:
 )
 def _scaled(log: MeanLog, level: float) -> Seen:
     scale = log.objective.scale
-    if log.loss is None or not np.isfinite(log.loss).any():
+    if "loss" not in log.means:
         return None, "no loss"
     return scale > 1, f"the loss is {scale} times ln 2 where margins are zero" if scale > 1 else "the loss starts where it should"
 
