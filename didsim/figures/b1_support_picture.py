@@ -106,7 +106,7 @@ def _settled(ax: Axes, data: xr.Dataset) -> None:
     ax.set_ylim(low, high + 0.2 * (high - low))
     note(ax, 0.03, 0.91, "DPO, five starts", color=colour_of("dpo"))
     note(ax, 0.97, 0.91, "PRO", ha="right", color=colour_of("pro"))
-    ax.set(xlabel="PRO's root  [nats]", ylabel=r"$\log(\pi_\infty/\pi_\mathrm{ref})$  [nats]")
+    ax.set(xlabel="predicted for PRO  [nats]", ylabel=r"$\log(\pi_\infty/\pi_\mathrm{ref})$  [nats]")
     ax.set_title("e  unseen responses")
 
 

@@ -19,23 +19,23 @@ LOSSES = ("dpo", "ipo[sum]", "simpo γ=0")
 def draw(data: xr.Dataset) -> Figure:
     """Top: a simplex for each loss and sampler; below: one pair's step in parts, all cases, the band, flipped labels."""
     figure = Figure(figsize=(WIDTH, 9.2), layout="constrained")
-    rows = [*("AABBCC", "DDEEFF", "GGHHII"), "JJJKKK", "LLLMMM"]
-    panels = figure.subplot_mosaic([list(row) for row in rows], height_ratios=[1.0, 1.0, 1.0, 1.9, 1.7])
+    arrows, below = figure.subfigures(2, 1, height_ratios=[1.0, 1.15])
+    simplices = arrows.subplots(len(LOSSES), data.sizes["sampler"])
+    (parts, cases), (pulls, flips) = below.subplots(2, 2)
     figure.get_layout_engine().set(h_pad=0.02)  # type: ignore[union-attr]
-    places = iter("ABCDEFGHI")
     for row, loss in enumerate(LOSSES):
         for column, sampler in enumerate(data["sampler"].values):
-            ax = panels[next(places)]
+            ax = simplices[row, column]
             _simplex(ax, data, str(sampler), loss, words=row == column == 0)
             if row == 0:
                 ax.set_title(f"{'abc'[column]}  {sampler} pairs")
             if column == 0:
                 note(ax, -0.06, 0.45, name_of(loss.partition(" ")[0]), rotation=90, va="center", ha="right",
                      color=colour_of(loss), fontsize=9)  # fmt: skip
-    _parts(panels["J"], data)
-    _cases(panels["K"], data)
-    _band(panels["L"], data)
-    _flips(panels["M"], data)
+    _parts(parts, data)
+    _cases(cases, data)
+    _band(pulls, data)
+    _flips(flips, data)
     return figure
 
 
