@@ -63,7 +63,8 @@ def settled(ratio: np.ndarray, weight: np.ndarray, shown: np.ndarray, beta: floa
     """The only ``h`` with ``Σ_b w_b tanh(β(h - h_b)/2) = 0`` over the responses shown; it lies between their extremes."""
 
     def root(known: np.ndarray, mass: np.ndarray) -> float:
-        return brentq(lambda h: mass @ np.tanh(0.5 * beta * (h - known)), known.min() - 1.0, known.max() + 1.0, xtol=1e-13)
+        ends = known.min() - 1.0, known.max() + 1.0
+        return float(brentq(lambda h: mass @ np.tanh(0.5 * beta * (h - known)), *ends, xtol=1e-13))  # type: ignore[arg-type]
 
     known = np.asarray(ratio, float)[..., shown]
     return np.array([[root(one, mass) for one, mass in zip(row, weight[:, shown], strict=True)] for row in known])

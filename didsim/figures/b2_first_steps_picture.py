@@ -19,7 +19,7 @@ LOSSES = ("dpo", "ipo[sum]", "simpo γ=0")
 def draw(data: xr.Dataset) -> Figure:
     """Top: a simplex for each loss and sampler; below: one pair's step in parts, all cases, the band, flipped labels."""
     figure = Figure(figsize=(WIDTH, 9.2), layout="constrained")
-    arrows, below = figure.subfigures(2, 1, height_ratios=[1.0, 1.15])
+    arrows, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[1.0, 1.15])))
     simplices = arrows.subplots(len(LOSSES), data.sizes["sampler"])
     (parts, cases), (pulls, flips) = below.subplots(2, 2)
     figure.get_layout_engine().set(h_pad=0.02)  # type: ignore[union-attr]
@@ -66,7 +66,8 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, loss: str, *, words: bool
     for (x, y), text, side in zip(corners, ("worst", "middle", "best"), ("top", "top", "bottom"), strict=True):
         if words:
             beside(ax, (x, y), text, (0, -2 if side == "top" else 2), ha="center", va=side, color=GREY)
-    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal")
+    # Axes that are off hide their label, which still says to a program what they show.
+    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", ylabel=f"{loss}, {sampler} pairs")
     ax.set_axis_off()
 
 
