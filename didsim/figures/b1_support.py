@@ -2,7 +2,8 @@
 
 Pairs are shown only within blocks of responses.  The Hessian's null space has one dimension per component of the
 comparison graph (S1); gradient descent ends at a closed form that keeps the sum of logits of each component (S2); and
-the mass of responses that are never shown shrinks or grows with the reference's quality on the support (S3).
+the mass of responses that are never shown shrinks or grows with the reference's quality on the support (S3).  With PRO's
+regulariser over all pairs their mass is determined, wherever training starts (F9).
 """
 
 from typing import ClassVar
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from didsim import landscape
 from didsim.dynamics import Adam, Run, Sgd
+from didsim.figures.b1_all_pairs import LOSSES, STARTS, all_pairs
 from didsim.figures.settings import NonNegative, Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.objectives import Dpo
@@ -67,12 +69,12 @@ def block_labels(n: int, shares: tuple[float, ...]) -> np.ndarray:
 
 
 def run(settings: Config) -> xr.Dataset:
-    """Gradient descent and Adam on block samplers, random graphs, and support of growing size."""
+    """Gradient descent and Adam on block samplers, random graphs, support of growing size, and PRO beside DPO."""
     label = block_labels(settings.n, settings.blocks)
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    return xr.merge(
-        [_landing(settings, label, seeds), _graphs(settings), _coverage(settings, seeds)], combine_attrs="drop_conflicts"
-    ).assign_attrs(beta=settings.beta)
+    beyond = xr.Dataset(all_pairs(settings, seeds), coords={"loss": list(LOSSES), "start": list(STARTS)})
+    parts = [_landing(settings, label, seeds), _graphs(settings), _coverage(settings, seeds), beyond]
+    return xr.merge(parts, combine_attrs="drop_conflicts").assign_attrs(beta=settings.beta)
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:
@@ -81,6 +83,11 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     descent, adam = data.sel(optimiser="gradient descent"), data.sel(optimiser="Adam")
     uniform, weak = data.sel(reference="uniform"), data.sel(reference="weak")
     weighted = abs(descent["final"] - data["predicted_weighted"]).max("response")
+    unseen = data["all_pairs_ratio"].isel(response=data["all_pairs_unseen"].values.astype(bool))
+    off_root = abs(unseen - data["all_pairs_root"]).max(("start", "response"))
+    apart = data["all_pairs_ratio"].sel(loss="pro") - data["all_pairs_ratio"].sel(loss="pro", start=0.0)
+    mass = data["all_pairs_mass"].sel(loss="dpo")
+    unweighted = abs(unseen.sel(loss="pro") - data["all_pairs_unweighted"]).max(("start", "response")).median("seed")
     return [
         below("gradient descent ends at S2's limit: max |Δ log π|", abs(descent["final"] - data["predicted"]), tight),
         below("Adam ends in the solution set: max |Δ margin| within a component", adam["set_error"], by_dtype(1e-6, 1e-2)),
@@ -88,6 +95,12 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         above("uniform reference: mass off the support shrinks: min κ", uniform["kappa"], 1.0),
         below("weak reference: mass off the support grows: max κ", weak["kappa"], 1.0),
         below("off-support odds ÷ predicted odds: |ratio - 1|", abs(data["odds_ratio"] - 1.0), by_dtype(1e-7, 1e-2)),
+        below("PRO: unseen log-ratio solves F9's equation: |difference|", off_root.sel(loss="pro"), tight),
+        below("PRO: the end does not depend on the start: max |Δ log π|", abs(apart), tight),
+        below("DPO: unseen mass keeps its start's logits: ÷ S2's: |ratio - 1|", abs(mass / data["all_pairs_kept"] - 1), tight),
+        must_break("regulariser over shown pairs (DPO) solves F9's equation: |difference|", off_root.sel(loss="dpo"), 0.1),
+        must_break("DPO: unseen mass of the highest ÷ lowest start", mass.max("start") / mass.min("start"), 1.1),
+        must_break("F9's equation with all responses weighted alike: median |difference|", unweighted, 1e-3),
         must_break("Adam ends at S2's limit: max |Δ log π|", abs(adam["final"] - data["predicted"]).max("response"), 1e-3),
         must_break("S2 with π_ref-weighted component means: max |Δ log π|", weighted, 1e-3),
         must_break("one null dimension whatever the sampler: mismatches", (data["nullity"] != 1).sum(), 0.5),

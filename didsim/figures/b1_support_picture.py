@@ -1,9 +1,10 @@
-"""Picture of B1: comparison graph, null space, where descent lands, and the mass that leaks off the support."""
+"""Picture of B1: comparison graph, null space, where descent lands, mass off the support, and what PRO makes of it."""
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.colours import BLOCKS
@@ -12,12 +13,14 @@ from didsim.plotting.drawing import GUIDE, beside, note
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Graph of what is compared; dimension of what is left open; landing points per response; off-support mass."""
-    figure, (graph, landing, null, mass) = new_figure(4.7, [1.0, 1.15], rows=2)
+    """Graph of what is compared; dimension of what is left open; landing points; off-support mass; DPO beside PRO."""
+    figure, (graph, landing, null, mass, settled, starts) = new_figure(7.0, [1.0, 1.15], rows=3)
     _graph(graph, data)
     _landing(landing, data)
     _null(null, data)
     _mass(mass, data)
+    _settled(settled, data)
+    _starts(starts, data)
     return figure
 
 
@@ -87,3 +90,39 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
     ax.axhline(1, **GUIDE)
     ax.set_yscale("log")
     ax.set(xlabel="share of responses ever shown", ylabel="mass after ÷ before", title="d  mass never shown")
+
+
+def _settled(ax: Axes, data: xr.Dataset) -> None:
+    """Log-ratios of unseen responses at the end, every world and start: PRO's are the roots, DPO's are wherever they began."""
+    roots = data["all_pairs_root"].transpose("start", "seed").values
+    unseen = data["all_pairs_ratio"].isel(response=data["all_pairs_unseen"].values.astype(bool)).max("response")
+    for loss, mark in (("dpo", "o"), ("pro", "D")):
+        ends = unseen.sel(loss=loss).transpose("start", "seed").values
+        ax.plot(roots.ravel(), ends.ravel(), mark, color=colour_of(loss), markersize=2.5, alpha=0.6, markeredgewidth=0)
+    span = np.array([roots.min(), roots.max()])
+    span += np.array([-0.15, 0.15]) * max(np.ptp(span), 0.1)
+    ax.plot(span, span, **PREDICTED)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + 0.2 * (high - low))
+    note(ax, 0.03, 0.91, "DPO, five starts", color=colour_of("dpo"))
+    note(ax, 0.97, 0.91, "PRO", ha="right", color=colour_of("pro"))
+    ax.set(xlabel="predicted for PRO  [nats]", ylabel=r"$\log(\pi_\infty/\pi_\mathrm{ref})$  [nats]")
+    ax.set_title("e  unseen responses")
+
+
+def _starts(ax: Axes, data: xr.Dataset) -> None:
+    """Mass of unseen responses at the end against where they start."""
+    start = data["start"].values
+    before = data["all_pairs_before"].values
+    kept = data["all_pairs_kept"].transpose("start", "seed").values
+    odds = before * np.exp(data["all_pairs_root"].transpose("start", "seed").values)
+    for loss, predicted in (("dpo", kept), ("pro", odds)):
+        mass = data["all_pairs_mass"].sel(loss=loss).transpose("seed", "start").values
+        band(ax, start, mass, colour_of(loss), marker="o")
+        ax.plot(start, np.median(predicted, axis=1), **PREDICTED)
+    ax.set(yscale="log", ylim=(min(0.01, kept.min()), 1.0), ylabel="unseen mass at the end", title="f  does the start matter?")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel(r"unseen start above $\pi_\mathrm{ref}$  [nats]")
+    ends = {loss: float(data["all_pairs_mass"].sel(loss=loss).isel(start=0).median()) for loss in ("dpo", "pro")}
+    beside(ax, (start[0], ends["dpo"]), "DPO", (10, 0), va="top", color=colour_of("dpo"))
+    beside(ax, (start[0], ends["pro"]), "PRO", (2, 5), color=colour_of("pro"))

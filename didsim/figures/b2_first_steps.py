@@ -3,7 +3,8 @@
 On three responses the step is an arrow on the simplex, decided by the sampler as much as by the objective.  For a single
 pair the step of every response splits into its own pull, its partner's and the normaliser's (L4): in a table the chosen
 response always rises; with shared features it falls exactly where ``⟨φ_w - E_πφ, φ_w - φ_l⟩ < 0``, and a third response
-takes the mass.
+takes the mass.  A band for the ratio of a loss's two pulls says whether chosen falls or rejected rises (F4); and flipping a label
+adds one vector to the gradient of a log-linear policy, wherever it stands (F15).
 """
 
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from jaxtyping import Array, Float
 from pydantic import Field
 
 from didsim import did
+from didsim.figures import b2_flip
+from didsim.figures.b2_band import LOSSES, band, spares
 from didsim.figures.settings import Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape import explain
@@ -47,20 +50,26 @@ class Config:
 
 
 def run(settings: Config) -> xr.Dataset:
-    """Arrows of one step on the simplex, and single pairs explained in tables and with shared features."""
-    return xr.merge([_arrows(settings), _pairs(settings)]).assign_attrs(beta=settings.beta, step=settings.step)
+    """Arrows of one step on the simplex, single pairs explained, the band of pulls' ratios, and flipped labels."""
+    coords = {"band_loss": list(LOSSES), "flip_policy": list(b2_flip.POLICIES), "flip_moved": list(b2_flip.MOVED)}
+    further = xr.Dataset({**band(settings), **b2_flip.flips(settings)}, coords=coords)
+    return xr.merge([_arrows(settings), _pairs(settings), further]).assign_attrs(beta=settings.beta, step=settings.step)
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:
     """What must come out of B2, worst over cases."""
     tight = by_dtype(1e-11, 1e-3)
     clear = data["clear"].astype(bool)
-    up = data["realised"].sel(role="chosen") > 0
+    up = data["realised"] > 0
     table = data.sel(policy="table")
-    wrong = clear & (up != (data["rate"].sel(role="chosen") > 0))
+    wrong = clear & (up != (data["rate"] > 0))
     naive = clear & (up != (data["naive"] > 0))
+    cosine, t, ratio = (data[f"band_{name}"].values for name in ("cosine", "t", "ratio"))
+    sure = data["band_clear"].values.astype(bool)
+    kept = (data["band_chosen"].values >= 0) & (data["band_rejected"].values <= 0)
+    flip = data["flip_error"]
     return [
-        above("table, one pair: smallest rate of the chosen response", table["rate"].sel(role="chosen"), 0.0),
+        above("table, one pair: smallest rate of the chosen response", table["rate"], 0.0),
         below("table, one pair: clear cases in which chosen falls", (clear & ~up).sel(policy="table").sum(), 0.0),
         below("shared features: clear cases whose realised sign is not the predicted one", wrong.sum(), 0.0),
         above("clear cases: share", clear.mean(), by_dtype(0.8, 0.4)),
@@ -69,10 +78,25 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("L4's closed form: relative error", data["closed_error"], tight),
         below("arrows are L4 with one-hot features: |difference|", data["arrow_error"], tight),
         below("first gradient is ½E[m* tanh(m*/2)] (S8): |difference|", data["signal_error"], tight),
+        below("band of pulls: clear cases whose outcome is another", (sure & (kept != spares(cosine, ratio / t))).sum(), 0.0),
+        above("band of pulls: clear cases: share", sure.mean(), by_dtype(0.8, 0.4)),
+        below("band's edges and pulls' ratios in closed form: relative error", _band_error(data), by_dtype(1e-9, 1e-2)),
+        below("flipped label, log-linear: change of the vector", flip.sel(flip_policy="log-linear"), by_dtype(1e-10, 1e-3)),
+        must_break("band with ρ's sign turned: share it misses", (sure & (kept != spares(-cosine, ratio / t))).mean(1), 0.1),
+        must_break("band with t upside down: share it misses", (sure & (kept != spares(cosine, ratio * t))).mean(1)[1:], 0.02),
+        must_break("flipped label, transformer: change of the vector", _furthest(flip.sel(flip_policy="transformer")), 0.1),
         must_break("shared features: chosen never falls: share that does", (~up).sel(policy="shared features").mean(), 0.02),
         must_break("sign of ⟨φ_w, φ_w - φ_l⟩ decides: share it misses", naive.sel(policy="shared features").mean(), 0.01),
         must_break("all samplers step the same way: largest angle", data["sampler_angle"].max(), 0.1),
     ]
+
+
+def _band_error(data: xr.Dataset) -> float:
+    return float(np.maximum(data["band_edge_error"], data["band_ratio_error"].max()))
+
+
+def _furthest(error: xr.DataArray) -> xr.DataArray:
+    return error.sel(flip_moved=max(b2_flip.MOVED)).median("flip_draw")
 
 
 # Arrows
@@ -179,7 +203,14 @@ def _pairs(settings: Config) -> xr.Dataset:
     plain = closed[0]["clear"] & (sizes.sel(policy="shared features").values < 2.5)
     example = np.where(plain, closed[0]["taken"], -np.inf).argmax()
     joined = {name: (("policy", "case"), np.stack([one[name] for one in closed])) for name in closed[0]}
-    return kept.assign(joined).assign(example=int(example))
+    # Of all cases only the chosen response is shown; the other roles and the parts are those of the example.
+    shown = kept.isel(case=int(example))[["split", "rate", "realised"]]
+    return (
+        kept.drop_vars("split")
+        .sel(role="chosen", drop=True)
+        .assign({name: joined[name] for name in ("closed_error", "error_share", "clear", "naive")})
+        .assign({f"example_{name}": shown[name] for name in shown})
+    )
 
 
 def _explained(settings: Config, policy: Callable[[Any], Policy], features, params, log_ref) -> dict[str, np.ndarray]:

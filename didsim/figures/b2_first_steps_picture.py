@@ -1,4 +1,4 @@
-"""Picture of B2: arrows of one step on the simplex, one step in parts, and predicted against realised change."""
+"""Picture of B2: arrows of one step, one step in parts, predicted against realised change, band of pulls, flipped labels."""
 
 import numpy as np
 import xarray as xr
@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from didsim.plotting import BLACK, GREY, colour_of, name_of, styled
+from didsim.plotting import BLACK, GREY, band, colour_of, name_of, styled
 from didsim.plotting.drawing import GUIDE, LETTERS, WIDTH, beside, note
 
 ROLES = ("chosen", "rejected", "best third")
@@ -17,23 +17,25 @@ LOSSES = ("dpo", "ipo[sum]", "simpo γ=0")
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Top: a simplex for each loss and sampler; below: the step of one pair in parts for both policies, and all cases."""
-    figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
-    rows = [*("AABBCC", "DDEEFF", "GGHHII"), "JJJKKK"]
-    panels = figure.subplot_mosaic([list(row) for row in rows], height_ratios=[1.0, 1.0, 1.0, 1.9])
+    """Top: a simplex for each loss and sampler; below: one pair's step in parts, all cases, the band, flipped labels."""
+    figure = Figure(figsize=(WIDTH, 9.2), layout="constrained")
+    arrows, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[1.0, 1.15])))
+    simplices = arrows.subplots(len(LOSSES), data.sizes["sampler"])
+    (parts, cases), (pulls, flips) = below.subplots(2, 2)
     figure.get_layout_engine().set(h_pad=0.02)  # type: ignore[union-attr]
-    places = iter("ABCDEFGHI")
     for row, loss in enumerate(LOSSES):
         for column, sampler in enumerate(data["sampler"].values):
-            ax = panels[next(places)]
+            ax = simplices[row, column]
             _simplex(ax, data, str(sampler), loss, words=row == column == 0)
             if row == 0:
                 ax.set_title(f"{'abc'[column]}  {sampler} pairs")
             if column == 0:
                 note(ax, -0.06, 0.45, name_of(loss.partition(" ")[0]), rotation=90, va="center", ha="right",
                      color=colour_of(loss), fontsize=9)  # fmt: skip
-    _parts(panels["J"], data)
-    _cases(panels["K"], data)
+    _parts(parts, data)
+    _cases(cases, data)
+    _band(pulls, data)
+    _flips(flips, data)
     return figure
 
 
@@ -64,17 +66,18 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, loss: str, *, words: bool
     for (x, y), text, side in zip(corners, ("worst", "middle", "best"), ("top", "top", "bottom"), strict=True):
         if words:
             beside(ax, (x, y), text, (0, -2 if side == "top" else 2), ha="center", va=side, color=GREY)
-    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal")
+    # Axes that are off hide their label, which still says to a program what they show.
+    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", ylabel=f"{loss}, {sampler} pairs")
     ax.set_axis_off()
 
 
 def _parts(ax: Axes, data: xr.Dataset) -> None:
     """The case whose chosen response falls most, in a table and with its features; per unit of the pair's pull."""
-    one = data.isel(case=int(data["example"]))
+    one = data[["example_split", "example_rate", "example_realised"]]
     left = 0.0
     ticks = []
     for policy in ("table", "shared features"):
-        scale = float(abs(one["rate"].sel(policy=policy)).max())
+        scale = float(abs(one["example_rate"].sel(policy=policy)).max())
         for role in ROLES:
             _stack(ax, left, one.sel(policy=policy, role=role), scale)
             ticks.append((left, role))
@@ -100,22 +103,22 @@ def _parts(ax: Axes, data: xr.Dataset) -> None:
 def _stack(ax: Axes, x: float, one: xr.Dataset, scale: float) -> None:
     """Positive parts stacked upwards and negative ones downwards; dashed their sum, dot what the step did."""
     up = down = 0.0
-    for name, value in zip(one["part"].values, one["split"].values / scale, strict=True):
+    for name, value in zip(one["part"].values, one["example_split"].values / scale, strict=True):
         ax.bar(x, value, bottom=up if value > 0 else down, width=0.62, color=colour_of(f"part: {name}"), linewidth=0)
         up, down = (up + value, down) if value > 0 else (up, down + value)
-    total = float(one["rate"]) / scale
+    total = float(one["example_rate"]) / scale
     ax.plot([x - 0.42, x + 0.42], [total, total], color=BLACK, linestyle="--", linewidth=1.0)
-    ax.plot(x, float(one["realised"]) / scale, "o", color=BLACK, markersize=3.5)
+    ax.plot(x, float(one["example_realised"]) / scale, "o", color=BLACK, markersize=3.5)
 
 
 def _cases(ax: Axes, data: xr.Dataset) -> None:
     """Predicted against realised change of the chosen response, every case."""
     shown = slice(None, None, max(1, data.sizes["case"] // 4000))
     for policy in ("shared features", "table"):
-        one = data.sel(policy=policy, role="chosen").isel(case=shown)
+        one = data.sel(policy=policy).isel(case=shown)
         colour = colour_of(policy)
         ax.plot(one["rate"], one["realised"], ".", color=colour, markersize=1.6, rasterized=True, alpha=0.6)
-    rate = data["rate"].sel(role="chosen")
+    rate = data["rate"]
     low, high = float(rate.min()), float(rate.max())
     ax.plot([low, high], [low, high], color=BLACK, linestyle="--", linewidth=0.8)
     ax.axhline(0, **GUIDE)
@@ -125,7 +128,7 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     ticks = [-10, -1, 0, 1, 10]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
-    falls = float((data["realised"].sel(policy="shared features", role="chosen") < 0).mean())
+    falls = float((data["realised"].sel(policy="shared features") < 0).mean())
     note(ax, 0.04, 0.93, "table: always up", color=colour_of("table"))
     note(ax, 0.97, 0.08, f"shared features:\nfalls in {100 * falls:.0f} %", ha="right", color=colour_of("shared features"))
     ax.set(
@@ -133,3 +136,39 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
         ylabel=r"change of $\log\,\pi$(chosen)",
     )
     ax.set_title(f"e  {data.sizes['case']:,} single pairs")
+
+
+def _band(ax: Axes, data: xr.Dataset) -> None:
+    """Realised outcome of every first step on the map of cosine and ratio of pulls; dashed the band's edges."""
+    cosine, t = data["band_cosine"].values, data["band_t"].values
+    place = data["band_ratio"].values / t
+    fallen, risen = data["band_chosen"].values < 0, data["band_rejected"].values > 0
+    across = np.broadcast_to(cosine, place.shape)
+    for name, here in (("apart", ~fallen & ~risen), ("chosen falls", fallen), ("rejected rises", risen)):
+        ax.plot(across[here], place[here], ".", color=colour_of(name), markersize=1.8, rasterized=True, alpha=0.6)
+    edge = np.geomspace(0.01, 1.0, 100)
+    for height in (edge, 1.0 / edge):
+        ax.plot(edge, height, color=BLACK, linestyle="--", linewidth=0.9)
+    ax.set(xlim=(-1, 1), ylim=(0.03, 30), yscale="log", title=f"f  {place.size:,} steps, four losses")
+    ax.set(xlabel=r"$\rho$, cosine of the two scores", ylabel=r"$d_w\,/\,(d_l\,t)$")
+    for x, y, name, text in (
+        (0.97, 0.90, "rejected rises", "rejected rises"),
+        (0.03, 0.47, "apart", "neither"),
+        (0.97, 0.05, "chosen falls", "chosen falls"),
+    ):
+        side = "left" if x < 0.5 else "right"
+        box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.6}
+        note(ax, x, y, text, ha=side, color=colour_of(name), bbox=box)
+
+
+def _flips(ax: Axes, data: xr.Dataset) -> None:
+    """How far the vector that a flipped label adds is from being the same everywhere."""
+    moved = data["flip_moved"].values
+    least = np.finfo(data["flip_error"].dtype).eps / 16
+    for policy in data["flip_policy"].values:
+        error = data["flip_error"].sel(flip_policy=policy).transpose("flip_draw", "flip_moved").values
+        band(ax, moved, np.maximum(error, least), colour_of(policy), marker="o")
+    ax.set(xscale="log", yscale="log", ylim=(least / 10, 30), title="g  flipping one label")
+    ax.set(xlabel="distance from the start", ylabel="relative change of its vector")
+    note(ax, 0.04, 0.55, "transformer", color=colour_of("transformer"))
+    note(ax, 0.04, 0.25, "log-linear", color=colour_of("log-linear"))

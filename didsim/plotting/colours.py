@@ -35,6 +35,9 @@ ROLES = {
     "missed": RED,
     "falls": RED,
     "rises": BLUE,
+    "apart": BLUE,
+    "chosen falls": RED,
+    "rejected rises": ORANGE,
 }
 METRICS = {
     "loss": BLACK,
@@ -81,6 +84,7 @@ OBJECTIVES = {
     "auxdpo": ORANGE,
     "chipo": PURPLE,
     "squaredpo": BROWN,
+    "pro": ORANGE,
 }
 DIVERGENCES = {
     "reverse_kl": BLUE,
@@ -139,7 +143,15 @@ LABELS = {
 ASKED = {"asked: pairs": BLUE, "asked: best of K": ORANGE, "asked: ranking": GREEN, "best of K": PINK, "drawn pairs": ORANGE}
 REWARDS = {"gold": ORANGE, "proxy": BLUE, "ranking accuracy": ORANGE, "reward accuracy": BLUE}
 REFERENCES = {"weak": RED, "even": OLIVE, "strong": BLUE, "right-skewed": GREEN, "unskewed": OLIVE, "left-skewed": BROWN}
-POLICIES = {"table": GREEN, "prefix table": GREEN, "k-gram": ORANGE, "bigram": ORANGE, "transformer": RED, "shared features": RED}
+POLICIES = {
+    "table": GREEN,
+    "prefix table": GREEN,
+    "k-gram": ORANGE,
+    "bigram": ORANGE,
+    "transformer": RED,
+    "shared features": RED,
+    "log-linear": SKY,
+}
 DYNAMICS = {
     "gradient descent": BLACK,
     "Adam": WINE,
