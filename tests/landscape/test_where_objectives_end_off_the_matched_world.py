@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sampling import sampled
-from scipy.optimize import minimize
+from scipy.optimize import linprog, minimize
 
 from didsim.landscape import atlas, component_count, components, descent_limit
 from didsim.landscape.atlas import Kind
-from didsim.landscape.atlas.grid import WORLD, departure, lay_out
+from didsim.landscape.atlas.cells import NO_REWARD
+from didsim.landscape.atlas.ends import solve_cells
+from didsim.landscape.atlas.grid import WORLD, aimed, departure, lay_out
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, Limit
 from didsim.objectives.parts import Card, Objective
@@ -167,6 +169,70 @@ def test_an_independent_solver_agrees(chart, cases, name, departure):
         assert abs(found - _gap(wrong, log_ref, _law(log_ref + reward / 0.5))) > 1e-4
 
 
+def _least_hinge(nu, log_ref, beta):
+    """Least hinge loss as a linear program in the logits and one slack a pair, and a law that has it."""
+    n = log_ref.size
+    places = [(a, b) for a in range(n) for b in range(n) if a != b]
+    costs = np.concatenate([np.zeros(n), [nu[pair] for pair in places]])
+    rows, most = np.zeros((len(places), n + len(places))), np.zeros(len(places))
+    for row, (a, b) in enumerate(places):  # 1 - β(θ_a - θ_b - log π_ref(a)/π_ref(b)) <= slack
+        rows[row, [a, b, n + row]] = -beta, beta, -1.0
+        most[row] = -1.0 - beta * (log_ref[a] - log_ref[b])
+    bounds = [(0.0, 0.0), *[(None, None)] * (n - 1), *[(0.0, None)] * len(places)]
+    return linprog(costs, rows, most, bounds=bounds, method="highs-ds").fun + np.trace(nu)
+
+
+@pytest.mark.parametrize("column", ["matched", "flipped", "cyclic", "unseen"])
+def test_a_hinge_ends_where_a_linear_program_does(cases, column):
+    hinge, dpo = (atlas.chart([name], [column], worlds=WORLDS) for name in ("hinge", "dpo"))
+    assert bool(atlas.solved(hinge).all())
+    with jax.enable_x64(True):
+        ends = {name: _law_of(name, column) for name in ("hinge", "dpo")}
+    for world in range(WORLDS):
+        log_ref, nu = cases[column].problem.log_ref[world, 0], cases[column].ordered[world, 0]
+
+        def loss(law, nu=nu, log_ref=log_ref):
+            h = 0.5 * (law - log_ref)
+            return np.sum(nu * np.maximum(0.0, 1.0 - h[:, None] + h[None, :]))
+
+        least = _least_hinge(nu, log_ref, 0.5)
+        # Kinks rounded at 2e-7 cost at most log 2 times that on every pair.
+        assert -1e-12 < loss(ends["hinge"][world]) - least < 2e-7
+        assert loss(ends["dpo"][world]) - least > 1e-3
+    assert not np.allclose(hinge["gap"], dpo["gap"], atol=1e-3)
+
+
+def _law_of(name, column):
+    grid = lay_out({column: departure(column)}, WORLD, WORLDS, 0)
+    objective = aimed(OBJECTIVES[name], grid.cases)
+    return solve_cells(objective, grid.cases, grid.laws, starts=1).log_policy
+
+
+def test_a_loss_without_a_floor_is_told():
+    """Robust DPO at ε = 0.1 falls for ever where a label is surer than 1 - ε, and has a minimum where all are flipped so far."""
+    found = atlas.chart(["robust"], ["hard", "flipped"], worlds=WORLDS)
+    assert (found["kind"].sel(departure="hard") == Kind.NOWHERE).any()
+    assert (found["kind"].sel(departure="flipped") == Kind.REACHED).all()
+
+
+def test_an_error_of_the_library_is_no_reason_of_a_cell():
+    @OBJECTIVES.register("broken")
+    class Broken(Objective):
+        card: ClassVar[Card] = Card("log(π/π_ref)", "(m - 1)²", Limit.OWN, "nowhere", "derived")
+
+        def chosen_reward(self, seen):
+            return seen.log_ratio
+
+        def link(self, margin):
+            return jnp.square(margin, 1.0, 2.0, 3.0, 4.0)
+
+    try:
+        with pytest.raises(TypeError):
+            atlas.chart(["broken"], ["matched"], worlds=1)
+    finally:
+        del OBJECTIVES["broken"]
+
+
 # ---- a store, and parts of one's own ----
 
 
@@ -259,6 +325,7 @@ def test_ranks_are_shared_by_what_cannot_be_told_apart(chart):
 def test_nearly_all_cells_of_all_objectives_are_solved():
     data = atlas.chart(worlds=WORLDS)
     assert float(atlas.solved(data).mean()) >= 0.95
+    assert {str(one) for one in np.unique(data["reason"])} <= {"", NO_REWARD}
 
 
 def test_rounding_does_not_drive_away_what_no_pair_shows():

@@ -25,7 +25,9 @@ from didsim.objectives.comparisons import Population, prompt_losses, view
 from didsim.objectives.parts import Comparisons
 from didsim.policies import Policy, Table
 
-NARROWING, SHARPEST = 0.05, 1e-10  # of the kinks' rounding
+NARROWING, WIDTHS = 0.3, 14  # of the kinks' rounding: from 1 to 2e-7, where a margin's own rounding is 1e-9 of it
+FAR = 1e4, 1e5  # nats
+SURE = 1e-6  # gradient relative to its curvature above which an iteration that rests is at no minimum
 LONGEST = 10.0  # nats of a step
 VANISHED = -30.0  # log-probability below which a response is on its way to none
 SHORTENINGS, SHORTER = 14, 0.3
@@ -281,15 +283,25 @@ class _Local(NamedTuple):
 
 
 def _through_widths(given: _Given, laws: Laws, start: np.ndarray, steps: int) -> Ends:
-    """Newton at each rounding of the kinks in turn, from where the last one ended; then the evidence."""
-    widths = [1.0]
-    while given.objective.kinked and widths[-1] > SHARPEST:
-        widths.append(max(widths[-1] * NARROWING, SHARPEST))
-    params, last = start, given
-    for width in widths:
+    """Newton at each rounding of the kinks in turn, from where the last two ends point to; then the evidence.
+
+    Margins at a kink shrink with its rounding while their weights stay, so that ends lie on a line towards the sharp one.
+    """
+    params, last = _newton(first := given.rounded(1.0), laws, start, steps), first
+    before = params
+    for width in NARROWING ** np.arange(1, WIDTHS if given.objective.kinked else 1):
         last = given.rounded(width)
-        params = _newton(last, laws, params, steps)
+        ahead = _lower(last, laws, params, params + NARROWING * (params - before))
+        before, params = params, _newton(last, laws, ahead, steps)
     return _judged(last, laws, start, params)
+
+
+def _lower(given: _Given, laws: Laws, params: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Of two points for each cell the one with the lower loss."""
+    cells = np.arange(len(params))
+    laws_there = [laws.at(cells, one)[0] for one in (params, other)]
+    here, there = (given.expand(cells, law, laws_there[0]).value for law in laws_there)
+    return np.where((there < here)[:, None], other, params)
 
 
 def _newton(given: _Given, laws: Laws, params: np.ndarray, steps: int) -> np.ndarray:
@@ -306,6 +318,8 @@ def _newton(given: _Given, laws: Laws, params: np.ndarray, steps: int) -> np.nda
         length = _lengths(given, laws, cells, params[cells], direction, _Local(*(one[going] for one in here)))
         params[cells] += length[:, None] * direction
         cells = cells[length > 0]
+        if not cells.size:
+            break
     return params
 
 
@@ -383,13 +397,33 @@ def _judged(given: _Given, laws: Laws, start: np.ndarray, params: np.ndarray) ->
     diagonal = np.abs(np.diagonal(here.hessian, axis1=1, axis2=2))
     # Where there is no curvature at all the direction is open, and the gradient counts as it is.
     relative = np.max(np.abs(here.gradient) / np.where(diagonal > 0, diagonal, 1.0), -1)
-    still = (step <= 1e-7) & np.logical_not(escaped)
+    still = (step <= 1e-7) & (relative <= SURE) & np.logical_not(escaped)
     known = [~np.isfinite(here.value), still & is_open, still, escaped & (absolute <= 1e-9)]
     kinds = [Status.NOT_FINITE, Status.NOT_UNIQUE, Status.CONVERGED, Status.UNBOUNDED]
     status = np.select(known, kinds, Status.STALLED)
-    residual = np.where(status == Status.UNBOUNDED, absolute, relative)
+    status, falls = _without_floor(given, laws, start, params, status)
+    residual = np.where(status == Status.UNBOUNDED, np.where(falls < 0, 0.0, absolute), relative)
     params, law = _settled(given, laws, start, params, here, null, np.equal(status, int(Status.NOT_UNIQUE)))
     return Ends(law, params, here.value, residual, status, np.zeros(len(params), int))
+
+
+def _without_floor(given: _Given, laws: Laws, start: np.ndarray, params: np.ndarray, status: np.ndarray):
+    """Statuses where iterations that came far are told from those whose loss has no floor, and the slopes that prove it.
+
+    Far out along the way that an iteration took, margins of pairs are so large that links are straight lines; a loss that
+    falls there by the same slope at two places, ten times apart, falls for ever.
+    """
+    way = params - start
+    way /= np.maximum(np.linalg.norm(way, axis=-1, keepdims=True), 1e-300)
+    cells = np.flatnonzero(status == Status.STALLED)
+    slopes = np.zeros((2, len(params)))
+    for place, far in zip(slopes, FAR, strict=True):
+        if cells.size:
+            law, jacobian = laws.at(cells, params[cells] + far * way[cells])
+            with np.errstate(all="ignore"):
+                place[cells] = np.einsum("cp,cyp,cy->c", way[cells], jacobian, given.expand(cells, law, law).slope)
+    found = (slopes[0] < -1e-6) & (np.abs(slopes[1] - slopes[0]) <= 1e-9 * np.abs(slopes[0]))
+    return np.where(found, int(Status.UNBOUNDED), status), np.where(found, slopes[0], 0.0)
 
 
 def _settled(given: _Given, laws: Laws, start, params, here: _Local, null: np.ndarray, where: np.ndarray):

@@ -144,7 +144,7 @@ def row(name: str, grid: Grid) -> list[dict[str, Any]]:
         ends, undefined = _ends(objective, grid)
         found = cells.measured(ends, grid.cases, undefined)
         why = cells.NO_REWARD if undefined.any() else ""
-    except (ArgumentError, TypeError) as error:
+    except ArgumentError as error:
         found, why = _nothing(len(grid.no_reward)), str(error)
     size = grid.worlds
     return [
@@ -162,12 +162,16 @@ def aimed(kind: type[Objective], cases: Case) -> Objective:
     """An objective with its numbers at their defaults but for those that make it aim at π*, stacked over the cells.
 
     Raises:
-        TypeError: it has numbers without a default.
-        ArgumentError: it cannot be had for responses of this number.
+        ArgumentError: it has numbers without a default, or cannot be had for responses of this number.
     """
-    fields = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     n = cases.ordered.shape[-1]
-    sizes = {"vocabulary": 2, "length": max(n.bit_length() - 1, 1)} if {"vocabulary", "length"} <= fields else {}
+    sizes = {"vocabulary": 2, "length": max(n.bit_length() - 1, 1)} if {"vocabulary", "length"} <= {*fields} else {}
+    for name, field in fields.items():
+        if field.default is field.default_factory is dataclasses.MISSING and name not in {"beta", "eta", *sizes}:
+            raise ArgumentError(
+                f"Argument `{name}` of {kind.__name__} must have a default for the atlas to set it, but has none."
+            )
 
     def one(beta: Any) -> Objective:
         return kind(**sizes, **{name: aim for name, aim in {"beta": beta, "eta": 1.0 / beta}.items() if name in fields})
@@ -263,7 +267,7 @@ def _closed_gap(kind: type[Objective], grid: Grid, column: int) -> np.ndarray:
     many = Problem(**prompts, log_prompts=jnp.zeros(grid.worlds), beta=jnp.asarray(problem.beta[0]))
     try:
         law = jax.tree.map(lambda leaf: leaf[0], aimed(kind, case)).minimiser(many)
-    except (ArgumentError, TypeError):
+    except ArgumentError:
         return nothing
     target, reference = (np.asarray(one)[:, 0] for one in (case.truth.log_target, case.truth.log_ref))
     return nothing if law is None else cells.value_gap(np.asarray(law), target, reference)
