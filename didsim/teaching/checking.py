@@ -15,11 +15,12 @@ from didsim.teaching import (
     log_ratio,
     quickstart,
     scale,
+    which_loss,
 )
 from didsim.teaching.exercise import Answer, Exercise, Verdict
 
 # One module for each notebook; add yours here.
-MODULES = (quickstart, log_ratio, displacement, coverage, conditioning, beta_clock, did_entropy, conjectures, scale)
+MODULES = (quickstart, log_ratio, displacement, coverage, conditioning, beta_clock, did_entropy, conjectures, scale, which_loss)
 EXERCISES: dict[str, Exercise] = {exercise.id: exercise for module in MODULES for exercise in module.EXERCISES}
 
 

@@ -80,4 +80,10 @@ export const PRESETS = {
     "ipo[sum]",
     { ref: [0.2, 0.5, 0.3], hold: "reward", reward: [0, 0.6, 1.2], sampler: "uniform", rate: 1.4 },
   ),
+  "10": preset(
+    "10 Which loss for my data",
+    `KTO on perfect data: no policy is best, and the run takes all mass from the response that ${REF} has too much of. Change the loss to DPO: the same data, and ${TARGET} is reached.`,
+    "kto",
+    { ref: [0.5, 0.3, 0.2], target: [0.2, 0.3, 0.5] },
+  ),
 };
