@@ -50,6 +50,7 @@ METRICS = {
     "chosen_change": GREEN,
     "rejected_change": ORANGE,
     "best_mass": BROWN,
+    "misfit": RED,
 }
 OBJECTIVES = {
     "dpo": BLUE,
@@ -81,6 +82,13 @@ OBJECTIVES = {
     "auxdpo": ORANGE,
     "chipo": PURPLE,
     "squaredpo": BROWN,
+    "adpo": RED,
+    "adpo, sequence labels": RED,
+    "adpo, token labels": ORANGE,
+    "bpo[logistic]": BLUE,
+    "bpo[kliep]": GREEN,
+    "bpo[basu]": PURPLE,
+    "bpo[lsif]": ORANGE,
 }
 DIVERGENCES = {
     "reverse_kl": BLUE,
