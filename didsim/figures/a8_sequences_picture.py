@@ -126,15 +126,16 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
 
 def _segments(ax: Axes, data: xr.Dataset) -> None:
     """Chance of the first token under DPO, and under a sum over tokens with either kind of labels; dashed at π*."""
-    names = {"dpo": "DPO", "adpo, token labels": "ADPO, labels by token", "adpo, sequence labels": "ADPO, by sequence"}
+    names = {"dpo": "DPO", "adpo, token labels": "ADPO, labels by token", "adpo, sequence labels": "ADPO, labels by sequence"}
     curves = data["first_zero"].transpose("segment_loss", "segment_step")
     steps = np.arange(1, curves.sizes["segment_step"])
     for name in names:
         ax.plot(steps, curves.sel(segment_loss=name).values[1:], color=colour_of(name), linewidth=2.6 if name == "dpo" else 1.4)
     ax.axhline(float(data["first_zero_target"]), **PREDICTED)
-    ax.set(xscale="log", xlim=(steps[0], steps[-1]), ylim=(0.5, 0.82))
+    ax.set(xscale="log", xlim=(steps[0], steps[-1]), ylim=(0.54, 0.82))
     ax.set(xlabel="step of gradient descent", ylabel=r"$\pi$(first token = 0)")
     ax.set_title("e  a logistic for each token: whose labels?")
-    ends = [(float(curves.sel(segment_loss=name)[-1]), text, colour_of(name)) for name, text in names.items()]
-    end_labels(ax, steps[-1], ends)
+    for (name, text), below in zip(names.items(), (-17, -8, -8), strict=True):
+        end = float(curves.sel(segment_loss=name)[-1])
+        beside(ax, (steps[-1], end), text, (0, below), ha="right", va="center", color=colour_of(name))
     note(ax, 0.02, 0.93, r"dashed: $\pi^*$", color=GREY, va="top")
