@@ -17,7 +17,11 @@ PLACES = {
     "kto": (-6, 0), "dpop": (-6, 5), "ipo[sum]": (6, 5), "orpo": (3, -10), "sft": (6, 3), "simpo γ>0": (-6, 6),
 }  # fmt: skip
 
-ALONG: dict[str, tuple] = {}  # the same in d
+ALONG = {  # the same in d
+    "dpo": (7, 5), "rlhf": (7, 16), "sft": (-6, 4), "exo_pair": (7, 0), "cdpo": (-6, 2), "dpop": (-6, 3), "cpo": (-6, -4),
+    "kto": (2, 10), "slic": (-6, 3), "hinge": (5, -18), "simpo γ=0": (4, 9), "simpo γ>0": (5, -8),
+    "orpo": (-6, 2), "ipo[sum]": (6, 0),
+}  # fmt: skip
 SPEEDS = {"bpo[logistic]": "logistic: DPO", "bpo[kliep]": "KLIEP", "bpo[basu]": "Basu", "bpo[lsif]": "LSIF"}
 SMALLEST = 1e-7  # below it e shows rounding
 
@@ -111,7 +115,7 @@ def _direction(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
         side = "left" if shift[0] > 0 else "right"
         beside(ax, (x, y), name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
     ax.axvline(1.0, **PREDICTED)
-    ax.set(yscale="log", ylim=(least, 3))
+    ax.set(yscale="log", xlim=(-1.3, 4.2), ylim=(least, 3), xticks=[0, 1, 2, 3, 4])
     ax.yaxis.set_ticks([least, 1e-3, 1e-2, 1e-1, 1.0], ["0", "0.001", "0.01", "0.1", "1"])
     ax.minorticks_off()
     ax.set(xlabel=r"way along $\log(\pi_w/\pi_l)$, $\beta\gamma^*$", ylabel=r"$J$, off that way  [nats]")
@@ -132,7 +136,7 @@ def _speeds(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(steps[shown], size[shown], color=colour)
         ax.plot(steps[shown], one["bpo_predicted"].values[shown], **PREDICTED)
         note(ax, 0.99, 0.98 - 0.105 * row, SPEEDS[name], ha="right", va="top", color=colour)
-    note(ax, 0.99, 0.98 - 0.105 * len(SPEEDS), r"dashed: Hessian at $\pi^*$", ha="right", va="top", color=GREY)
+    note(ax, 0.37, 0.04, "dashed:\nHessian", color=GREY)
     ax.set(yscale="log", ylim=(SMALLEST, 3), xlim=(0, None), yticks=[1e-6, 1e-4, 1e-2, 1.0])
     ax.minorticks_off()
     ax.set(xlabel="step of gradient descent", ylabel=r"error of $\beta\,\log\,\pi$  [nats]")
