@@ -19,7 +19,7 @@ PLACES = {
 
 ALONG = {  # the same in d
     "dpo": (7, 5), "rlhf": (7, 16), "sft": (-6, 4), "exo_pair": (7, 0), "cdpo": (-6, 2), "dpop": (-6, 3), "cpo": (-6, -4),
-    "kto": (2, 10), "slic": (-6, 3), "hinge": (5, -18), "simpo γ=0": (4, 9), "simpo γ>0": (5, -8),
+    "kto": (-4, 9), "slic": (-6, 3), "hinge": (5, -18), "simpo γ=0": (4, 9), "simpo γ>0": (5, -8),
     "orpo": (-6, 2), "ipo[sum]": (6, 0),
 }  # fmt: skip
 SPEEDS = {"bpo[logistic]": "logistic: DPO", "bpo[kliep]": "KLIEP", "bpo[basu]": "Basu", "bpo[lsif]": "LSIF"}
@@ -115,7 +115,7 @@ def _direction(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
         side = "left" if shift[0] > 0 else "right"
         beside(ax, (x, y), name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
     ax.axvline(1.0, **PREDICTED)
-    ax.set(yscale="log", xlim=(-1.3, 4.2), ylim=(least, 3), xticks=[0, 1, 2, 3, 4])
+    ax.set(yscale="log", xlim=(-1.7, 4.2), ylim=(least, 3), xticks=[0, 1, 2, 3, 4])
     ax.yaxis.set_ticks([least, 1e-3, 1e-2, 1e-1, 1.0], ["0", "0.001", "0.01", "0.1", "1"])
     ax.minorticks_off()
     ax.set(xlabel=r"way along $\log(\pi_w/\pi_l)$, $\beta\gamma^*$", ylabel=r"$J$, off that way  [nats]")
