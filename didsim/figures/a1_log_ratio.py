@@ -2,7 +2,8 @@
 
 Chosen and rejected draws encode the differential information exactly (power law, D4).  DPO's log-ratio reward reaches
 π* (D5); the same logistic loss on β log π fits the preferences just as well and ends at the DID itself (D6); every other
-objective ends at its own minimiser, which an exact solver finds without training.
+objective ends at its own minimiser, which an exact solver finds without training.  No target is needed to see it: how far
+an update lies off the preference direction (F2).  And the log-ratio reward has many losses, with one end at many speeds (F8).
 """
 
 from dataclasses import replace
@@ -17,6 +18,8 @@ from pydantic import Field
 from didsim import did, objectives
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.metrics import measure
+from didsim.figures.a1_misfit import explained, misfit_verdicts
+from didsim.figures.a1_one_minimiser import GENERATORS, one_minimiser, one_minimiser_verdicts
 from didsim.figures.settings import NonNegative, Positive, Seed, choose_seeds, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import Solution, Status, solve
@@ -117,9 +120,11 @@ def run(settings: Config) -> xr.Dataset:
         jsd_did=("seed", simplex.jsd(worlds.log_target, did.log_did(worlds.log_target, worlds.log_ref))),
         losing_mass=(axes, jnp.sum(jnp.where(_winning(worlds), 0.0, jnp.exp(trained)), -1)),
         reference_free=("objective", [one.reference_free for one in names.values()]),
+        **explained(worlds, trained),
         **_controls(base, settings, worlds),
+        **one_minimiser(settings),
     )
-    return data.drop_vars("log_policy")
+    return data.drop_vars("log_policy").assign_coords(generator=list(GENERATORS))
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:
@@ -148,7 +153,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         must_break("β' = 2β reaches π*: JSD", data["wrong_beta_jsd_target"], 1e-3),
         must_break("rejected law off the power law reaches π*: JSD", data["off_power_jsd_target"], 1e-3),
     ]
-    return found
+    return [*found, *misfit_verdicts(data), *one_minimiser_verdicts(data)]
 
 
 def _at_limit(data: xr.Dataset, name: str, bound: float) -> Verdict:

@@ -1,4 +1,4 @@
-"""Picture of A1: JSD to the target against step, by reward form, and preference fit beside it."""
+"""Picture of A1: JSD to the target against step, by reward form; fit and direction at the end; one end at many speeds."""
 
 import numpy as np
 import xarray as xr
@@ -17,12 +17,20 @@ PLACES = {
     "kto": (-6, 0), "dpop": (-6, 5), "ipo[sum]": (6, 5), "orpo": (3, -10), "sft": (6, 3), "simpo γ>0": (-6, 6),
 }  # fmt: skip
 
+ALONG = {  # the same in d
+    "dpo": (7, 5), "rlhf": (7, 16), "sft": (-6, 4), "exo_pair": (7, 0), "cdpo": (-6, 2), "dpop": (-6, 3), "cpo": (-6, -4),
+    "kto": (-4, 9), "slic": (-6, 3), "hinge": (5, -18), "simpo γ=0": (4, 9), "simpo γ>0": (5, -8),
+    "orpo": (-6, 2), "ipo[sum]": (6, 0),
+}  # fmt: skip
+SPEEDS = {"bpo[logistic]": "logistic: DPO", "bpo[kliep]": "KLIEP", "bpo[basu]": "Basu", "bpo[lsif]": "LSIF"}
+SMALLEST = 1e-7  # below it e shows rounding
+
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Top: rewards with a reference on a broken axis, rewards without; below: misfit of preferences and distance."""
-    figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
-    grid = figure.add_gridspec(2, 2, height_ratios=[1.15, 1.0])
+    """Rewards with a reference on a broken axis, without one; misfit of preferences; misfit of the update, and speeds."""
+    figure = Figure(figsize=(WIDTH, 6.9), layout="constrained")
+    grid = figure.add_gridspec(3, 2, height_ratios=[1.15, 1.0, 1.0])
     broken = grid[0, 0].subgridspec(2, 1, height_ratios=[1.9, 1.0], hspace=0.06)
     upper, lower = (figure.add_subplot(one) for one in broken)
     middle, fit = figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
@@ -35,6 +43,8 @@ def draw(data: xr.Dataset) -> Figure:
     _at_did(middle, data)
     middle.set(title="b  reward without one", yticks=[0.03, 0.1, 0.3], yticklabels=["0.03", "0.1", "0.3"])
     _fit(fit, data, given)
+    _direction(figure.add_subplot(grid[2, 0]), data, given)
+    _speeds(figure.add_subplot(grid[2, 1]), data)
     return figure
 
 
@@ -93,3 +103,41 @@ def _fit(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
     ax.minorticks_off()
     ax.set(xlabel="misfit of the preferences  [nats]; 0: to rounding", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
     ax.set_title("c  at the end: circles with, squares without a reference")
+
+
+def _direction(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
+    """How far along the preference direction every update has gone, and what of it lies off that direction."""
+    least = 1e-4
+    for name, is_free in given.items():
+        x, y = _end_of(data, "end_strength", name), max(_end_of(data, "end_misfit", name), least)
+        ax.plot(x, y, "s" if is_free else "o", color=colour_of(name), markersize=5, clip_on=False, zorder=4)
+        shift = ALONG.get(name, (7, 0))
+        side = "left" if shift[0] > 0 else "right"
+        beside(ax, (x, y), name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
+    ax.axvline(1.0, **PREDICTED)
+    ax.set(yscale="log", xlim=(-1.7, 4.2), ylim=(least, 3), xticks=[0, 1, 2, 3, 4])
+    ax.yaxis.set_ticks([least, 1e-3, 1e-2, 1e-1, 1.0], ["0", "0.001", "0.01", "0.1", "1"])
+    ax.minorticks_off()
+    ax.set(xlabel=r"way along $\log(\pi_w/\pi_l)$, $\beta\gamma^*$", ylabel=r"$J$, off that way  [nats]")
+    ax.set_title("d  which way at the end")
+
+
+def _end_of(data: xr.Dataset, name: str, objective: str) -> float:
+    return float(np.median(data[name].sel(objective=objective)))
+
+
+def _speeds(ax: Axes, data: xr.Dataset) -> None:
+    """Error of BPO's four losses at one rate; dashed as the Hessian at π* has it."""
+    steps = data["bpo_step"].values
+    for row, name in enumerate(SPEEDS):
+        one = data.sel(generator=name)
+        size, colour = one["bpo_error"].values, colour_of(name)
+        shown = slice(0, (int(np.argmax(size < SMALLEST)) or len(size)) + 1)
+        ax.plot(steps[shown], size[shown], color=colour)
+        ax.plot(steps[shown], one["bpo_predicted"].values[shown], **PREDICTED)
+        note(ax, 0.99, 0.98 - 0.105 * row, SPEEDS[name], ha="right", va="top", color=colour)
+    note(ax, 0.37, 0.04, "dashed:\nHessian", color=GREY)
+    ax.set(yscale="log", ylim=(SMALLEST, 3), xlim=(0, None), yticks=[1e-6, 1e-4, 1e-2, 1.0])
+    ax.minorticks_off()
+    ax.set(xlabel="step of gradient descent", ylabel=r"error of $\beta\,\log\,\pi$  [nats]")
+    ax.set_title("e  four losses, one end")

@@ -4,7 +4,9 @@ Three dials lead away from data that encodes the differential information: the a
 ``log(π*/π_ref)``, training at another β than the data's, and chosen and rejected responses that are not drawn
 independently.  The last breaks D3 only if the correlation is not symmetric in the pair, and even then leaves DPO's
 minimiser alone if it circulates: adding a flow without divergence to the law of (chosen, rejected) changes labels, but
-neither the pairs shown nor how often each response wins, and the gradient knows nothing else (derived).
+neither the pairs shown nor how often each response wins, and the gradient knows nothing else (derived).  Whatever the angle,
+all of DPO's update lies along its own data's ``R = log(π_w/π_l)``: J, the part that does not, is 0 for any data (F2), as the
+target, off which it ends, could not tell.
 """
 
 from dataclasses import replace
@@ -88,6 +90,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         below("angle 0: JSD(π*, π_θ)", data["angle_jsd"].isel(angle=0), zero),
         below("every angle: max |log π_θ - log π_ref(π_w/π_l)^{1/β}|", data["angle_error"], near),
         above("JSD grows with the angle: least increase", data["angle_jsd"].diff("angle"), 0.0),
+        below("every angle: J, the update off log(π_w/π_l)", data["angle_off_line"], zero),
         below("β_train = β_data: JSD(π*, π_θ)", data["ratio_jsd"].isel(ratio=middle), zero),
         below("every ratio: max |log π_θ - log π_ref(π*/π_ref)^{β_data/β_train}|", data["ratio_error"], near),
         below("symmetric or circulating correlation reaches π*: JSD", kept["coupling_jsd"], zero),
@@ -96,6 +99,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         ),
         below("weak other correlation: error of the first order ÷ shift", weak["coupling_error"] / weak["coupling_shift"], 0.1),
         must_break("90° off still reaches π*: JSD", data["angle_jsd"].isel(angle=-1), 1e-3),
+        must_break("90° off: J along log(π*/π_ref) in place of log(π_w/π_l)", data["angle_off_target"].isel(angle=-1), 1e-3),
         must_break("β_train = 4β_data reaches π*: JSD", data["ratio_jsd"].isel(ratio=-1), 1e-3),
         must_break("circulating correlation keeps Bradley-Terry: |P - σ|", strong["misfit"].sel(coupling="circulating"), 1e-2),
         must_break("other correlation reaches π*: JSD", strong["coupling_jsd"].sel(coupling="other"), 1e-3),
@@ -127,6 +131,7 @@ def _laws(
     return {
         "joint": jnp.concatenate([products, coupled.reshape(-1, *coupled.shape[2:])]),
         "misfit": _misfit(worlds, coupled),
+        "turned": turned,
         "angle": did.learned_policy(worlds.log_ref, turned, worlds.log_ref, worlds.beta),
         "ratio": did.path_law(worlds.log_ref, worlds.log_target, 1.0 / ratio[:, None]),
         "coupling": jnp.stack([target, target, first_order]),
@@ -223,4 +228,8 @@ def _measure(worlds: Problem, laws: dict[str, Array], found: Float[Array, "stop 
             f"{dial}_error": jnp.abs(mine - predicted).max(-1),
             f"{dial}_shift": jnp.abs(mine - worlds.log_target).max(-1),
         }
+    ends = found[: laws["turned"].shape[0]]
+    rejected = {"angle_off_line": laws["turned"], "angle_off_target": worlds.log_rejected}
+    for name, log_rejected in rejected.items():
+        measured[name] = did.power_law_misfit(ends, worlds.log_ref, worlds.log_ref, log_rejected).misfit
     return measured

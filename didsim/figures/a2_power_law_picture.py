@@ -13,6 +13,7 @@ def draw(data: xr.Dataset) -> Figure:
     """Top: angle and ratio of inverse temperatures; below: distance and misfit of labels for three kinds of correlation."""
     figure, (angle, ratio, distance, labels) = new_figure(4.4, [1.0, 1.0], rows=2)
     _dial(angle, data, "angle")
+    _off_line(angle, data)
     angle.set(xticks=[0, 30, 60, 90], xlabel="angle off the power law  [°]", title="a  direction of the data")
     predicted_and_measured(angle, loc="upper left", measured="exact, 95 % of worlds", predicted="predicted")
     _dial(ratio, data, "ratio")
@@ -29,6 +30,13 @@ def _dial(ax: Axes, data: xr.Dataset, dial: str) -> None:
     band(ax, data[dial].values, values[f"{dial}_jsd"].values, colour_of("power law"), marker="o", markersize=2.5)
     ax.plot(data[dial], values[f"{dial}_predicted"].median("seed"), **PREDICTED)
     ax.set(ylim=(-0.02 * ax.get_ylim()[1], None), ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
+
+
+def _off_line(ax: Axes, data: xr.Dataset) -> None:
+    """J of the same ends: all of the update lies along the data's own direction."""
+    off = data["angle_off_line"].transpose("seed", "angle").values
+    band(ax, data["angle"].values, off, colour_of("misfit"))
+    beside(ax, (88, 0.0), r"$J$, off $\log(\pi_w/\pi_l)$", (0, 5), ha="right", color=colour_of("misfit"))
 
 
 def _distance(ax: Axes, data: xr.Dataset) -> None:

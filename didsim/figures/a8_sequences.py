@@ -7,7 +7,8 @@ have not settled when the solver's steps end).  That k-grams cannot reach π* is
 their logits, so its stationary point is the least over all of them.  And
 where tokens share parameters, a pair's hidden states (CHES) say something of how far its chosen response will fall (L5).
 The plain share of tokens in common says more; that it is the pair's own share which does is a control by proof, for over
-all other pairs' shares the mean rank correlation is ``-ρ/(n - 1)``.
+all other pairs' shares the mean rank correlation is ``-ρ/(n - 1)``.  A sum over tokens outside the sigmoid moves the optimum,
+unless every token has labels of its own (F10).
 """
 
 import functools
@@ -25,6 +26,7 @@ from pydantic import Field
 from didsim.dynamics import Adam, Run
 from didsim.dynamics.run import run_key
 from didsim.figures.a8_pairs import pair_displacement
+from didsim.figures.a8_segments import LOSSES, segment_verdicts, segments
 from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import PolicySolution
@@ -110,6 +112,7 @@ def run(settings: Config) -> xr.Dataset:
         _limits(small, worlds, tables, settings),
         _nearest(small, worlds, settings),
         pair_displacement(settings),
+        xr.Dataset(segments(), coords={"segment_loss": list(LOSSES)}),
     ]
     return xr.merge(parts, combine_attrs="drop_conflicts").assign_attrs(
         beta=settings.beta, vocabulary=space.vocabulary, length=space.length, small_n=small.n
@@ -151,6 +154,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         must_break("tokens in common of another pair rank better than CHES: CHES's mean lead", ches_lead, 0.3),
         must_break("CHES of another pair ranks as well: loss of rank correlation", by_another, 0.3),
         must_break("CHES ranks pairs of equal length as well: loss of rank correlation", by_length, 0.1),
+        *segment_verdicts(data),
     ]
 
 

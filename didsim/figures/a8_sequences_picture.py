@@ -1,24 +1,28 @@
-"""Picture of A8: JSD while training, limits against parameters, displacement along the map, and what CHES ranks."""
+"""Picture of A8: JSD while training, limits by parameters, displacement along the map, what CHES ranks, token-wise losses."""
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, PREDICTED, colour_of, new_figure, shades, styled
-from didsim.plotting.drawing import beside, end_labels, note
+from didsim.plotting import GREY, PREDICTED, colour_of, shades, styled
+from didsim.plotting.drawing import WIDTH, beside, end_labels, note
 
 FLOOR = 1e-17
 
 
 @styled
 def draw(data: xr.Dataset) -> Figure:
-    """Top: training of tables, limits by number of parameters; below: displacement, and ranks of pairs."""
-    figure, (training, limits, moved, ranks) = new_figure(5.0, [1.0, 1.0], rows=2)
+    """Top: training of tables, limits by number of parameters; below: displacement, and ranks of pairs; losses by token."""
+    figure = Figure(figsize=(WIDTH, 6.8), layout="constrained")
+    grid = figure.add_gridspec(3, 2, height_ratios=[1.0, 1.0, 0.75])
+    training, limits, moved, ranks = (figure.add_subplot(grid[row, column]) for row in (0, 1) for column in (0, 1))
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[union-attr]
     _training(training, data)
     _limits(limits, data)
     _moved(moved, data)
     _ranks(ranks, data)
+    _segments(figure.add_subplot(grid[2, :]), data)
     return figure
 
 
@@ -118,3 +122,20 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
     ax.invert_yaxis()
     ax.set(xlim=(-0.75, 1.05))
     ax.set(xlabel="rank correlation", title=f"d  {data.sizes['init']} networks, 95 %")
+
+
+def _segments(ax: Axes, data: xr.Dataset) -> None:
+    """Chance of the first token under DPO, and under a sum over tokens with either kind of labels; dashed at π*."""
+    names = {"dpo": "DPO", "adpo, token labels": "ADPO, labels by token", "adpo, sequence labels": "ADPO, labels by sequence"}
+    curves = data["first_zero"].transpose("segment_loss", "segment_step")
+    steps = np.arange(1, curves.sizes["segment_step"])
+    for name in names:
+        ax.plot(steps, curves.sel(segment_loss=name).values[1:], color=colour_of(name), linewidth=2.6 if name == "dpo" else 1.4)
+    ax.axhline(float(data["first_zero_target"]), **PREDICTED)
+    ax.set(xscale="log", xlim=(steps[0], steps[-1]), ylim=(0.54, 0.82))
+    ax.set(xlabel="step of gradient descent", ylabel=r"$\pi$(first token = 0)")
+    ax.set_title("e  a logistic for each token: whose labels?")
+    for (name, text), below in zip(names.items(), (-17, -8, -8), strict=True):
+        end = float(curves.sel(segment_loss=name)[-1])
+        beside(ax, (steps[-1], end), text, (0, below), ha="right", va="center", color=colour_of(name))
+    note(ax, 0.02, 0.93, r"dashed: $\pi^*$", color=GREY, va="top")

@@ -49,9 +49,9 @@ class Entry:
 
 PAPER_A, PAPER_B = "paper A (arXiv 2505.23761)", "paper B (arXiv 2506.04272)"
 ENTRIES = (  # id, slug, module, statements it rests on, source, claim
-    Entry("A1", "log-ratio-optimality", "a1_log_ratio", "D5, D6", PAPER_A,
+    Entry("A1", "log-ratio-optimality", "a1_log_ratio", "D5, D6, F2, F8", PAPER_A,
         "Only the log-ratio reward turns preference fit into the target policy.", heavy=True),
-    Entry("A2", "power-law-dial", "a2_power_law", "D3, D4, D5", f"{PAPER_A}; limits derived",
+    Entry("A2", "power-law-dial", "a2_power_law", "D3, D4, D5, F2", f"{PAPER_A}; limits derived",
         "DPO reaches the target on the power law alone, and misses it by a known amount off it."),
     Entry("A3", "log-margin-order", "a3_log_margin", "D8", PAPER_A,
         "Data that encodes the differential information orders all log-margins, on one line."),
@@ -63,7 +63,7 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
         "Low DID entropy goes with reinforcement where the reference is right-skewed, and with smoothing where left-skewed."),
     Entry("A7", "entropy-estimator", "a7_estimator", "D13", PAPER_A,
         "K = 32 draws do for even weights, not for long sequences, nor to tell which update has the lower DID entropy."),
-    Entry("A8", "sequences", "a8_sequences", "L5, L6, D5, D10",
+    Entry("A8", "sequences", "a8_sequences", "L5, L6, D5, D10, F10",
         f"{PAPER_A} on sequences; CHES from Razin et al. (arXiv 2410.08847)",
         "Token by token, only a policy that can say everything reaches the target; of falls common tokens warn more than CHES.",
         heavy=True),

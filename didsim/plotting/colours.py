@@ -53,6 +53,7 @@ METRICS = {
     "chosen_change": GREEN,
     "rejected_change": ORANGE,
     "best_mass": BROWN,
+    "misfit": RED,
 }
 OBJECTIVES = {
     "dpo": BLUE,
@@ -84,7 +85,17 @@ OBJECTIVES = {
     "auxdpo": ORANGE,
     "chipo": PURPLE,
     "squaredpo": BROWN,
+<<<<<<< HEAD
     "pro": ORANGE,
+=======
+    "adpo": RED,
+    "adpo, sequence labels": RED,
+    "adpo, token labels": ORANGE,
+    "bpo[logistic]": BLUE,
+    "bpo[kliep]": GREEN,
+    "bpo[basu]": PURPLE,
+    "bpo[lsif]": ORANGE,
+>>>>>>> 0c06e36eaac2528a91084e9db37834375208b365
 }
 DIVERGENCES = {
     "reverse_kl": BLUE,

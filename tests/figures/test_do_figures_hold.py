@@ -32,7 +32,12 @@ def test_spoiled_data_fails_the_verdicts(results):
 @pytest.mark.parametrize(
     ("id", "name", "spoil", "failures"),
     [
+        slow("A1", "end_misfit", lambda v: v + 1e-3, 2),
+        slow("A1", "end_strength", lambda v: v * 1.01, 1),
+        slow("A1", "bpo_error", lambda v: v**1.05, 1),
+        slow("A1", "bpo_jsd", lambda v: v + 1e-4, 1),
         slow("A2", "ratio_error", lambda v: v + 1.0, 1),
+        slow("A2", "angle_off_line", lambda v: v + 1e-4, 1),
         slow("A4", "jsd", lambda v: v + 1e-3, 1),
         slow("A5", "chosen", lambda v: v + 0.05, 4),
         slow("A6", "sign_gap", lambda v: -v, 1),
@@ -44,6 +49,7 @@ def test_spoiled_data_fails_the_verdicts(results):
         slow("A7", "pair_bias", lambda v: v[:, ::-1] * 0.0, 1),
         slow("A7", "token_error", lambda v: v + 0.1, 1),
         slow("A8", "rank_correlation", lambda v: v[:, ::-1], 2),
+        slow("A8", "first_zero", lambda v: v[[0, 2, 1]], 3),
         slow("A8", "other_pairs_rank", lambda v: v + 0.5, 1),
         slow("B1", "all_pairs_root", lambda v: v + 1e-2, 1),
         slow("B1", "all_pairs_ratio", lambda v: v[::-1], 3),
