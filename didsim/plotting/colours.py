@@ -85,9 +85,7 @@ OBJECTIVES = {
     "auxdpo": ORANGE,
     "chipo": PURPLE,
     "squaredpo": BROWN,
-<<<<<<< HEAD
     "pro": ORANGE,
-=======
     "adpo": RED,
     "adpo, sequence labels": RED,
     "adpo, token labels": ORANGE,
@@ -95,7 +93,6 @@ OBJECTIVES = {
     "bpo[kliep]": GREEN,
     "bpo[basu]": PURPLE,
     "bpo[lsif]": ORANGE,
->>>>>>> 0c06e36eaac2528a91084e9db37834375208b365
 }
 DIVERGENCES = {
     "reverse_kl": BLUE,
