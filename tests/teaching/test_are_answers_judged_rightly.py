@@ -22,6 +22,27 @@ def kl(p, q):
     return np.sum(p * np.log(p / q))
 
 
+def least(loss):
+    """Margin of the least loss, on a fine grid."""
+    grid = np.linspace(-10, 10, 200_001)
+    return grid[np.argmin(loss(grid))]
+
+
+def flipped_loss(m, rate):
+    """Mean DPO loss at margin m of a pair that is 2 nats apart, each label turned over with chance ``rate``."""
+    right = (1 - rate) * sigmoid(2) + rate * sigmoid(-2)
+    return -right * np.log(sigmoid(m)) - (1 - right) * np.log(sigmoid(-m))
+
+
+def last_with_a_minimum():
+    """Largest chance of winning at which robust DPO's loss, ε = 0.1, is higher far out than before."""
+
+    def loss(m, p):
+        return sum(w * (-0.9 * np.log(sigmoid(s * m)) + 0.1 * np.log(sigmoid(-s * m))) for w, s in ((p, 1), (1 - p, -1)))
+
+    return max(p for p in np.linspace(0.5, 1, 1001) if loss(30.0, p) > loss(20.0, p) + 1e-9)
+
+
 def margins(beta, rate, steps=40):
     """Implicit rewards while DPO descends on uniform pairs of three responses, by loops over pairs."""
     reward, theta, seen = np.array([0.0, 0.3, 0.6]), np.zeros(3), []
@@ -164,6 +185,8 @@ KEY = {
     "08.b": lambda: 1 + np.log(np.log(1.5) / np.log(2)) / np.log(3),
     "09.a": lambda: 9,
     "09.b": first_divergence,
+    "10.a": lambda: least(lambda m: flipped_loss(m, 0.1)),
+    "10.b": last_with_a_minimum,
 }
 
 # Answers that people give, and a word that what they are told must hold.
@@ -204,6 +227,15 @@ WRONG = [
     ("09.a", lambda: 960, "Those are the runs"),
     ("09.b", lambda: 2 * first_divergence(), "second derivative"),
     ("09.b", lambda: first_divergence() / 2, "one step"),
+    ("10.a", lambda: 1.6, "log-odds do not"),
+    ("10.a", lambda: 2.0, "clean labels"),
+    (
+        "10.a",
+        lambda: least(lambda m: -np.log(sigmoid(m)) * 0.9 * sigmoid(2) - np.log(sigmoid(-m)) * (1 - 0.9 * sigmoid(2))),
+        "add",
+    ),
+    ("10.b", lambda: 0.6, "m → ∞"),
+    ("10.b", lambda: 0.8, "scales the loss"),
 ]
 
 
