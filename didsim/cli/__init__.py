@@ -14,7 +14,7 @@ from didsim.cli.command import Command
 from didsim.cli.commands import COMMANDS
 from didsim.cli.failures import from_outside
 from didsim.numerics import provenance
-from didsim.numerics.errors import ArgumentError
+from didsim.numerics.errors import ArgumentError, printable
 from didsim.numerics.version import __version__
 
 CONFIG = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -61,7 +61,7 @@ def _answered(words: list[str]) -> int:
         provenance.finished()  # refuses a bad SOURCE_DATE_EPOCH before the work
         return _computed(command) if command.needs_jax else command.run()
     except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"interrupted{kept}", file=sys.stderr)
@@ -69,7 +69,7 @@ def _answered(words: list[str]) -> int:
     except Exception as error:
         told = from_outside(error)
         if told is not None:
-            print(f"error: {told}", file=sys.stderr)
+            print(f"error: {printable(told)}", file=sys.stderr)
             return 2
         traceback.print_exc()
         print(f"error: This is a fault of didsim {__version__}. Please report it with the lines above.", file=sys.stderr)

@@ -15,6 +15,7 @@ from didsim.diagnose.diagnosis import Diagnosis
 from didsim.diagnose.findings import Finding
 from didsim.diagnose.pictures import pictures
 from didsim.diagnose.short import lines
+from didsim.numerics.errors import printable
 from didsim.numerics.version import __version__
 
 HERE = Path(__file__).parent
@@ -42,9 +43,9 @@ def _sorted(found: Diagnosis) -> dict[str, list]:
 def show(found: Diagnosis, console: Console, *, details: bool = False) -> None:
     """Prints the diagnosis for people: the short answer, and with ``details`` every question and fault with its numbers."""
     colour = "bold red" if found.faults else "bold green"
-    console.print(f"{escape(found.log.path.name)}: [{colour}]{found.state}[/]")
+    console.print(f"{escape(printable(found.log.path.name))}: [{colour}]{found.state}[/]")
     for line in lines(found):
-        console.print(Text(line))
+        console.print(Text(printable(line)))
     if not details:
         console.print(Text("More: --details, or all numbers with --json and pictures with --html.", style="dim"))
         return

@@ -2,12 +2,17 @@
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 
 LISTED = 60  # more names than this would hide the hint
 
 
 SHOWN = 60  # characters of a value; more would hide what is allowed
+
+
+# What moves a terminal's cursor or colours, breaks a line, turns the direction of writing, or stands for a byte that is no text.
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class ArgumentError(ValueError):
@@ -23,6 +28,11 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists, somewhere inside
         text = f"a {type(value).__name__} too large to show"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def printable(text: str) -> str:
+    """A text from outside as one line that does nothing to a terminal: control characters by their escapes."""
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import preference_logs as logs
 import preference_runs
+import pytest
 
 from didsim import cli, diagnose
 from didsim.cli.commands import Diagnose
@@ -103,3 +104,15 @@ def test_long_series_are_shown_in_part():
     assert len(finding.rows) == 12
     assert finding.rows[0] == (0, 0)
     assert finding.rows[-1] == (99, 99)
+
+
+@pytest.mark.parametrize("sign", ["\x1b[31m", "\n", "\u202e", "\x07", "\x9b1m"])
+@pytest.mark.parametrize("sound", [True, False])
+def test_a_name_does_nothing_to_the_terminal(tmp_path, sample, capsys, sign, sound):
+    file = logs.written(tmp_path, logs.means_of(sample) if sound else [], f"a{sign}b.jsonl")
+    assert (cli.main(["diagnose", str(file)]) == 2) is not sound
+    printed = capsys.readouterr()
+    told = printed.out.splitlines()[0] if sound else printed.err.removesuffix("\n")
+    escaped = sign.encode("unicode_escape").decode()
+    assert sign not in told
+    assert f"a{escaped}b.jsonl" in told
