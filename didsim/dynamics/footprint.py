@@ -1,11 +1,13 @@
 """How much memory does a run take?  Read off its traced program; nothing is computed."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 
+@functools.lru_cache(maxsize=1024)  # JAX hands out the same program for the same run again
 def largest_arrays(program: Jaxpr, *, outside: int) -> tuple[int, int]:
     """Bytes of the largest array within one training step, and anywhere in a program whose steps lie in ``outside`` loops.
 
