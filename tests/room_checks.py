@@ -349,6 +349,12 @@ def rounds_as_maps():
     near(fit.margin[1] - fit.margin[0], 20.0, rtol=1e-7)
     sure = maps.dpo_fit(flat, jnp.asarray([[0.5, 1.0], [0.0, 0.5]]), flat, 1.0)
     assert not bool(sure.converged)
+    # In single precision a pull without end drowns in rounding, and Newton's steps come to rest at no optimum.
+    third, won = jnp.full(3, -jnp.log(3.0)), jnp.asarray([[0.5, 1.0, 1.0], [0.0, 0.5, 0.7], [0.0, 0.3, 0.5]])
+    third, won = third.astype(jnp.float32), won.astype(jnp.float32)
+    sure = maps.dpo_fit(third, won, third, jnp.float32(0.5))
+    assert float(sure.step) < 1e-6
+    assert not bool(sure.converged)
     table = np.array([[0.5, 0.8, 0.3], [0.2, 0.5, 0.6], [0.7, 0.4, 0.5]])
     anchor, current = log_softmax([[0.0, 0.3, -1.0], [0.5, 0.0, 1.0]])
     mass = 0.7 * np.exp(current) + 0.3 * np.exp(anchor)
