@@ -93,10 +93,7 @@ def _fit(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
     least = 1e-4
     for name, is_free in given.items():
         x, y = (max(_end(data, which, name), least) for which in ("preference_misfit", "jsd_target"))
-        ax.plot(x, y, "s" if is_free else "o", color=colour_of(name), markersize=5, clip_on=False, zorder=4)
-        shift = PLACES.get(name, (7, 0))
-        side = "left" if shift[0] > 0 else "right"
-        beside(ax, (x, y), name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
+        _mark(ax, (x, y), name, PLACES, is_free=is_free)
     ax.set(xscale="log", yscale="log", xlim=(least, 3), ylim=(least, 0.5))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks([least, 1e-3, 1e-2, 1e-1], ["0", "0.001", "0.01", "0.1"])
@@ -105,25 +102,26 @@ def _fit(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
     ax.set_title("c  at the end: circles with, squares without a reference")
 
 
+def _mark(ax: Axes, at: tuple[float, float], name: str, places: dict[str, tuple[int, int]], *, is_free: bool) -> None:
+    """An objective's mark, with its name beside it."""
+    ax.plot(*at, "s" if is_free else "o", color=colour_of(name), markersize=5, clip_on=False, zorder=4)
+    shift = places.get(name, (7, 0))
+    side = "left" if shift[0] > 0 else "right"
+    beside(ax, at, name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
+
+
 def _direction(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
     """How far along the preference direction every update has gone, and what of it lies off that direction."""
     least = 1e-4
     for name, is_free in given.items():
-        x, y = _end_of(data, "end_strength", name), max(_end_of(data, "end_misfit", name), least)
-        ax.plot(x, y, "s" if is_free else "o", color=colour_of(name), markersize=5, clip_on=False, zorder=4)
-        shift = ALONG.get(name, (7, 0))
-        side = "left" if shift[0] > 0 else "right"
-        beside(ax, (x, y), name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
+        strength, misfit = (float(np.median(data[which].sel(objective=name))) for which in ("end_strength", "end_misfit"))
+        _mark(ax, (strength, max(misfit, least)), name, ALONG, is_free=is_free)
     ax.axvline(1.0, **PREDICTED)
     ax.set(yscale="log", xlim=(-1.7, 4.2), ylim=(least, 3), xticks=[0, 1, 2, 3, 4])
     ax.yaxis.set_ticks([least, 1e-3, 1e-2, 1e-1, 1.0], ["0", "0.001", "0.01", "0.1", "1"])
     ax.minorticks_off()
     ax.set(xlabel=r"way along $\log(\pi_w/\pi_l)$, $\beta\gamma^*$", ylabel=r"$J$, off that way  [nats]")
     ax.set_title("d  which way at the end")
-
-
-def _end_of(data: xr.Dataset, name: str, objective: str) -> float:
-    return float(np.median(data[name].sel(objective=objective)))
 
 
 def _speeds(ax: Axes, data: xr.Dataset) -> None:

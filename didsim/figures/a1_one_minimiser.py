@@ -24,11 +24,11 @@ from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomReward
 from didsim.worlds.preferences import BradleyTerry
 
-GENERATORS = {  # name: objective and second derivative of its generator
-    "bpo[logistic]": (objectives.BpoLogistic, lambda r: 1.0 / (r * (1.0 + r))),
-    "bpo[kliep]": (objectives.BpoKliep, lambda r: 1.0 / r),
-    "bpo[basu]": (objectives.BpoBasu, lambda r: 1.5 / np.sqrt(r)),
-    "bpo[lsif]": (objectives.BpoLsif, lambda r: np.ones_like(r)),
+GENERATORS: dict[str, type] = {
+    "bpo[logistic]": objectives.BpoLogistic,
+    "bpo[kliep]": objectives.BpoKliep,
+    "bpo[basu]": objectives.BpoBasu,
+    "bpo[lsif]": objectives.BpoLsif,
 }
 N, REFERENCE_SCALE, REWARD_SCALE = 8, 1.0, 0.5
 LOCAL, ROUNDED = 5e-3, 5e-5  # nats between which e-folds are counted: above, squares; below, rounding of single precision
@@ -48,13 +48,13 @@ def one_minimiser(settings: Any) -> dict:
         RandomReward(N, 1, REFERENCE_SCALE, 0.0, REWARD_SCALE, settings.beta), Dpo(settings.beta), Uniform(), BradleyTerry()
     )
     reward = np.asarray(drawn_worlds(base, [settings.seed]).reward, float)[0]
-    spectra = [np.linalg.eigh(_hessian(reward, bend, settings.beta)) for _, bend in GENERATORS.values()]
+    kinds = {name: kind(settings.beta) for name, kind in GENERATORS.items()}
+    spectra = [np.linalg.eigh(_hessian(reward, one)) for one in kinds.values()]
     rate = 1.0 / max(values[-1] for values, _ in spectra)
     steps = int(np.ceil(FOLDS / (rate * min(values[1] for values, _ in spectra))))
     run = Run(
         base.world, base.objective, Uniform(), BradleyTerry(), optimiser=Sgd(rate), steps=steps, records=steps, metrics=watch
     )
-    kinds = {name: kind(settings.beta) for name, (kind, _) in GENERATORS.items()}
     data = sweep(run, {"objective": kinds}, seeds=[settings.seed]).isel(seed=0)
     error, moments = data["error"].values.astype(float), data["step"].values
     kept = [_kept(one, moments, rate, *spectrum) for one, spectrum in zip(error, spectra, strict=True)]
@@ -80,13 +80,13 @@ def one_minimiser_verdicts(data: xr.Dataset) -> list[Verdict]:
     ]
 
 
-def _hessian(reward: np.ndarray, bend, beta: float) -> np.ndarray:
-    """``β²`` times the Laplacian of uniform pairs, each with the weight of the generator whose second derivative is given."""
+def _hessian(reward: np.ndarray, objective: Any) -> np.ndarray:
+    """``β²`` times the Laplacian of uniform pairs, each with the weight that the objective's generator gives it."""
     win = 1.0 / (1.0 + np.exp(reward[None, :] - reward[:, None]))
     ratio = (1.0 - win) / win
-    weight = (1.0 - win) * (ratio * bend(ratio) + bend(1.0 / ratio) / ratio**2)
+    weight = (1.0 - win) * (ratio * objective.curvature(ratio) + objective.curvature(1.0 / ratio) / ratio**2)
     both = 2.0 / reward.size**2 * (1.0 - np.eye(reward.size))
-    return beta**2 * np.asarray(landscape.laplacian(jnp.asarray(both * weight)), float)
+    return objective.beta**2 * np.asarray(landscape.laplacian(jnp.asarray(both * weight)), float)
 
 
 def _kept(error: np.ndarray, moments: np.ndarray, rate: float, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ With ``R = e^{-m}``, ``m = β(h_w - h_l)``, every strictly convex generator ``h`
 labels with additive log-odds all have DPO's minimiser; they differ in the weight of a pair at the optimum and elsewhere (F8).
 """
 
+import abc
 from typing import ClassVar, final
 
 import jax.numpy as jnp
@@ -21,6 +22,10 @@ SOURCE = "2505.19601"
 
 class _Bregman(LogRatio):
     """What the four generators share: DPO's reward and DPO's minimiser."""
+
+    @abc.abstractmethod
+    def curvature(self, ratio: Float[Array, "*any"]) -> Float[Array, "*any"]:
+        """``h''(R)`` of the generator at ratios ``R = (1-P)/P``."""
 
     def closed_form(self, problem):
         return simplex.normalize(problem.log_ref + logistic_fit(problem) / self.beta)
@@ -40,6 +45,9 @@ class BpoLogistic(_Bregman):
     def pair_link(self):
         return Link(lambda m: 2.0 * logistic(m))
 
+    def curvature(self, ratio):
+        return 1.0 / (ratio * (1.0 + ratio))
+
 
 @register("bpo[kliep]")
 @final
@@ -50,6 +58,9 @@ class BpoKliep(_Bregman):
 
     def pair_link(self):
         return Link(lambda m: 1.0 + expm1(-m) - m)
+
+    def curvature(self, ratio):
+        return 1.0 / ratio
 
 
 @register("bpo[lsif]")
@@ -62,6 +73,9 @@ class BpoLsif(_Bregman):
 
     def pair_link(self):
         return Link(lambda m: 0.5 * expm1(-2.0 * m) - expm1(m))
+
+    def curvature(self, ratio):
+        return jnp.ones_like(ratio)
 
 
 @register("bpo[basu]")
@@ -79,3 +93,6 @@ class BpoBasu(_Bregman):
     def pair_link(self):
         power = jnp.asarray(self.power)
         return Link(lambda m: expm1(-(1.0 + power) * m) - (1.0 + power) / power * expm1(power * m))
+
+    def curvature(self, ratio):
+        return (1.0 + jnp.asarray(self.power)) * ratio ** (jnp.asarray(self.power) - 1.0)

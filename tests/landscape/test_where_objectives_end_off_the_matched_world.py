@@ -1,5 +1,6 @@
 """Does the atlas hold: against closed forms, an independent solver, its own controls, and after an interruption?"""
 
+import contextlib
 from typing import ClassVar
 
 import jax
@@ -36,6 +37,26 @@ def cases():
     with jax.enable_x64(True):
         grid = lay_out({name: departure(name) for name in names}, WORLD, WORLDS, 0)
     return {name: jax.tree.map(lambda leaf, k=k: leaf[k * WORLDS : (k + 1) * WORLDS], grid.cases) for k, name in enumerate(names)}
+
+
+@contextlib.contextmanager
+def registered(name, link_of):
+    """Within it there is an objective of one's own: that link on log-ratios."""
+
+    @OBJECTIVES.register(name)
+    class Mine(Objective):
+        card: ClassVar[Card] = Card("log(π/π_ref)", "of one's own", Limit.OWN, "somewhere", "derived")
+
+        def chosen_reward(self, seen):
+            return seen.log_ratio
+
+        def link(self, margin):
+            return link_of(margin)
+
+    try:
+        yield
+    finally:
+        del OBJECTIVES[name]
 
 
 def test_every_cell_is_solved_or_has_a_reason(chart):
@@ -216,21 +237,8 @@ def test_a_loss_without_a_floor_is_told():
 
 
 def test_an_error_of_the_library_is_no_reason_of_a_cell():
-    @OBJECTIVES.register("broken")
-    class Broken(Objective):
-        card: ClassVar[Card] = Card("log(π/π_ref)", "(m - 1)²", Limit.OWN, "nowhere", "derived")
-
-        def chosen_reward(self, seen):
-            return seen.log_ratio
-
-        def link(self, margin):
-            return jnp.square(margin, 1.0, 2.0, 3.0, 4.0)
-
-    try:
-        with pytest.raises(TypeError):
-            atlas.chart(["broken"], ["matched"], worlds=1)
-    finally:
-        del OBJECTIVES["broken"]
+    with registered("broken", lambda margin: jnp.square(margin, 1.0, 2.0, 3.0, 4.0)), pytest.raises(TypeError):
+        atlas.chart(["broken"], ["matched"], worlds=1)
 
 
 # ---- a store, and parts of one's own ----
@@ -260,21 +268,12 @@ def test_another_file_is_refused(tmp_path, content):
 
 
 def test_a_part_of_ones_own_is_one_more_row_and_column():
-    @OBJECTIVES.register("my-squares")
-    class Mine(Objective):
-        card: ClassVar[Card] = Card("log(π/π_ref)", "(m - 1)²", Limit.OWN, "somewhere", "derived")
-
-        def chosen_reward(self, seen):
-            return seen.log_ratio
-
-        def link(self, margin):
-            return jnp.square(margin - 1.0)
-
     atlas.DEPARTURES["undecided"] = atlas.WithLabels(Threshold(BradleyTerry(), 1.0))
     try:
-        data = atlas.chart(["my-squares", "ipo[sum]"], ["matched", "undecided"], worlds=WORLDS)
+        with registered("my-squares", lambda margin: jnp.square(margin - 1.0)):
+            data = atlas.chart(["my-squares", "ipo[sum]"], ["matched", "undecided"], worlds=WORLDS)
     finally:
-        del OBJECTIVES["my-squares"], atlas.DEPARTURES["undecided"]
+        del atlas.DEPARTURES["undecided"]
     assert bool(atlas.solved(data).all())
     # IPO at β = ½ is (Δ - 1)².
     np.testing.assert_allclose(data["gap"].values[0], data["gap"].values[1], rtol=0, atol=1e-9)

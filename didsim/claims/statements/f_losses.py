@@ -151,17 +151,6 @@ CURVES = {"odds": between(-3.0, 3.0), "beta": between(0.2, 5.0), "aside": betwee
 AT_OPTIMUM = zero("the margin is the labels' own", "aside")
 
 
-def _bend(kind, ratio):
-    """Second derivative of the generator, by hand."""
-    bends = {
-        objectives.BpoLogistic: lambda r: 1.0 / (r * (1.0 + r)),
-        objectives.BpoKliep: lambda r: 1.0 / r,
-        objectives.BpoLsif: lambda r: 1.0 + 0.0 * r,
-        objectives.BpoBasu: lambda r: 1.5 * r**-0.5,
-    }
-    return bends[kind](ratio)
-
-
 @claim(
     "F8.weight",
     "What tells the generators apart at the common minimum is the weight that each gives a pair.",
@@ -175,12 +164,13 @@ def _weight(v):
     win, margin = jax.nn.sigmoid(v["odds"]), v["odds"] + v["aside"]
     ratio, worst = jnp.exp(-v["odds"]), jnp.zeros(())
     for kind in GENERATORS:
-        link = kind(v["beta"]).pair_link()
+        objective = kind(v["beta"])
+        link = objective.pair_link()
 
         def pair(m, link=link):
             return win * link(m) + (1.0 - win) * link(-m)
 
-        wanted = (1.0 - win) * (ratio * _bend(kind, ratio) + _bend(kind, 1.0 / ratio) / ratio**2)
+        wanted = (1.0 - win) * (ratio * objective.curvature(ratio) + objective.curvature(1.0 / ratio) / ratio**2)
         size = 1.0 + jnp.exp(2.0 * jnp.abs(margin))
         worst = jnp.maximum(worst, off(jax.grad(jax.grad(pair))(margin), wanted, size))
     return worst

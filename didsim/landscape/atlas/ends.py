@@ -287,8 +287,8 @@ def _through_widths(given: _Given, laws: Laws, start: np.ndarray, steps: int) ->
 
     Margins at a kink shrink with its rounding while their weights stay, so that ends lie on a line towards the sharp one.
     """
-    params, last = _newton(first := given.rounded(1.0), laws, start, steps), first
-    before = params
+    last = given.rounded(1.0)
+    params = before = _newton(last, laws, start, steps)
     for width in NARROWING ** np.arange(1, WIDTHS if given.objective.kinked else 1):
         last = given.rounded(width)
         ahead = _lower(last, laws, params, params + NARROWING * (params - before))
