@@ -60,9 +60,11 @@ lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 
-report: $(VENV)/.run-ready  ## judge the claims, write their page, and put all results of figures/ on one page, report.html
+report: $(VENV)/.run-ready  ## judge the claims, write their page, chart the atlas, and put all results of figures/ on one page, report.html
 	@$(BIN)/didsim verify --json figures/ledger.json --counterexamples figures/counterexamples.json --overwrite
 	@$(BIN)/python docs/statements_page.py
+	@rm -f figures/atlas/atlas.jsonl  # cells that older code solved
+	@$(BIN)/didsim atlas --out figures/atlas
 	@$(BIN)/didsim report --figures figures --overwrite $(ARGS)
 
 statements: $(VENV)/.run-ready  ## renew docs/statements.md from the claims and figures/ledger.json

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from didsim.dynamics import Run
+from didsim.dynamics.labels import float_dtype
 from didsim.dynamics.run import execute, run_key
 from didsim.numerics import checks
 from didsim.sweeps.axes import Grid, replace_path
@@ -53,9 +53,15 @@ def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct
     shapes = []
     for place, run in enumerate(grid.programs()):
         values, seeds, paths = _arguments(grid, place * per_program, width)
-        traced = _block.eval_shape(run, values, seeds, paths=paths)
-        shapes.append({name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in traced.items()})
+        leaves, build = jax.tree.flatten((run, values, seeds))
+        shapes.append(_shapes(build, tuple(map(jax.typeof, leaves)), paths))
     return shapes
+
+
+@functools.lru_cache(maxsize=256)
+def _shapes(build: Any, kinds: tuple, paths: tuple[str, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+    traced = _block.eval_shape(*jax.tree.unflatten(build, kinds), paths=paths)
+    return {name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in traced.items()}
 
 
 # The same program for one device, compiled for each: one program spread over several devices is another program to the
@@ -104,6 +110,6 @@ def _arguments(grid: Grid, block: int, width: int) -> tuple[tuple, np.ndarray, t
     own = block_runs(grid, block, width)[1]
     padded = np.pad(own, (0, width - len(own)), constant_values=own[0])
     values, seeds = grid.run_values(padded)
-    dtype = jnp.zeros(()).dtype
+    dtype = float_dtype()
     arrays = tuple(np.asarray(v, dtype if np.issubdtype(v.dtype, np.floating) else None) for v in values.values())
     return arrays, seeds, tuple(values)

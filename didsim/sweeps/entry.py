@@ -131,6 +131,8 @@ def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
 def assemble(cells: Grid, steps: np.ndarray, results: list[Results], *, seconds: float) -> xr.Dataset:
     """Dataset of a grid from the variables of every program, each with runs first; shapes that differ are left out."""
     names = [axis.name for axis in (*cells.choices, *cells.numbers)]
+    dims = (*(axis.name for axis in cells.axes), "seed")
+    order = [*(names.index(name) for name in dims[:-1]), len(names)]  # programs come first, and the axes as they were given
     lead = tuple(len(axis.values) for axis in cells.choices) + cells.shape
     variables = {}
     for name in results[0]:
@@ -138,12 +140,12 @@ def assemble(cells: Grid, steps: np.ndarray, results: list[Results], *, seconds:
         if len(pieces) < len(results) or len({piece.shape for piece in pieces}) > 1:
             continue
         value = np.stack(pieces).reshape(*lead, *pieces[0].shape[1:])
-        dims = (*names, "seed", *inner_dims(name, value.ndim - len(lead)))
-        variables[name] = xr.Variable(dims, value, variable_attrs(name))
+        inner = inner_dims(name, value.ndim - len(lead))
+        ordered = value.transpose(*order, *range(len(lead), value.ndim))
+        variables[name] = xr.Variable((*dims, *inner), ordered, variable_attrs(name))
     coords = {axis.name: (axis.name, coordinate(axis.labels)) for axis in cells.axes}
-    data = xr.Dataset(
+    return xr.Dataset(
         variables,
         coords={**coords, "seed": list(cells.seeds), "step": ("record", steps)},
         attrs={**provenance(), "seconds": round(seconds, 3)},
     )
-    return data.transpose(*(axis.name for axis in cells.axes), "seed", ...)

@@ -23,11 +23,12 @@ def moments(programs: list[Run]) -> np.ndarray:
     Raises:
         ArgumentError: they do not.
     """
-    if len({program.moments for program in programs}) > 1:
+    found = {program.moments for program in programs}
+    if len(found) > 1:
         raise checks.ArgumentError(
             "Argument `axes` must keep the recorded steps, but varies steps, records or the steps of a round."
         )
-    return np.asarray(programs[0].moments)
+    return np.asarray(found.pop())
 
 
 def full_provenance() -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from didsim import cli
 from didsim.cli.golden import worlds
+from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import OBJECTIVES
 
 
@@ -32,7 +33,7 @@ def pair_law(one):
 
 
 def test_optimum_value_and_divergence(gold):
-    assert len(gold) == 23
+    assert len(gold) == 25
     for name, one in of_laws(gold).items():
         mass = np.array(one["reference"]) * np.exp(np.array(one["reward"]) / one["beta"])
         target = np.array(one["target"])
@@ -44,9 +45,9 @@ def test_optimum_value_and_divergence(gold):
 def test_spectrum_under_uniform_pairs(gold):
     """The Laplacian of DPO at its optimum, ``β² μ_ab σ'(r_a - r_b)`` on every unordered pair shown both ways."""
     for name, one in of_laws(gold).items():
-        reward, n = np.array(one["reward"]), 4
+        reward = np.array(one["reward"])
         weight = np.array([[oracle.sigmoid(a - b) * oracle.sigmoid(b - a) for b in reward] for a in reward])
-        weight = 2 * one["beta"] ** 2 * weight / n**2
+        weight = 2 * one["beta"] ** 2 * weight / len(reward) ** 2
         np.fill_diagonal(weight, 0.0)
         values = np.linalg.eigvalsh(np.diag(weight.sum(1)) - weight)
         found = one["uniform_pairs"]
@@ -69,7 +70,7 @@ def test_no_slope_where_an_objective_ends(gold):
             value, slope = population_oracles.value_and_gradient(label, logits, world, law, **numbers)
             assert np.abs(slope).max() < 1e-9, (name, label)
             np.testing.assert_allclose(value, end["loss"], rtol=1e-10, atol=1e-12, err_msg=f"{name} {label}")
-            _, beside = population_oracles.value_and_gradient(label, logits + 0.1 * np.arange(4), world, law, **numbers)
+            _, beside = population_oracles.value_and_gradient(label, logits + 0.1 * np.arange(len(law)), world, law, **numbers)
             assert np.abs(beside).max() > 1e2 * np.abs(slope).max()
             seen += 1
     assert seen > 200
@@ -83,6 +84,19 @@ def test_dpo_ends_at_the_optimum_of_matched_worlds_alone(gold):
         assert np.abs(np.array(one["ends"]["dpo"]["law"]) - one["target"]).max() > 0.01
         mass = np.array(one["reference"]) * (np.array(one["chosen"]) / one["rejected"]) ** (1 / one["beta"])
         np.testing.assert_allclose(one["ends"]["dpo"]["law"], mass / mass.sum(), atol=1e-10)
+
+
+def test_worlds_of_sequences(gold):
+    """Responses are those of the space in its order; the reference multiplies next-token laws, rewards and lengths add up."""
+    space = SequenceSpace(vocabulary=3, length=2, ends=True)
+    one = gold["sequences"]
+    assert [row + [2] * (2 - len(row)) for row in one["tokens"]] == space.tokens().tolist()
+    assert one["lengths"] == [len(row) for row in one["tokens"]] == space.lengths().tolist()
+    next_token = np.exp(space.next_log_probs(np.log(one["reference"])))
+    np.testing.assert_allclose(next_token, [[0.5, 0.3, 0.2], [0.25, 0.25, 0.5], [0.6, 0.2, 0.2]], atol=1e-6)
+    assert one["reward"] == [sum([0.0, 0.5, 0.125][token] for token in row) for row in one["tokens"]]
+    assert len(one["ends"]) > 20
+    assert gold["sequences_off"]["ends"].keys() == one["ends"].keys()
 
 
 def test_worlds_of_given_pairs(gold):
@@ -102,7 +116,7 @@ def test_worlds_of_given_pairs(gold):
 def test_the_file_is_written(tmp_path, capsys):
     out = tmp_path / "worlds.json"
     assert cli.main(["worlds", "--out", str(out)]) == 0
-    assert "23 worlds" in capsys.readouterr().out
+    assert "25 worlds" in capsys.readouterr().out
     assert out.read_text(encoding="utf-8") == worlds.SHIPPED.read_text(encoding="utf-8")
     assert cli.main(["worlds", "--out", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err

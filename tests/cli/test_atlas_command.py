@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 
 import numpy as np
@@ -11,6 +12,8 @@ from pyarrow import parquet
 
 from didsim import cli
 from didsim.cli.answers.atlas import charted, ranked
+from didsim.cli.report import atlas as report_atlas
+from didsim.cli.report.files import Damaged
 from didsim.landscape import atlas
 from didsim.objectives import OBJECTIVES
 
@@ -40,6 +43,33 @@ def test_files_say_the_same(folder):
     assert "lose all their mass" in rows[1]["kind"]
     with xr.open_dataset(folder / "atlas.nc", engine="scipy") as data:
         assert data.sizes == {"objective": 2, "departure": 2, "world": 2}
+
+
+def test_the_report_reads_what_is_written(folder):
+    chart = report_atlas.atlas(folder / "atlas.json")
+    assert [(name, [cell.row.departure for cell in cells]) for name, cells in chart.rows] == [
+        ("dpo", ["matched", "hard"]), ("sft", ["matched", "hard"]),
+    ]  # fmt: skip
+    matched, hard = chart.rows[0][1]
+    assert (matched.mark, hard.mark) == ("∗", "n")
+    assert [cells[0].row.rank for _, cells in chart.rows] == [1, 2]
+    assert matched.command == "didsim atlas --objective dpo --departure matched --worlds 2 --seed 0"
+    assert hard.lines[2].middle == -math.inf  # chosen responses among those that lose all mass
+    assert "Nothing is changed" in chart.columns[0][2]
+    assert chart.good == chart.total == 4
+
+
+def test_a_damaged_atlas_is_told(folder, tmp_path):
+    rows = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))
+    (tmp_path / "atlas.manifest.json").write_text((folder / "atlas.manifest.json").read_text())
+    for damage in (rows[:3], [], [{**rows[0], "gap": "much"}]):
+        (tmp_path / "atlas.json").write_text(json.dumps(damage))
+        with pytest.raises(Damaged, match=r"atlas\.json is damaged"):
+            report_atlas.atlas(tmp_path / "atlas.json")
+    (tmp_path / "atlas.manifest.json").unlink()
+    (tmp_path / "atlas.json").write_text(json.dumps(rows))
+    with pytest.raises(Damaged, match=r"atlas\.manifest\.json is missing"):
+        report_atlas.atlas(tmp_path / "atlas.json")
 
 
 def test_a_second_call_reads_what_is_there(folder, capsys, monkeypatch):

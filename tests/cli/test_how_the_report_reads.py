@@ -14,6 +14,7 @@ from didsim import cli
 from didsim.cli.report.figures import ENDINGS
 
 FIGURES = Path(__file__).parent.parent.parent / "figures"
+OBJECTIVES = ("dpo", "cdpo", "ipo[sum]", "simpo", "sft")
 STEMS = ("B1-support", "B8-iterated")  # the second goes in as PNG
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome found: the page is not looked at")
@@ -21,13 +22,16 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-c
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """A page of two committed figures, the committed ledger and benchmarks."""
+    """A page of two committed figures, the committed ledger and benchmarks, and a few rows of the committed atlas."""
     folder = tmp_path_factory.mktemp("figures")
     for name in (*(stem + end for stem in STEMS for end in ENDINGS), *(one.name for one in FIGURES.glob("bench*"))):
         shutil.copy(FIGURES / name, folder)
     rows = json.loads((FIGURES / "summary.json").read_text())
     kept = [row for row in rows if row["id"] in [stem[:2] for stem in STEMS]]
     (folder / "summary.json").write_text(json.dumps(kept))
+    shutil.copytree(FIGURES / "atlas", folder / "atlas")
+    cells = json.loads((FIGURES / "atlas" / "atlas.json").read_text())
+    (folder / "atlas" / "atlas.json").write_text(json.dumps([one for one in cells if one["objective"] in OBJECTIVES]))
     ledger, out = FIGURES / "ledger.json", folder / "report.html"
     assert cli.main(["report", "--figures", str(folder), "--ledger", str(ledger), "--out", str(out)]) == 0
     return out.as_uri()
@@ -71,23 +75,51 @@ def test_numbers_sort_as_numbers(visit):
 def test_claims_are_filtered(visit):
     page = visit(viewport={"width": 1280, "height": 900})
     total = len(column(page, "#claims", 0))
-    said = page.locator("#filters output")
-    page.get_by_label("Search").fill("mix-r")
+    claims = page.locator("form[data-table=claims]")
+    said = claims.locator("output")
+    claims.get_by_label("Search").fill("mix-r")
     assert all("mix-r" in id for id in column(page, "#claims", 0))
     assert said.text_content() == f"2 of {total} claims"
-    page.get_by_role("button", name="Show all").click()
+    claims.get_by_role("button", name="Show all").click()
     page.get_by_label("Source").select_option("paper B")
     assert 0 < len(column(page, "#claims", 1)) < total
     assert all("paper B" in source for source in column(page, "#claims", 1))
     page.get_by_label("Source").select_option("")
     page.get_by_label("Outcome").select_option("spare")
     assert {"D3.bradley-terry", "S12.ipo"} < set(column(page, "#claims", 0))
-    page.get_by_label("Search").fill("labels s12")  # both words, anywhere in the claim
+    claims.get_by_label("Search").fill("labels s12")  # both words, anywhere in the claim
     assert column(page, "#claims", 0) == ["S12.ipo"]
     page.get_by_label("Outcome").select_option("failed")
     assert column(page, "#claims", 0) == []
     page.evaluate("location.hash = '#claim-S1.solutions'")  # a link into the table shows its row
-    page.wait_for_function(f"document.querySelector('output').textContent === '{total} of {total} claims'")
+    page.wait_for_function(f"document.querySelector('[data-table=claims] output').textContent === '{total} of {total} claims'")
+
+
+def test_the_atlas_is_ranked_filtered_and_opened(visit):
+    page = visit(viewport={"width": 1280, "height": 900})
+    assert column(page, "#atlas", 0) == list(OBJECTIVES)
+    flipped = page.locator("#atlas > thead button").all_text_contents().index("10 % of labels flipped")
+    page.locator("#atlas > thead button").nth(flipped).click()
+    ranked = list(filter(None, column(page, "#atlas", flipped)))
+    assert ranked == sorted(ranked, key=float)
+    chart = page.locator("form[data-table=atlas]")
+    chart.get_by_label("Search").fill("dpo")
+    assert sorted(column(page, "#atlas", 0)) == ["cdpo", "dpo"]
+    assert chart.locator("output").text_content() == "2 of 5 objectives"
+    chart.get_by_role("button", name="Show all").click()
+    chart.get_by_label("In the matched column").select_option("reached")
+    assert "dpo" in column(page, "#atlas", 0)
+    assert "simpo" not in column(page, "#atlas", 0)
+    page.locator("#atlas").get_by_role("button", name="dpo, 10 % of labels flipped").first.focus()
+    page.keyboard.press("Enter")
+    opened = page.locator("[popover]:popover-open")
+    assert opened.count() == 1
+    said = opened.inner_text()
+    assert "dpo under “10 % of labels flipped”" in said
+    assert "didsim atlas --objective dpo --departure flipped --worlds 8 --seed 0" in said
+    assert "RandomReward(" in said
+    page.keyboard.press("Escape")
+    assert opened.count() == 0
 
 
 @pytest.mark.parametrize("width", [390, 320])
@@ -106,6 +138,8 @@ def test_axe_finds_nothing(visit, scheme, width):
     page.evaluate("few => document.querySelectorAll(few).forEach(row => row.remove())", few)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert violations(page) == []
+    page.evaluate("document.querySelector('[popover]').showPopover()")
+    assert violations(page, "[popover]:popover-open") == []
     page.evaluate("document.querySelector('#main').append(document.createElement('select'))")
     assert [id for id, _ in violations(page, "#main > select")] == ["select-name"]  # a control without a name is seen
 
@@ -191,9 +225,12 @@ def test_without_scripts_all_can_be_read(visit):
     page = visit(viewport={"width": 390, "height": 800}, java_script_enabled=False)
     assert page.locator("#claims > tbody > tr").first.is_visible()
     assert page.locator("#claims > tbody > tr").count() > 50
-    assert not page.locator("#filters").is_visible()
+    assert not page.locator("form[data-table=claims]").is_visible()
     assert not page.locator("#theme").is_visible()
     assert page.locator("thead button").count() == 0
+    page.locator("#atlas td button").first.click()  # cells open without a script
+    assert page.locator("[popover]:popover-open").is_visible()
+    page.keyboard.press("Escape")
     page.locator("#B1 summary").first.click()
     assert page.locator("#B1 pre").is_visible()
 
@@ -203,7 +240,7 @@ def test_print_unfolds_and_hides_the_controls(visit):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
-    assert not page.locator("#filters").is_visible()
+    assert not page.locator("form[data-table=claims]").is_visible()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#B1 pre").is_visible()
     assert page.evaluate(WIDE) == 0

@@ -1,18 +1,22 @@
 """How does an atlas look in 80 columns, and in which files is it given?"""
 
 import csv
+import inspect
 import io
 import string
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 
 from didsim.landscape import atlas
 from didsim.landscape.atlas import MARKS, MEASURES, WORDS, Kind
 from didsim.numerics import files
+from didsim.numerics.provenance import origin
 
 WIDTH = 80
 ENOUGH = 0.95  # share of cells that must be solved, or have a reason
@@ -68,8 +72,15 @@ def ranked(data: xr.Dataset, measure: str) -> list[str]:
     return [*lines, "", *textwrap.wrap(told, WIDTH)]
 
 
-def write(data: xr.Dataset, folder: Path) -> None:
-    """``atlas.csv`` and, where pyarrow is there, ``atlas.parquet``, a row a cell; ``atlas.nc``, every world; ``atlas.json``."""
+def write(data: xr.Dataset, folder: Path, asked: dict[str, Any]) -> None:
+    """``atlas.csv`` and, where pyarrow is there, ``atlas.parquet``, a row a cell; ``atlas.nc``, every world; ``atlas.json``
+    with ``atlas.manifest.json``, from which `didsim report` makes its table.
+
+    Args:
+        data: what `atlas.chart` returned.
+        folder: where the files go.
+        asked: seed, number of worlds and seconds, for the manifest.
+    """
     rows = atlas.summary(data)
     table = io.StringIO()
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
@@ -77,6 +88,7 @@ def write(data: xr.Dataset, folder: Path) -> None:
     writer.writerows(rows)
     files.write("--out", folder / "atlas.csv", table.getvalue())
     files.write_json("--out", folder / "atlas.json", [{name: _plain(value) for name, value in row.items()} for row in rows])
+    files.write_json("--out", folder / "atlas.manifest.json", _manifest(data, asked))
     files.write("--out", folder / "atlas.nc", lambda path: data.to_netcdf(path, engine="scipy"))
     try:
         import pyarrow
@@ -87,6 +99,19 @@ def write(data: xr.Dataset, folder: Path) -> None:
         files.write("--out", folder / "atlas.parquet", lambda path: parquet.write_table(pyarrow.Table.from_pylist(rows), path))
     print(f"{len(rows)} cells as atlas.csv, atlas.json and atlas.nc, with the store atlas.jsonl, in")
     print(folder)
+
+
+def _manifest(data: xr.Dataset, asked: dict[str, Any]) -> dict[str, Any]:
+    """Where the cells come from, what each column changes, and the law of the worlds."""
+    columns = {name: _first_line(atlas.departure(name)) for name in map(str, data["departure"].values)}
+    devices = [device.device_kind for device in jax.devices()]
+    command = ["didsim", *sys.argv[1:]]
+    made = {"dtype": "float64", "devices": devices, "command": command}
+    return {**origin(), **made, **asked, "world": repr(atlas.WORLD), "columns": columns}
+
+
+def _first_line(part: object) -> str:
+    return (inspect.getdoc(part) or "").partition("\n\n")[0].replace("``", "").replace("\n", " ")
 
 
 def _cell(cell: xr.Dataset, measure: str) -> str:
@@ -116,4 +141,7 @@ def _worst(residual: xr.DataArray) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    """Not a number as nothing, infinities as the words that ``float`` reads: JSON has neither."""
+    if not isinstance(value, float) or np.isfinite(value):
+        return value
+    return None if np.isnan(value) else str(value)

@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,7 +29,7 @@ class Atlas(Command):
     module: Annotated[tuple[str, ...], words("MODULE ...")] = ()
     """Python modules that register objectives or departures of one's own."""
     out: Path | None = None
-    """Folder for the cells, CSV, Parquet and netCDF; a chart that was interrupted goes on there."""
+    """Folder for the cells, CSV, Parquet and netCDF; a chart that was interrupted goes on there.  didsim report shows them."""
 
     @property
     def kept(self) -> str:
@@ -61,6 +62,7 @@ class Atlas(Command):
         rows = [OBJECTIVES.spelled(word, "--objective") for word in self.objective] or list(OBJECTIVES)
         columns = [atlas.DEPARTURES.spelled(word, "--departure") for word in self.departure] or atlas.columns()
         store = None if self.out is None else self.out / "atlas.jsonl"
+        began = time.perf_counter()
         with tables.counting_bar(Console(stderr=True)) as bar:
             task = bar.add_task("objectives", total=len(rows))
             data = atlas.chart(
@@ -68,7 +70,8 @@ class Atlas(Command):
             )
         answer.print_chart(data, self.measure)
         if self.out is not None:
-            answer.write(data, self.out)
+            seconds = round(time.perf_counter() - began, 3)
+            answer.write(data, self.out, {"worlds": self.worlds, "seed": self.seed, "seconds": seconds})
         return 0 if float(atlas.solved(data).mean()) >= answer.ENOUGH else 1
 
 

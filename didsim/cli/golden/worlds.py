@@ -1,11 +1,12 @@
 """Which numbers must a whole world give?  Named problems with their optimum and the ends of objectives in closed form.
 
-All have four responses and β = ½.  Most draw pairs from ``π_w ⊗ π_l`` as shown; some say which pairs are shown and who
-wins them, and their ends come from a solver.  Answers are laws, as probabilities, with the residual: the largest slope
-left in a logit.  Where minimisers are a set, the end is the one that descent from the reference reaches.
+All have β = ½ and, but for the sequences, four responses.  Most draw pairs from ``π_w ⊗ π_l`` as shown; some say which
+pairs are shown and who wins them, and their ends come from a solver.  Answers are laws, as probabilities, with the residual:
+the largest slope left in a logit.  Where minimisers are a set, the end is the one that descent from the reference reaches.
 """
 
 import json
+import math
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,27 @@ WORLDS: dict[str, World] = {
 }  # fmt: skip
 
 
+# Next-token laws of the reference after each prefix; token 2 ends a response, two tokens are the most.
+NEXT_TOKEN = {(): (0.5, 0.3, 0.2), (0,): (0.25, 0.25, 0.5), (1,): (0.6, 0.2, 0.2)}
+TOKENS, TOKEN_REWARD = ([2], [0, 2], [1, 2], [0, 0], [0, 1], [1, 0], [1, 1]), (0.0, 0.5, 0.125)
+
+
+def _sequences(why: str, **laws: Any) -> World:
+    """A world whose responses are sequences of tokens, and whose rewards are sums over them."""
+    reference = [math.prod(NEXT_TOKEN[tuple(row[:i])][token] for i, token in enumerate(row)) for row in TOKENS]
+    reward = [sum(TOKEN_REWARD[token] for token in row) for row in TOKENS]
+    return {**_world(why, reference, reward, lengths=[len(row) for row in TOKENS], **laws), "tokens": TOKENS}
+
+
+CHOSEN_SEQUENCES, REJECTED_SEQUENCES = (0.05, 0.1, 0.15, 0.05, 0.2, 0.1, 0.35), (0.3, 0.2, 0.1, 0.15, 0.1, 0.1, 0.05)
+SEQUENCES: dict[str, World] = {
+    "sequences": _sequences("Responses are up to two tokens of three, the last of which ends; rewards add up over tokens."),
+    "sequences_off": _sequences(
+        "The same, off the power law.", chosen=CHOSEN_SEQUENCES, rejected=REJECTED_SEQUENCES,
+    ),
+}  # fmt: skip
+
+
 def _shown(why: str, reference, reward, pairs, wins) -> World:
     """A world that says which pairs are shown and who wins them."""
     given = {"reference": reference, "reward": reward, "lengths": (1, 1, 1, 1)}
@@ -92,10 +114,15 @@ SHOWN: dict[str, World] = {
 
 
 def compute() -> dict[str, Any]:
-    """The whole file, computed anew: one problem with a prompt for each world, so that each objective is asked once."""
+    """The whole file, computed anew: a problem with a prompt for each world of a size, so that each objective is asked once."""
     if not jax.config.jax_enable_x64:  # type: ignore[attr-defined]
         raise ArgumentError("Argument `jax_enable_x64` must be set: gold answers are float64.")
-    given = list(WORLDS.values())
+    return {"format": FORMAT, "about": ABOUT, "worlds": _drawn(WORLDS) | _drawn(SEQUENCES) | _solved()}
+
+
+def _drawn(worlds: dict[str, World]) -> dict[str, Any]:
+    """Worlds of one number of responses whose pairs are drawn from ``π_w ⊗ π_l``, with every closed-form end."""
+    given = list(worlds.values())
     alone = [_problem(one) for one in given]
     stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *[_laws(one) for one in alone])
     together = problem(
@@ -105,7 +132,7 @@ def compute() -> dict[str, Any]:
     ends = {name: rows for name in OBJECTIVES if (rows := _ends(together, name)) is not None}
     found = survey.survey(together, Uniform())
     made = {}
-    for i, (name, one) in enumerate(WORLDS.items()):
+    for i, (name, one) in enumerate(worlds.items()):
         target = together.log_target[i]
         value = jnp.sum(jnp.exp(target) * (together.reward[i] - BETA * (target - together.log_ref[i])))
         made[name] = {
@@ -117,7 +144,7 @@ def compute() -> dict[str, Any]:
             },
             "ends": {label: rows[i] for label, rows in ends.items()},
         }  # fmt: skip
-    return {"format": FORMAT, "about": ABOUT, "worlds": made | _solved()}
+    return made
 
 
 def _solved() -> dict[str, Any]:

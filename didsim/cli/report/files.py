@@ -138,12 +138,48 @@ class ClaimRow(BaseModel):
     counterexample: ExampleRow | None = None
 
 
+class AtlasRow(BaseModel):
+    """One cell of the atlas: medians over worlds with their intervals."""
+
+    objective: str
+    departure: str
+    title: str
+    kind: str
+    worlds: int
+    residual: float | None
+    rank: int
+    gap: float | None
+    gap_low: float | None
+    gap_high: float | None
+    jsd: float | None
+    jsd_low: float | None
+    jsd_high: float | None
+    chosen_change: float | None
+    chosen_change_low: float | None
+    chosen_change_high: float | None
+    misfit: float | None
+    misfit_low: float | None
+    misfit_high: float | None
+    reason: str = ""
+
+
+class AtlasManifest(Origin):
+    """Manifest of the atlas: in which worlds it was solved, and what each column changes."""
+
+    world: str
+    worlds: int
+    seed: int
+    columns: dict[str, str] = {}
+
+
 SUMMARY = TypeAdapter(list[SummaryRow]).validate_python
 MANIFEST = TypeAdapter(Manifest).validate_python
 ORIGIN = TypeAdapter(Origin).validate_python
 BENCH = TypeAdapter(list[BenchRow]).validate_python
 BENCH_MANIFEST = TypeAdapter(BenchManifest).validate_python
 CLAIMS = TypeAdapter(list[ClaimRow]).validate_python
+ATLAS = TypeAdapter(list[AtlasRow]).validate_python
+ATLAS_MANIFEST = TypeAdapter(AtlasManifest).validate_python
 
 
 def read(path: Path, check: Callable[[Any], T]) -> T:

@@ -5,6 +5,7 @@ Style and script stand inside the page; the policy in its head forbids it to fet
 
 import base64
 import hashlib
+import math
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from didsim.cli.report.atlas import Atlas
 from didsim.cli.report.benchmarks import Benchmarks
 from didsim.cli.report.data import affordable
 from didsim.cli.report.environment import facts
@@ -29,6 +31,7 @@ class Contents:
     Attributes:
         drawn: the figures.
         ledger: the claims; None if they were not judged or cannot be read.
+        atlas: the atlas of objectives; None if it was not charted or cannot be read.
         bench: the benchmarks; None if they were not measured.
         troubles: what is missing or damaged beyond the figures and the benchmarks.
         made: time of writing, in UTC.
@@ -36,6 +39,7 @@ class Contents:
 
     drawn: Drawn
     ledger: Ledger | None
+    atlas: Atlas | None
     bench: Benchmarks | None
     troubles: tuple[str, ...]
     made: str
@@ -83,7 +87,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    wording: dict[str, Any] = {"duration": duration, "size": size, "measured": measured, "share": share, "day": day}
+    wording: dict[str, Any] = {
+        "duration": duration,
+        "size": size,
+        "measured": measured,
+        "short": short,
+        "share": share,
+        "day": day,
+    }
     made.filters.update(wording, stated_by=stated_by, tabulated=tabulated, data_link=data_link)
     return made
 
@@ -100,6 +111,19 @@ def share(value: float) -> str:
     return "over 99.9 %" if 0.9995 <= value < 1.0 else f"{100 * value:.3g} %"
 
 
+def short(value: float) -> str:
+    """A number for a narrow cell.
+
+    Example:
+        >>> short(0.1234), short(-2.0), short(1e-13), short(1234.5)
+        ('.12', '−2.0', '0', '1e3')
+    """
+    if not math.isfinite(value) or abs(value) >= 99.5:
+        return measured(value) if not math.isfinite(value) else f"{value:.0e}".replace("e+0", "e").replace("-", "−")
+    text = f"{value:.2f}" if abs(value) < 0.995 else f"{value:.1f}"
+    return text.replace("0.", ".", 1).replace("-", "−") if float(text) else "0"
+
+
 def day(time: str) -> str:
     """Date and minute of a time as manifests write it."""
     return time[:16].replace("T", " ") + " UTC" if time.endswith(("+00:00", "Z")) else time
@@ -114,6 +138,8 @@ def _origins(contents: Contents) -> dict[str, Origin]:
     found: dict[str, Origin] = {f.entry.id: f.manifest for f in contents.drawn.figures if f.manifest is not None}
     if contents.ledger is not None and contents.ledger.origin is not None:
         found["ledger"] = contents.ledger.origin
+    if contents.atlas is not None:
+        found["atlas"] = contents.atlas.origin
     if contents.bench is not None and contents.bench.manifest is not None:
         found["benchmarks"] = contents.bench.manifest
     return found

@@ -19,7 +19,8 @@ import xarray as xr
 from didsim.landscape.atlas import cells
 from didsim.landscape.atlas.cells import Kind
 from didsim.landscape.atlas.departures import DEPARTURES, Case, Departure, matched
-from didsim.landscape.atlas.ends import Ends, Laws, reads_reward, solve_cells, with_rewards
+from didsim.landscape.atlas.ends import Ends, reads_reward, solve_cells, with_rewards
+from didsim.landscape.atlas.expansions import Laws
 from didsim.landscape.atlas.store import Store
 from didsim.landscape.solvers import Status
 from didsim.numerics import checks, simplex

@@ -15,8 +15,10 @@ def summary(data: xr.Dataset) -> list[dict[str, Any]]:
         data: what `chart` returned.
 
     Returns:
-        Rows of plain values in the order of rows and columns; NaN where there is no number.
+        Rows of plain values in the order of rows and columns; NaN where there is no number.  ``rank`` is the objective's
+        among those charted, by the gap in that column (`ranking`); 0 without a number.
     """
+    ranks = {str(column): {one["objective"]: one["rank"] for one in ranking(data, column)} for column in data["departure"].values}
     rows = []
     for objective in data["objective"].values:
         for column in data["departure"].values:
@@ -29,6 +31,7 @@ def summary(data: xr.Dataset) -> list[dict[str, Any]]:
                 "kind": WORDS[main_kind(kinds)],
                 "worlds": int(np.sum((kinds != Kind.UNDEFINED) & (kinds != Kind.UNSOLVED))),
                 "residual": float(np.max(cell["residual"].values)),
+                "rank": ranks[str(column)][str(objective)],
             }
             for name in MEASURES:
                 row |= dict(zip((name, f"{name}_low", f"{name}_high"), median_interval(cell[name].values), strict=True))

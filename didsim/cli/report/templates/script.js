@@ -60,38 +60,36 @@
     });
   }
 
-  // Filtering.
-  const form = document.getElementById("filters");
-  const rows = all("#claims > tbody > tr");
-  if (form) {
+  // Filtering: words anywhere in a row, and choices among what its attribute of that name says.
+  for (const form of all("form.filters")) {
+    const rows = all(`#${form.dataset.table} > tbody > tr`);
+    const said = form.querySelector("output");
     const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
     const filter = () => {
-      const { text, source, outcome } = Object.fromEntries(new FormData(form));
+      const { text, ...choices } = Object.fromEntries(new FormData(form));
       const words = text.toLowerCase().split(/\s+/).filter(Boolean);
       for (const row of rows) {
-        const found = words.every((word) => texts.get(row).includes(word));
-        const stated = !source || row.dataset.source.split("|").includes(source);
-        row.hidden = !(found && stated && (!outcome || row.dataset.outcome.split(" ").includes(outcome)));
+        const chosen = ([name, choice]) => !choice || row.dataset[name].split("|").includes(choice);
+        row.hidden = !(words.every((word) => texts.get(row).includes(word)) && Object.entries(choices).every(chosen));
       }
-      form.querySelector("output").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} claims`;
+      said.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} ${said.dataset.word}`;
     };
     form.hidden = false;
     form.addEventListener("input", filter);
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("reset", () => setTimeout(filter));
-    const reveal = () => {
+    addEventListener("hashchange", () => {
       const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-      if (row?.hidden) {
+      if (row?.hidden && rows.includes(row)) {
         form.reset();
         setTimeout(() => row.scrollIntoView());
       }
-    };
-    addEventListener("hashchange", reveal);
+    });
   }
 
   // A picture takes the focus only where it has to be scrolled.
   const settle = () => {
-    for (const card of all(".card[role=region]")) {
+    for (const card of all(".card[role=region], .wide")) {
       if (card.scrollWidth > card.clientWidth) card.tabIndex = 0;
       else card.removeAttribute("tabindex");
     }
