@@ -21,6 +21,8 @@ FULL = 1.0  # change of the lacking value at which the colour is full
 def draw(data: xr.Dataset) -> Figure:
     """Change of the lacking value against the matched column, in colour; the matched column itself in grey; marks for kinds."""
     shown = data.sel(departure=~data["control"].astype(bool))
+    names = list(dict.fromkeys(shown["family"].values))
+    shown = shown.isel(objective=np.argsort([names.index(one) for one in shown["family"].values], kind="stable"))
     height = HEAD + ROW * shown.sizes["objective"] + FOOT
     figure = Figure(figsize=(COLUMN, height))
     figure.set_layout_engine("none")

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import fields
 
+import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
 import population_oracles
@@ -13,6 +14,8 @@ from didsim import cli
 from didsim.cli.golden import worlds
 from didsim.numerics.sequences import SequenceSpace
 from didsim.objectives import OBJECTIVES
+
+ELSEWHERE = {"kldo", "auxdpo", "multinomial", "plackett-luce", "gvpo"}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,8 @@ def test_no_slope_where_an_objective_ends(gold):
         world = oracle.World(np.log(one["reference"]), np.array(one["reward"]), np.array(one["lengths"]))
         law = pair_law(one)
         for label, end in one["ends"].items():
+            if label in ELSEWHERE:
+                continue
             kind = OBJECTIVES[label]
             defaults = {field.name: field.default for field in fields(kind)}
             numbers = {key: value for key, value in defaults.items() if isinstance(value, int | float) and key != "width"}
@@ -74,6 +79,25 @@ def test_no_slope_where_an_objective_ends(gold):
             assert np.abs(beside).max() > 1e2 * np.abs(slope).max()
             seen += 1
     assert seen > 200
+
+
+def test_where_objectives_without_a_pair_oracle_end(gold):
+    """KLDO and AuxDPO over a table end where DPO does; objectives of whole rankings, drawn by the reward, at the optimum."""
+    for name, one in of_laws(gold).items():
+        dpo = one["ends"]["dpo"]
+        for label in ELSEWHERE & one["ends"].keys():
+            end = one["ends"][label]
+            wanted = dpo["law"] if label in ("kldo", "auxdpo") else one["target"]
+            np.testing.assert_allclose(end["law"], wanted, atol=1e-9, err_msg=f"{name} {label}")
+            assert end["residual"] < 1e-9
+        chosen, rejected = (np.array(one[key]) for key in ("chosen", "rejected"))
+        value = one["beta"] * np.log(np.array(dpo["law"]) / one["reference"])
+        kldo = math.log(rejected @ np.exp(value)) - chosen @ value  # Donsker and Varadhan's bound, which is -KL here
+        np.testing.assert_allclose(one["ends"]["kldo"]["loss"], kldo, atol=1e-12)
+        np.testing.assert_allclose(kldo, -chosen @ np.log(chosen / rejected), atol=1e-10)
+        np.testing.assert_allclose(one["ends"]["auxdpo"]["loss"], dpo["loss"], atol=1e-12)
+        assert abs(one["ends"]["gvpo"]["loss"]) < 1e-20
+    assert np.abs(np.array(gold["misled"]["ends"]["kldo"]["law"]) - gold["misled"]["target"]).max() > 0.1
 
 
 def test_dpo_ends_at_the_optimum_of_matched_worlds_alone(gold):
@@ -92,7 +116,7 @@ def test_worlds_of_sequences(gold):
     one = gold["sequences"]
     assert [row + [2] * (2 - len(row)) for row in one["tokens"]] == space.tokens().tolist()
     assert one["lengths"] == [len(row) for row in one["tokens"]] == space.lengths().tolist()
-    next_token = np.exp(space.next_log_probs(np.log(one["reference"])))
+    next_token = np.exp(space.next_log_probs(jnp.log(jnp.array(one["reference"]))))
     np.testing.assert_allclose(next_token, [[0.5, 0.3, 0.2], [0.25, 0.25, 0.5], [0.6, 0.2, 0.2]], atol=1e-6)
     assert one["reward"] == [sum([0.0, 0.5, 0.125][token] for token in row) for row in one["tokens"]]
     assert len(one["ends"]) > 20

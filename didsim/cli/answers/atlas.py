@@ -13,10 +13,13 @@ import jax
 import numpy as np
 import xarray as xr
 
+from didsim.figures.c12_atlas import labelled
+from didsim.figures.c12_atlas_picture import draw
 from didsim.landscape import atlas
 from didsim.landscape.atlas import MARKS, MEASURES, WORDS, Kind
 from didsim.numerics import files
 from didsim.numerics.provenance import origin
+from didsim.plotting.drawing import save
 
 WIDTH = 80
 ENOUGH = 0.95  # share of cells that must be solved, or have a reason
@@ -74,7 +77,7 @@ def ranked(data: xr.Dataset, measure: str) -> list[str]:
 
 def write(data: xr.Dataset, folder: Path, asked: dict[str, Any]) -> None:
     """``atlas.csv`` and, where pyarrow is there, ``atlas.parquet``, a row a cell; ``atlas.nc``, every world; ``atlas.json``
-    with ``atlas.manifest.json``, from which `didsim report` makes its table.
+    with ``atlas.manifest.json``, from which `didsim report` makes its table; the picture where there is a matched column.
 
     Args:
         data: what `atlas.chart` returned.
@@ -90,6 +93,10 @@ def write(data: xr.Dataset, folder: Path, asked: dict[str, Any]) -> None:
     files.write_json("--out", folder / "atlas.json", [{name: _plain(value) for name, value in row.items()} for row in rows])
     files.write_json("--out", folder / "atlas.manifest.json", _manifest(data, asked))
     files.write("--out", folder / "atlas.nc", lambda path: data.to_netcdf(path, engine="scipy"))
+    if "matched" in data["departure"].values:
+        picture = draw(labelled(data))
+        for end in ("svg", "png"):
+            files.write("--out", folder / f"atlas.{end}", lambda file: save(picture, file))
     try:
         import pyarrow
         from pyarrow import parquet
@@ -97,13 +104,14 @@ def write(data: xr.Dataset, folder: Path, asked: dict[str, Any]) -> None:
         print("atlas.parquet needs pyarrow: pip install 'didsim[parquet]'")
     else:
         files.write("--out", folder / "atlas.parquet", lambda path: parquet.write_table(pyarrow.Table.from_pylist(rows), path))
-    print(f"{len(rows)} cells as atlas.csv, atlas.json and atlas.nc, with the store atlas.jsonl, in")
+    print(f"{len(rows)} cells as atlas.csv, .json, .nc and a picture, with the store atlas.jsonl, in")
     print(folder)
 
 
 def _manifest(data: xr.Dataset, asked: dict[str, Any]) -> dict[str, Any]:
     """Where the cells come from, what each column changes, and the law of the worlds."""
-    columns = {name: _first_line(atlas.departure(name)) for name in map(str, data["departure"].values)}
+    parts = {name: atlas.departure(name) for name in map(str, data["departure"].values)}
+    columns = {name: {"about": _first_line(part), "settings": repr(part)} for name, part in parts.items()}
     devices = [device.device_kind for device in jax.devices()]
     command = ["didsim", *sys.argv[1:]]
     made = {"dtype": "float64", "devices": devices, "command": command}
@@ -111,7 +119,7 @@ def _manifest(data: xr.Dataset, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _first_line(part: object) -> str:
-    return (inspect.getdoc(part) or "").partition("\n\n")[0].replace("``", "").replace("\n", " ")
+    return (inspect.getdoc(part) or "").partition("\n\n")[0].replace("\n", " ")
 
 
 def _cell(cell: xr.Dataset, measure: str) -> str:

@@ -29,7 +29,7 @@ class Atlas(Command):
     module: Annotated[tuple[str, ...], words("MODULE ...")] = ()
     """Python modules that register objectives or departures of one's own."""
     out: Path | None = None
-    """Folder for the cells, CSV, Parquet and netCDF; a chart that was interrupted goes on there.  didsim report shows them."""
+    """Folder for the cells, CSV, Parquet, netCDF and picture; an interrupted chart goes on there.  didsim report shows it."""
 
     @property
     def kept(self) -> str:

@@ -5,23 +5,27 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from didsim.cli.report.files import ATLAS, ATLAS_MANIFEST, AtlasManifest, AtlasRow, Damaged, read
+from markupsafe import Markup
+
+from didsim.cli.report.files import ATLAS, ATLAS_MANIFEST, AtlasColumn, AtlasManifest, AtlasRow, Damaged, read
 
 FULL = 1.0  # change of the lacking value at which the colour is full
 SHADES = 4
 UNSOLVED = "not solved"
 MARKS = (("reaches π*", "∗"), ("a set of minima", "s"), ("no minimum", "n"), (UNSOLVED, "?"), ("not defined", "-"))
 MEASURES = (
-    ("gap", "value lacking against π*, ÷ the reference’s"), ("jsd", "JSD(end‖π*), nats"),
-    ("chosen_change", "mean log(end/π_ref) of chosen responses, nats"), ("misfit", "J: part of the move off the reward, nats"),
-)  # fmt: skip
+    ("gap", Markup("value lacking against π*, ÷ the reference’s")),
+    ("jsd", Markup("JSD(end‖π*), nats")),
+    ("chosen_change", Markup("mean log(end/π<sub>ref</sub>) of chosen responses, nats")),
+    ("misfit", Markup("J: part of the move off the reward, nats")),
+)
 
 
 @dataclass(frozen=True)
 class Line:
     """One measure of a cell: its words, the median over worlds, and the interval that holds it."""
 
-    words: str
+    words: Markup
     middle: float | None
     low: float | None
     high: float | None
@@ -51,12 +55,12 @@ class Atlas:
     """The chart.
 
     Attributes:
-        columns: name, heading and what is changed, of each departure.
+        columns: name, heading, and what is changed, of each departure.
         rows: the objectives with their cells, one for each departure.
         origin: the manifest.
     """
 
-    columns: tuple[tuple[str, str, str], ...]
+    columns: tuple[tuple[str, str, AtlasColumn], ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     origin: AtlasManifest
 
@@ -87,7 +91,8 @@ def atlas(path: Path) -> Atlas:
     for name in objectives:
         before = cells[name, "matched"].gap if "matched" in departures else None
         rows.append((name, tuple(_cell(cells[name, column], before, origin) for column in departures)))
-    return Atlas(tuple((name, titles[name], origin.columns.get(name, "")) for name in departures), tuple(rows), origin)
+    columns = tuple((name, titles[name], origin.columns.get(name, AtlasColumn())) for name in departures)
+    return Atlas(columns, tuple(rows), origin)
 
 
 def _cell(row: AtlasRow, before: float | None, origin: AtlasManifest) -> Cell:

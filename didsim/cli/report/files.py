@@ -163,13 +163,20 @@ class AtlasRow(BaseModel):
     reason: str = ""
 
 
+class AtlasColumn(BaseModel):
+    """What a column of the atlas changes, and its numbers."""
+
+    about: str = ""
+    settings: str = ""
+
+
 class AtlasManifest(Origin):
     """Manifest of the atlas: in which worlds it was solved, and what each column changes."""
 
     world: str
     worlds: int
     seed: int
-    columns: dict[str, str] = {}
+    columns: dict[str, AtlasColumn] = {}
 
 
 SUMMARY = TypeAdapter(list[SummaryRow]).validate_python

@@ -6,12 +6,13 @@ Style and script stand inside the page; the policy in its head forbids it to fet
 import base64
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from didsim.cli.report.atlas import Atlas
 from didsim.cli.report.benchmarks import Benchmarks
@@ -92,6 +93,7 @@ def _environment() -> Environment:
         "size": size,
         "measured": measured,
         "short": short,
+        "coded": coded,
         "share": share,
         "day": day,
     }
@@ -122,6 +124,16 @@ def short(value: float) -> str:
         return measured(value) if not math.isfinite(value) else f"{value:.0e}".replace("e+0", "e").replace("-", "−")
     text = f"{value:.2f}" if abs(value) < 0.995 else f"{value:.1f}"
     return text.replace("0.", ".", 1).replace("-", "−") if float(text) else "0"
+
+
+def coded(text: str) -> Markup:
+    """Text with what stands between double backticks set as code.
+
+    Example:
+        >>> str(coded("a ``rate`` < 1"))
+        'a <code>rate</code> &lt; 1'
+    """
+    return Markup(re.sub("``(.+?)``", r"<code>\1</code>", str(escape(text))))
 
 
 def day(time: str) -> str:

@@ -19,23 +19,25 @@ def summary(data: xr.Dataset) -> list[dict[str, Any]]:
         among those charted, by the gap in that column (`ranking`); 0 without a number.
     """
     ranks = {str(column): {one["objective"]: one["rank"] for one in ranking(data, column)} for column in data["departure"].values}
+    shape = ("objective", "departure", "world")
+    found = {name: data[name].transpose(*shape).values for name in (*MEASURES, "kind", "residual")}
+    titles, reasons = data["title"].values, data["reason"].transpose(*shape[:2]).values
     rows = []
-    for objective in data["objective"].values:
-        for column in data["departure"].values:
-            cell = data.sel(objective=objective, departure=column)
-            kinds = cell["kind"].values
+    for i, objective in enumerate(map(str, data["objective"].values)):
+        for j, column in enumerate(map(str, data["departure"].values)):
+            kinds = found["kind"][i, j]
             row = {
-                "objective": str(objective),
-                "departure": str(column),
-                "title": str(cell["title"].values),
+                "objective": objective,
+                "departure": column,
+                "title": str(titles[j]),
                 "kind": WORDS[main_kind(kinds)],
                 "worlds": int(np.sum((kinds != Kind.UNDEFINED) & (kinds != Kind.UNSOLVED))),
-                "residual": float(np.max(cell["residual"].values)),
-                "rank": ranks[str(column)][str(objective)],
+                "residual": float(np.max(found["residual"][i, j])),
+                "rank": ranks[column][objective],
             }
             for name in MEASURES:
-                row |= dict(zip((name, f"{name}_low", f"{name}_high"), median_interval(cell[name].values), strict=True))
-            rows.append(row | {"reason": str(cell["reason"].values)})
+                row |= dict(zip((name, f"{name}_low", f"{name}_high"), median_interval(found[name][i, j]), strict=True))
+            rows.append(row | {"reason": str(reasons[i, j])})
     return rows
 
 
@@ -59,7 +61,9 @@ def ranking(data: xr.Dataset, departure: str, measure: str = "gap") -> list[dict
         Rows ``rank``, ``objective``, the median with its interval, ``kind``; those without a number last, their rank 0.
     """
     column = data.sel(departure=departure)
-    found = {str(name): column[measure].sel(objective=name).values for name in column["objective"].values}
+    names = [str(name) for name in column["objective"].values]
+    found = dict(zip(names, column[measure].transpose("objective", "world").values, strict=True))
+    kinds = dict(zip(names, column["kind"].transpose("objective", "world").values, strict=True))
     middle = {name: median_interval(values) for name, values in found.items()}
     order = sorted((name for name in found if np.isfinite(middle[name][0])), key=lambda name: middle[name][0])
     rows, first, rank = [], "", 0
@@ -75,7 +79,7 @@ def ranking(data: xr.Dataset, departure: str, measure: str = "gap") -> list[dict
             "rank": place,
             "objective": name,
             **dict(zip(("median", "low", "high"), middle[name], strict=True)),
-            "kind": WORDS[main_kind(column["kind"].sel(objective=name).values)],
+            "kind": WORDS[main_kind(kinds[name])],
         }
         for place, name in rows
     ]
