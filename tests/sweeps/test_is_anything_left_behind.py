@@ -101,18 +101,21 @@ def test_a_process_ends_with_the_one_that_started_it():
 def test_kills_leave_no_process_and_no_file(tmp_path):
     config, out = tmp_path / "sweep.toml", tmp_path / "store"
     config.write_text(CONFIG)
-    assert start(config, tmp_path / "whole").wait() == 0
+    with start(config, tmp_path / "whole") as process:
+        printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
     for kill in range(KILLS):
         process = start(config, out, "--workers", "2")
         wait_for(lambda process=process: len(children(process.pid)) >= 2 or process.poll() is not None)
         time.sleep(0.3 * (kill % 7))
         left = children(process.pid)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        with process:
+            process.communicate(timeout=30)
         wait_for(lambda left=left: not any(map(alive, left)), 30)
-    answer = start(config, out, "--workers", "2")
-    printed = answer.communicate(timeout=300)[0]
-    assert answer.returncode == 0, printed
+    with start(config, out, "--workers", "2") as process:
+        printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed
     assert content(out) == content(tmp_path / "whole")
     assert sorted(os.listdir(tmp_path)) == ["store", "sweep.toml", "whole"]
 
