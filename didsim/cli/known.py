@@ -5,12 +5,13 @@ Where JAX is loaded already nobody waits, and the registries themselves decide: 
 """
 
 import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from didsim.numerics.errors import did_you_mean, spelled
+from didsim.numerics.errors import ArgumentError, did_you_mean, plain, shown, spelled
 
 FILE = Path(__file__).with_name("known.json")
 
@@ -28,7 +29,8 @@ def check_parts(option: str, kind: str, words: tuple[str, ...]) -> None:
     """
     if "jax" not in sys.modules:
         for word in words:
-            spelled(option, word.partition(":")[0], names(kind))
+            name = word.partition(":")[0]
+            spelled(option, name, names(kind)) if kind != "objectives" else objective(option, name)
 
 
 def check_claims(words: tuple[str, ...]) -> None:
@@ -47,6 +49,28 @@ def check_claims(words: tuple[str, ...]) -> None:
 def names(kind: str) -> list[str]:
     """Names of the parts of a kind, in their registry's order."""
     return list(_known()[kind])
+
+
+def objective(option: str, word: str) -> str:
+    """The name of an objective, which is also suggested by what trainers call it.
+
+    Raises:
+        ArgumentError: it is no such name; the message says whose it is, if a trainer has it.
+
+    Example:
+        >>> objective("NAME", "SimPO")
+        'simpo'
+    """
+    theirs = re.compile(rf"=\s*{re.escape(word)}\b")
+    called = [
+        f"{trainer}'s {said} is {name!r}"
+        for name, fact in _known()["dialects"].items()
+        for trainer, said in fact["names"].items()
+        if theirs.search(said)
+    ]
+    if plain(word) in map(plain, names("objectives")) or not called:
+        return spelled(option, word, names("objectives"))
+    raise ArgumentError(f"Argument `{option}` must be an objective, but is {shown(word)}. {called[0]}.")
 
 
 def objectives() -> list[dict[str, Any]]:

@@ -5,8 +5,9 @@ answer; a table of known faults is gone through; and the whole gets one word for
 
 Where to look: the columns that are understood are ``COLUMNS`` in ``columns``, the kinds of file ``read_rows`` in ``reading``;
 what a log is once checked, single pairs or batch means, says ``logs``. The questions are ``QUESTIONS`` in ``findings``, answered
-in ``likelihood``, ``margins`` and ``entropy``; the faults are ``FAULTS`` in ``signatures``. How sure a number is says
-``intervals``, the word for the whole ``diagnosis``; ``page`` and ``pictures`` show it.
+in ``likelihood``, ``floors``, ``margins`` and ``entropy``; the faults of single pairs are in ``signatures``, those of batch
+means in ``mean_signatures``, the losses that can be told in ``losses``. How sure a number is says ``intervals``, the word for
+the whole ``diagnosis``; ``page`` and ``pictures`` show it.
 """
 
 from didsim.diagnose.diagnosis import Diagnosis, diagnose

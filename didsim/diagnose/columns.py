@@ -40,7 +40,8 @@ class Column:
     Attributes:
         allowed: what its numbers must be, in words and as a test.
         needed: whether no log of single pairs can do without it.
-        partner: meaning of the column without which this optional one is of no use.
+        partner: meaning of the column without which this optional one is of no use; an optional column of single pairs that
+            has none is not read with the others.
         mean: whether it says of a row that it holds means over a batch, not a single pair.
     """
 

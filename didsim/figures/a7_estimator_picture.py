@@ -20,7 +20,7 @@ def draw(data: xr.Dataset) -> Figure:
     bias = abs(data["tail_bias"].mean("seed"))
     _moment(axes[0], data, bias.where(bias > noise), abs(data["tail_b"].mean("seed")) / data["k"])
     axes[0].set(ylim=(3e-4, 20), ylabel="|bias|  [nats]", title="a  bias; dashed: first order")
-    note(axes[0], 0.99, 0.83, "left out: within noise", ha="right", color=GREY)
+    note(axes[0], 0.03, 0.04, "left out: within noise", color=GREY)
     _moment(axes[1], data, data["tail_sd"].mean("seed"), (data["tail_v"].mean("seed") / data["k"]) ** 0.5)
     axes[1].set(ylim=(1e-3, 20), ylabel="standard deviation  [nats]", title="b  spread; dashed: first order")
     _tail_key(axes[1], data)
@@ -31,13 +31,14 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def _k_axis(ax: Axes, data: xr.Dataset) -> None:
+def _k_axis(ax: Axes, data: xr.Dataset, *, named: bool = True) -> None:
     k = data["k"].values
     ax.set_xscale("log", base=2)
     ticks = [value for value in (8, 32, 128, 512, 4096) if k[0] <= value <= k[-1]]
     ax.set_xticks(ticks, [f"{tick}" for tick in ticks])
     ax.axvline(PAPER, **GUIDE)
-    beside(ax, (PAPER, 1.0), f"K = {PAPER}", (2, -1), xycoords=("data", "axes fraction"), va="top", color=GREY)
+    if named:
+        beside(ax, (PAPER, 1.0), f"K = {PAPER}", (2, -1), xycoords=("data", "axes fraction"), va="top", color=GREY)
     ax.set_xlabel("draws K")
 
 
@@ -59,7 +60,7 @@ def _tail_key(ax: Axes, data: xr.Dataset) -> None:
 
 
 def _coverage(ax: Axes, data: xr.Dataset) -> None:
-    _k_axis(ax, data)
+    _k_axis(ax, data, named=False)
     k, level = data["k"].values, data.attrs["level"]
     error = 1.96 * np.sqrt(level * (1 - level) / (data["replicates"].values * data.sizes["seed"]))
     ax.fill_between(k, level - error, level + error, color=GREY, alpha=0.3, linewidth=0)

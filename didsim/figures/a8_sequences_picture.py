@@ -64,7 +64,7 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     ax.axvline(need, **PREDICTED)
     beside(ax, (need, 0.62), "N − 1", (3, 0), xycoords=("data", "axes fraction"))
     note(ax, 0.99, 0.46, "transformer\nby width", ha="right", color=colour_of("transformer"))
-    note(ax, 0.02, 0.46, "k-gram\nby k", color=colour_of("k-gram"))
+    note(ax, 0.02, 0.3, "k-gram\nby k", color=colour_of("k-gram"))
     ax.set(xscale="log", yscale="log", ylim=(FLOOR / 10, 30))
     ax.set(xlim=(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
     ax.set(xlabel="parameters", ylabel=r"JSD($\pi^*$, solver's end)  [nats]")

@@ -46,7 +46,7 @@ def _rounds(ax: Axes, data: xr.Dataset) -> None:
         colour = MEANING["grpo" if name == "reference" else "grpo, mirror"]
         ax.plot(one["round"], one["grpo_success"], color=colour, marker="o", markersize=2.5)
         ax.plot(one["round"], one["recursion"], **PREDICTED)
-        place, up = data.sizes["round"] - 1, -13
+        place, up = data.sizes["round"] - 1, -15
         beside(ax, (place, float(one["grpo_success"][place])), RULES[str(name)], (0, up), ha="right", color=colour)
     ax.set(xlabel="round of GRPO", ylabel="chance of success", ylim=(None, 1.06), title="b  one number's recursion")
     predicted_and_measured(ax, measured="exact rounds", predicted="recursion", loc="lower right")
@@ -67,5 +67,5 @@ def _bound(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(spread, data["gradient_bound"], **PREDICTED)
     ax.plot(spread, data["gradient"], "o-", color=MEANING["measured"])
     beside(ax, (spread[2], float(data["gradient_bound"][2])), r"$\max\pi\,\mathrm{Var}\,r$", (-8, 4), ha="right")
-    ax.set(xscale="log", yscale="log", xlabel="what passing is worth", ylabel="squared policy gradient")
+    ax.set(xscale="log", yscale="log", xlabel="reward for passing", ylabel="squared policy gradient")
     ax.set_title("d  spread sets the speed")

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from didsim.landscape.atlas import MARKS, main_kind
 from didsim.plotting import BLACK, GREY, styled
@@ -14,7 +15,8 @@ from didsim.plotting import BLACK, GREY, styled
 COLUMN = 85.0 / 25.4  # inches
 ROW, HEAD, FOOT = 0.108, 1.05, 0.62
 SMALL = 5.0
-FULL = 1.0  # change of the lacking value at which the colour is full
+FULL = 0.5  # change of the lacking value at which the colour is full
+DARKEST = 2.0  # lacking value of the matched column at which grey is black
 
 
 @styled
@@ -41,12 +43,14 @@ def draw(data: xr.Dataset) -> Figure:
 def _paint(ax: Axes, change: np.ndarray, matched: np.ndarray, first: int) -> None:
     rows, columns = change.shape
     ax.set_facecolor("white")
+    for i, j in np.argwhere(np.isnan(change)):
+        ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1.0, 1.0, fill=False, hatch="////", edgecolor=GREY, alpha=0.5, linewidth=0.0))
     coloured = np.ma.masked_invalid(change)
     coloured[:, first] = np.ma.masked
     ax.imshow(coloured, cmap="RdBu_r", norm=Normalize(-FULL, FULL), aspect="auto", interpolation="nearest")
     own = np.ma.masked_all((rows, columns))
     own[:, first] = np.ma.masked_invalid(matched)
-    ax.imshow(own, cmap="Greys", norm=Normalize(0.0, 2.0 * FULL), aspect="auto", interpolation="nearest")
+    ax.imshow(own, cmap="Greys", norm=Normalize(0.0, DARKEST), aspect="auto", interpolation="nearest")
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
 
@@ -58,7 +62,7 @@ def _mark(ax: Axes, shown: xr.Dataset) -> None:
         for j, column in enumerate(shown["departure"].values):
             cell = {"objective": objective, "departure": column}
             mark = MARKS[main_kind(shown["kind"].sel(cell).values)].replace("*", "∗")
-            dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and float(values.sel(cell)) > FULL)
+            dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and float(values.sel(cell)) > 0.6 * DARKEST)
             ax.text(j, i, mark, ha="center", va="center", fontsize=SMALL - 0.5, color="white" if dark else BLACK)
 
 
@@ -83,8 +87,8 @@ def _scale(figure: Figure, height: float, left: float, width: float) -> None:
     bar = figure.add_axes((left, (FOOT - 0.16) / height, width, 0.07 / height))
     bar.imshow(np.linspace(-FULL, FULL, 201)[None], cmap="RdBu_r", aspect="auto", extent=(-FULL, FULL, 0.0, 1.0))
     bar.set_yticks([])
-    bar.set_xticks([-FULL, 0.0, FULL], [f"≤ -{FULL:g}", "as matched", f"≥ {FULL:g}"], fontsize=SMALL)
+    bar.set_xticks([-FULL, 0.0, FULL], [f"better: ≤ −{FULL:g}", "as matched", f"worse: ≥ {FULL:g}"], fontsize=SMALL)
     bar.tick_params(length=1.5, pad=1.0)
-    text = "Lacking value ÷ the reference's: change against matched (grey: 0 white to 2 black).\n"
-    text += "∗ reaches π*   s a set, descent's point   n no minimum   - not defined   ? not solved"
+    text = "Colour: lacking value ÷ the reference's, change against matched. Grey: its own,\n0 (white) to 2 (black). "
+    text += "∗ reaches π*   s a set of minima   n no minimum   - not defined   ? not solved"
     figure.text(0.02, 0.08 / height, text, fontsize=SMALL - 0.4, va="bottom")

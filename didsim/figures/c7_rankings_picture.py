@@ -16,7 +16,7 @@ def draw(data: xr.Dataset) -> Figure:
     _errors(error, data)
     _ratios(ratio, data)
     _worths(worth, data, 1.0 + 0.0 * data["size"].values, "c  worth of a question", "pairs it is worth")
-    _worths(read, data, data["size"].values / 2.0, "d  worth of a response read", "÷ a pair's, per response")
+    _worths(read, data, data["size"].values / 2.0, "d  worth of a response", "per response ÷ a pair's")
     return figure
 
 

@@ -28,7 +28,8 @@ def _rounds(ax: Axes, data: xr.Dataset, name: str, label: str, title: str) -> No
     last = min(SHOWN, data.sizes["round"] - 1)
     for algorithm in data["algorithm"].values:
         values = np.maximum(data[name].sel(algorithm=algorithm).values[: last + 1], FLOOR)
-        ax.plot(np.arange(last + 1), values, color=MEANING[str(algorithm).lower()], linewidth=1.0, label=str(algorithm))
+        dotted = {"linestyle": ":", "linewidth": 2.0, "zorder": 3} if "IPO" in str(algorithm) else {"linewidth": 1.0}
+        ax.plot(np.arange(last + 1), values, color=MEANING[str(algorithm).lower()], label=str(algorithm), **dotted)
     ax.set(yscale="log", xlim=(0, last), ylim=(FLOOR, 10), xlabel="round", ylabel=label, title=title)
 
 

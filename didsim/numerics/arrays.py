@@ -1,6 +1,7 @@
 """Which array does a file hold?"""
 
 import math
+import tokenize
 from pathlib import Path
 
 import jax
@@ -26,7 +27,7 @@ def read_npy(name: str, path: Path) -> np.ndarray | jax.Array:
         if promised > held:
             raise ValueError(f"its header says {promised:,} bytes, it holds {held:,}")
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, RecursionError, OverflowError, tokenize.TokenError) as error:
         fault = getattr(error, "strerror", None) or str(error).partition("\n")[0].rstrip(".")
         raise checks.ArgumentError(f"Argument `{name}` must name a readable .npy file, but {path} is not: {fault}.") from None
     return array if array.dtype == bool else checks.numbers(name, array)

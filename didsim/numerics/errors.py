@@ -37,7 +37,7 @@ def printable(text: str) -> str:
 
 def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
     """The allowed word itself, or an `ArgumentError` that suggests the nearest one."""
-    choices = sorted(allowed)
+    choices = sorted(allowed, key=_numbered)
     if isinstance(word, str) and word in choices:
         return word
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5) if isinstance(word, str) else []
@@ -50,6 +50,11 @@ def spelled(name: str, word: str, allowed: Iterable[str]) -> str:
     """The allowed name that a word means, written with ``-`` or ``_`` and in either case; or as `did_you_mean` refuses it."""
     meant = {plain(one): one for one in allowed}
     return meant[plain(word)] if plain(word) in meant else did_you_mean(name, word, meant.values())
+
+
+def _numbered(name: str) -> list[str | int]:
+    """What sorts a name with its numbers as numbers: C2 before C10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
 def plain(name: str) -> str:

@@ -74,7 +74,7 @@ def _check_fields(value: Any) -> None:
 
     JAX also builds objects around placeholders and tracers, which pass.
     """
-    for name, what, check, optional in _checked_fields(type(value)):
+    for name, what, check, optional, leaf in _checked_fields(type(value)):
         held = getattr(value, name)
         if what is not None:
             what.check(name, held)
@@ -82,6 +82,8 @@ def _check_fields(value: Any) -> None:
             continue
         if check is not None and not (held is None and optional) and not _is_placeholder(held):
             check(name, held)
+        if leaf and type(held) is int and not -checks.SIZE_LIMIT <= held < checks.SIZE_LIMIT:
+            object.__setattr__(value, name, float(held))  # compiled code takes no such integer, and the number is meant
 
 
 def _is_placeholder(value: Any) -> bool:
@@ -89,13 +91,15 @@ def _is_placeholder(value: Any) -> bool:
 
 
 @functools.cache
-def _checked_fields(kind: type) -> tuple[tuple[str, Gate | None, Check | None, bool], ...]:
+def _checked_fields(kind: type) -> tuple[tuple[str, Gate | None, Check | None, bool, bool], ...]:
+    """Name, gate, check, whether None is allowed, and whether it is a leaf, of every field of which something is asked."""
     rows = []
     for field in dataclasses.fields(kind):
         what = gate(field.type)
         if what is not None and what.holds_numbers and "check" not in field.metadata:
             what = None  # numbers of which nothing is said, as those of results, are taken as they are
-        rows.append((field.name, what, field.metadata.get("check"), what is not None and what.optional))
+        optional, leaf = what is not None and what.optional, not field.metadata.get("static", False)
+        rows.append((field.name, what, field.metadata.get("check"), optional, leaf))
     return tuple(row for row in rows if row[1] is not None or row[2] is not None)
 
 

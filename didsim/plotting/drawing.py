@@ -23,6 +23,7 @@ LETTERS = 7.5  # points: the smallest letters
 
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
 DATED = {".svg": "Date", ".pdf": "CreationDate"}  # what would change a file from day to day
+GROUND: dict[str, Any] = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5}  # of words that lines pass under
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
 
 
@@ -114,12 +115,12 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
 
 def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
     """A word on the panel itself, at shares of its width and height."""
-    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": LETTERS, **how})
+    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": LETTERS, "bbox": GROUND, **how})
 
 
 def beside(ax: Axes, point: tuple, text: str, shift: tuple, **how: Any) -> None:
     """A word beside a point of the data, moved by ``shift`` printer's points."""
-    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": LETTERS, **how})
+    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": LETTERS, "bbox": GROUND, **how})
 
 
 def break_marks(upper: Axes, lower: Axes) -> None:

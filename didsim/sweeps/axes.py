@@ -171,7 +171,7 @@ def _axis_names(paths: list[tuple[str, ...]]) -> list[str]:
 
 
 def _axis(run: Run, name: str, paths: tuple[str, ...], values: Any) -> Axis:
-    labels, entries = zip(*values.items(), strict=True) if isinstance(values, Mapping) else (None, tuple(values))
+    labels, entries = (tuple(values), tuple(values.values())) if isinstance(values, Mapping) else (None, tuple(values))
     if not entries:
         raise checks.ArgumentError(f"Argument `axes` must give `{paths[0]}` at least one value, but gives none.")
     rows = tuple(_row(paths, jnp.asarray(entry) if isinstance(entry, np.ndarray) else entry) for entry in entries)

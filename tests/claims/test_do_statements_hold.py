@@ -31,6 +31,14 @@ PARTS = (
 )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("id", [id for id in ALL if LEDGER[id].smooth])
+def test_what_is_called_smooth_has_a_gradient(id):
+    """An attack climbs it in reverse mode; where it runs into a loop that has none, the claim must say so."""
+    claim = LEDGER[id]
+    jax.eval_shape(jax.grad(lambda raw: judge(claim, raw, mask(claim, None))[0]), trials.instance(claim, 0, 0))
+
+
 @pytest.fixture
 def ledger():
     """The registry, put back afterwards."""

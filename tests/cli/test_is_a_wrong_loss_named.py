@@ -368,8 +368,10 @@ def test_a_right_loss_passes(losses, capsys, function, objective):
         (["golden", "--objective", "rlhf", "--check", "wrong_losses:dpo"], "Argument `--objective` must be a loss of pairs"),
         (
             ["golden", "--check", "wrong_losses:log_sigmoid", "--objective", "dpo"],
-            "Argument `--check` must be a function of a batch's",
+            "Argument `--check` must be a function of policy_chosen, policy_rejected, ref_chosen, ref_rejected,",
         ),
+        (["golden", "--check", "wrong_losses:log_sigmoid", "--objective", "dpo"], "by these names, but wants x."),
+        (["objectives", "sigmoid"], "DPO: loss_type=sigmoid (ignores label_smoothing) is 'dpo'."),
     ],
 )
 def test_bad_words_are_one_line(losses, capsys, words, message):

@@ -1,6 +1,7 @@
 """Every input that once fell, by fuzzing or by hand: is it now answered rightly, or refused in one line?"""
 
 import os
+import subprocess
 import sys
 import warnings
 
@@ -41,6 +42,8 @@ REFUSED = {
     "an array without a number": ["sampler", "--reward", "empty.npy"],
     "deep nesting": ["train", "deep.toml"],
     "an integer of 5,000 digits": ["train", "long.toml"],
+    "an axis of parts without one": ["sweep", "no-part.toml"],
+    "a header that does not end": ["sampler", "--pairs", "header.npy", "--n", "3"],
 }
 
 
@@ -52,6 +55,9 @@ def folder(tmp_path_factory):
     (folder / "newline.csv").write_text("\n")
     np.save(folder / "empty.npy", np.zeros((0, 3)))
     (folder / "long.toml").write_text(RUN + "pairs = " + "9" * 5_000)
+    (folder / "no-part.toml").write_text(RUN + "[axes]\nobjective = []\n")
+    head = b"{'descr': '<M8[s]', 'fortran_order': False, 'shape': (), \0" + b" " * 59 + b"\n"
+    (folder / "header.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + b"\1" + b"\0" * 7)
     return folder
 
 
@@ -66,6 +72,13 @@ def test_it_is_refused_in_one_line(folder, monkeypatch, capsys, name):
     assert said.count("\n") == 1, said
     assert said.startswith("error: ")
     assert sorted(os.listdir(folder)) == before
+
+
+def test_a_number_beyond_compiled_integers_is_that_number(folder):
+    (folder / "large.toml").write_text(RUN.replace("beta = 0.5", "beta = 9999999999999999999999999"))
+    answer = subprocess.run([sys.executable, "-m", "didsim", "train", "large.toml"], cwd=folder, capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    assert "ended" in answer.stdout
 
 
 def test_a_benchmark_leaves_its_files_in_a_folder_that_is_there(monkeypatch, tmp_path):

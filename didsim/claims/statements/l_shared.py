@@ -147,6 +147,7 @@ def _null_direction(v):
     given=SHARED | {"way": real(D), "radius": between(0.05, 2.0), "stretch": between(0.1, 4.0)},
     hypotheses=(capped("parameters stay in the ball", "stretch", 1),),
     kind="inequality",
+    smooth=False,
 )
 def _strongly_convex(v):
     apart = v["features"][:, None] - v["features"][None, :]

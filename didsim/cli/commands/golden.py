@@ -22,7 +22,8 @@ class Golden(Command):
     format: Literal["json", "jsonl", "npz", "pytest"] = "json"
     """One JSON, one JSON object a line, NumPy arrays, or a test that is complete in itself."""
     loss: Annotated[str | None, tyro.conf.arg(name="check", metavar="MODULE:FUNCTION", help_behavior_hint="")] = None
-    """Your loss, a function of `policy_chosen`, `ref_rejected`, `beta` and so on; says which dialect it is."""
+    """Your loss, a function whose parameters are named `policy_chosen`, `policy_rejected`, `ref_chosen`, `ref_rejected`,
+    `beta` and so on; says which dialect it is."""
     renew: bool = False
     """Compute the cases anew instead of taking those that ship; minutes."""
     overwrite: Overwrite = False
@@ -70,9 +71,7 @@ def _told(rows: list, named: bool) -> int:
     from didsim.cli import tables
 
     if not rows:
-        raise ArgumentError(
-            "Argument `--check` must be a function of a batch's arrays and an objective's numbers, but none fits."
-        )
+        raise ArgumentError("Argument `--check` must be a function of what these objectives take, but none gives it that.")
     if not named:
         agreeing = [row for row in rows if row.ok]
         rows = agreeing or sorted(rows, key=lambda row: (bool(row.nearest.startswith("none")), row.worst))[:1]

@@ -7,7 +7,6 @@ import tyro
 
 from didsim.cli.command import Command, Overwrite, command, words
 from didsim.numerics import files
-from didsim.numerics.errors import spelled
 
 WIDTH, INDENT = 80, 16
 
@@ -33,7 +32,7 @@ class Objectives(Command):
 
         rows = known.objectives()
         if self.name:
-            chosen = [spelled("NAME", word, known.names("objectives")) for word in self.name]
+            chosen = [known.objective("NAME", word) for word in self.name]
             rows = [row for name in chosen for row in rows if row["name"] == name]
         files.write_json("--json", self.json, rows)
         if self.name:

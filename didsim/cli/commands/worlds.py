@@ -1,4 +1,4 @@
-"""`didsim worlds`: named problems with exact answers."""
+"""`didsim worlds`: named problems with exact answers, as `cli.golden.worlds` has and computes them."""
 
 from pathlib import Path
 

@@ -68,7 +68,18 @@ def load(word: str) -> Callable[..., Any]:
 
 
 def check(function: Callable[..., Any], content: dict[str, Any], names: tuple[str, ...]) -> list[Row]:
-    """A row for every objective whose numbers the function can be given."""
+    """A row for every objective whose numbers the function can be given.
+
+    Raises:
+        ArgumentError: the function wants what no case has.
+    """
+    known = {*ARGUMENTS, *(key for one in content["cases"] for key in one["numbers"])}
+    unknown = sorted(_wanted(function) - known)
+    if unknown:
+        raise ArgumentError(
+            f"Argument `--check` must be a function of {', '.join(ARGUMENTS)} and numbers such as beta, by these names, but "
+            f"wants {', '.join(unknown)}."
+        )
     rows = []
     for name in names:
         asked = [one for one in content["cases"] if one["objective"] == name and "expected" not in one]
@@ -94,9 +105,13 @@ def _row(function: Callable[..., Any], content: dict[str, Any], name: str, asked
 
 def _takes(function: Callable[..., Any], batch: Arrays, one: dict[str, Any]) -> bool:
     """Whether a batch and a case's numbers hold all that the function must be given."""
+    return _wanted(function) <= {*batch, *one["numbers"]}
+
+
+def _wanted(function: Callable[..., Any]) -> set[str]:
+    """Names of what the function must be given."""
     parameters = inspect.signature(function).parameters.values()
-    wanted = {p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-    return wanted <= {*batch, *one["numbers"]}
+    return {p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
 def _own(function: Callable[..., Any], batch: Arrays, numbers: dict[str, float]) -> Arrays:

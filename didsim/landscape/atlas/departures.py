@@ -143,7 +143,7 @@ class OffPowerLaw(Departure):
 @register("flipped")
 @final
 class FlippedLabels(Departure):
-    """A share ``rate`` of all labels is turned over."""
+    """Labels are turned over, each with chance ``rate``."""
 
     title: ClassVar[str] = "10 % flipped"
     dial: ClassVar[str] = "rate"
