@@ -92,4 +92,4 @@ def _finite(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xlabel="pairs in the data set", ylabel="mean gap, exact fit", title="d  finite data, K = 2")
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.45)
-    ax.legend(loc="lower left", handletextpad=0.1, borderaxespad=0.1)
+    ax.legend(loc="upper right", ncols=2, handletextpad=0.1, columnspacing=0.6, borderaxespad=0.1)

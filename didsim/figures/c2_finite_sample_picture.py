@@ -51,7 +51,7 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
     ax.set_yticks(range(len(names)), [])
     ax.set_ylim(-0.7, len(names) - 0.3)
     ax.invert_yaxis()
-    ax.set(xlabel="÷ predicted, 95 %; ×: gaps doubled", title="d  covariance")
+    ax.set(xlabel="measured ÷ pred., 95 %", title="d  ×: gaps doubled")
 
 
 def _smallest(ax: Axes, data: xr.Dataset) -> None:

@@ -90,7 +90,7 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
     Entry("C2", "finite-sample-design", "c2_finite_sample", "S7", "derived",
         "Learning from n pairs errs by effective resistances; a certified design beats every sampler's slowest direction."),
     Entry("C3", "loss-floor", "c3_loss_floor", "F1", "derived",
-        "A loss that stays put is at a floor which the data set, or has not begun; a finite data set lies to one side."),
+        "A loss that stays put is at a floor that the data fix, or training has not begun; few pairs are fitted below it."),
     Entry("C4", "reversal", "c4_reversal", "F6", "arXiv 2510.20413; numbers derived",
         "With infinite data DPO in a small class can end below where it began; RLHF, AuxDPO and a full table do not."),
     Entry("C5", "divergences", "c5_divergences", "F3, F7, D9", "arXiv 2602.06788, 2405.19534, 2602.11902; ends derived",

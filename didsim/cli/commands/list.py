@@ -16,6 +16,7 @@ class List(Command):
 
         rows = [(f"{one.id}  {one.slug}", one.claim, one.source, one.setting, one.theory) for one in FIGURES.values()]
         tables.show(("figure", "claim", "source", "setting", "theory"), rows)
-        print("Setting: whether that of the paper's own figure is public; where it is not, ours stands in its place.")
+        print("Setting: whether that of the paper's own figure is public; where it is not,")
+        print("ours stands in its place.")
         print("Draw one with: didsim reproduce ID")
         return 0
