@@ -1,5 +1,7 @@
 """Picture of C8: exploitability and distance from the Nash policy by round for seven algorithms, and COMAL by τ."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -28,7 +30,9 @@ def _rounds(ax: Axes, data: xr.Dataset, name: str, label: str, title: str) -> No
     last = min(SHOWN, data.sizes["round"] - 1)
     for algorithm in data["algorithm"].values:
         values = np.maximum(data[name].sel(algorithm=algorithm).values[: last + 1], FLOOR)
-        dotted = {"linestyle": ":", "linewidth": 2.0, "zorder": 3} if "IPO" in str(algorithm) else {"linewidth": 1.0}
+        dotted: dict[str, Any] = (
+            {"linestyle": ":", "linewidth": 2.0, "zorder": 3} if "IPO" in str(algorithm) else {"linewidth": 1.0}
+        )
         ax.plot(np.arange(last + 1), values, color=MEANING[str(algorithm).lower()], label=str(algorithm), **dotted)
     ax.set(yscale="log", xlim=(0, last), ylim=(FLOOR, 10), xlabel="round", ylabel=label, title=title)
 

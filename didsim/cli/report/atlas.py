@@ -112,7 +112,7 @@ def _cell(row: AtlasRow, before: float | None, tied: int, origin: AtlasManifest)
         Line(words, *(_bounded(getattr(row, f"{name}{end}")) for end in ("", "_low", "_high"))) for name, words in MEASURES
     )
     command = ["didsim", "atlas", "--objective", row.objective, "--departure", row.departure]
-    numbers = ["--worlds", str(origin.worlds), "--seed", str(origin.seed)]
+    numbers = ["--worlds", str(origin.worlds), "--seed", str(origin.seed or 0)]
     key = None if row.gap is None else row.gap if abs(row.gap) > ZERO else 0.0
     change = None if key is None or before is None else key - before
     return Cell(row, mark, shade(row.gap, before), lines, key, change, tied, shlex.join([*command, *numbers]))

@@ -175,7 +175,6 @@ class AtlasManifest(Origin):
 
     world: str
     worlds: int
-    seed: int
     columns: dict[str, AtlasColumn] = {}
 
 
