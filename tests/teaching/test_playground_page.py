@@ -28,8 +28,8 @@ def middle(page, name):
 
 
 def settled(page):
-    """The page when the address has followed, which it does a moment later."""
-    page.wait_for_timeout(500)
+    """The page when the address has followed, which it does a moment later by the page's own clock, however slow it is."""
+    page.evaluate("() => new Promise((done) => setTimeout(done, 500))")
     return page
 
 
