@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import pytree
 
-STEPS = 60
+STEPS = 1000  # most of an iteration; usual updates take five, those far along a direction that hardly varies take hundreds
 
 
 @final

@@ -6,7 +6,7 @@ import oracles
 import pytest
 from scipy.optimize import brentq
 
-from didsim import did
+from didsim import did, simplex
 
 RNG = np.random.default_rng(8)
 
@@ -43,3 +43,16 @@ def test_no_preference_explains_nothing():
     ref, policy, chosen = oracles.normalize(RNG.standard_normal((3, 6)))
     found = did.power_law_misfit(*jnp.asarray([policy, ref, chosen, chosen]))
     assert float(found.misfit) == pytest.approx(float(np.exp(policy) @ (policy - ref)), abs=1e-12)
+
+
+def test_an_end_that_is_far_along_the_direction_is_found():
+    """Two responses with nearly the same direction hold all mass: hundreds of shortened steps (found by attack on F2)."""
+    policy = simplex.normalize(jnp.array([-7.8, -7.2, -0.004, -7.9, -6.9, -6.4]))
+    ref = simplex.normalize(jnp.array([-2.59, -3.76, -10.7, -0.5, -1.85, -1.99]))
+    chosen = simplex.normalize(jnp.array([-5.42, -3.11, -2.2, -3.79, -9.46, -0.2]))
+    rejected = simplex.normalize(jnp.array([-0.65, -1.99, -4.39, -2.94, -1.76, -2.25]))
+    found = did.power_law_misfit(policy, ref, chosen, rejected)
+    direction = chosen - rejected
+    fitted, own = (float(jnp.sum(jnp.exp(law) * direction)) for law in (found.log_fit, policy))
+    assert abs(fitted - own) < (1e-4 if policy.dtype == jnp.float32 else 1e-10)
+    assert float(simplex.kl(policy, ref)) == pytest.approx(float(found.misfit + simplex.kl(found.log_fit, ref)), rel=1e-4)
