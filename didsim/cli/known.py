@@ -30,7 +30,10 @@ def check_parts(option: str, kind: str, words: tuple[str, ...]) -> None:
     if "jax" not in sys.modules:
         for word in words:
             name = word.partition(":")[0]
-            spelled(option, name, names(kind)) if kind != "objectives" else objective(option, name)
+            if kind == "objectives":
+                objective(option, name)
+            else:
+                spelled(option, name, names(kind))
 
 
 def check_claims(words: tuple[str, ...]) -> None:

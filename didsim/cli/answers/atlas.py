@@ -13,13 +13,10 @@ import jax
 import numpy as np
 import xarray as xr
 
-from didsim.figures.c12_atlas import labelled
-from didsim.figures.c12_atlas_picture import draw
 from didsim.landscape import atlas
 from didsim.landscape.atlas import MARKS, MEASURES, WORDS, Kind
 from didsim.numerics import files
 from didsim.numerics.provenance import origin
-from didsim.plotting.drawing import save
 
 WIDTH = 80
 ENOUGH = 0.95  # share of cells that must be solved, or have a reason
@@ -94,6 +91,10 @@ def write(data: xr.Dataset, folder: Path, asked: dict[str, Any]) -> None:
     files.write_json("--out", folder / "atlas.manifest.json", _manifest(data, asked))
     files.write("--out", folder / "atlas.nc", lambda path: data.to_netcdf(path, engine="scipy"))
     if "matched" in data["departure"].values:
+        from didsim.figures.c12_atlas import labelled  # pictures are slow to import, and a chart alone has none
+        from didsim.figures.c12_atlas_picture import draw
+        from didsim.plotting.drawing import save
+
         picture = draw(labelled(data))
         for end in ("svg", "png"):
             files.write("--out", folder / f"atlas.{end}", lambda file: save(picture, file))
