@@ -1,5 +1,7 @@
 """Picture of A1: JSD to the target against step, by reward form; fit and direction at the end; one end at many speeds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -19,10 +21,12 @@ PLACES = {
 
 ALONG = {  # the same in d
     "dpo": (7, 5), "rlhf": (7, 16), "sft": (-6, 4), "exo_pair": (7, 0), "cdpo": (-6, 2), "dpop": (-6, 3), "cpo": (-6, -4),
-    "kto": (-4, 9), "slic": (-6, 3), "hinge": (5, -18), "simpo γ=0": (4, 9), "simpo γ>0": (5, -8),
+    "kto": (-4, 10), "slic": (-6, 3), "hinge": (8, -9), "simpo γ=0": (4, 9), "simpo γ>0": (6, -1),
     "orpo": (-6, 2), "ipo[sum]": (6, 0),
 }  # fmt: skip
 SPEEDS = {"bpo[logistic]": "logistic: DPO", "bpo[kliep]": "KLIEP", "bpo[basu]": "Basu", "bpo[lsif]": "LSIF"}
+ENDS_WITH_DPO = "rlhf"  # drawn wide or as a ring, so that DPO is seen on it
+BANDED = ("simpo γ=0", "sft")  # of those without a reference, whose bands would cover each other
 SMALLEST = 1e-7  # below it e shows rounding
 
 
@@ -39,7 +43,7 @@ def draw(data: xr.Dataset) -> Figure:
     names = [str(name) for name in data["objective"].values]
     given = dict(zip(names, free.tolist(), strict=True))
     _with_reference(upper, lower, data, [name for name in names if not given[name]])
-    _curves(middle, data, [name for name in names if given[name]], (0.02, 0.4))
+    _curves(middle, data, [name for name in names if given[name]], (0.02, 0.4), banded=BANDED)
     _at_did(middle, data)
     middle.set(title="b  reward without one", yticks=[0.03, 0.1, 0.3], yticklabels=["0.03", "0.1", "0.3"])
     _fit(fit, data, given)
@@ -51,8 +55,8 @@ def draw(data: xr.Dataset) -> Figure:
 def _with_reference(upper: Axes, lower: Axes, data: xr.Dataset, names: list[str]) -> None:
     """One plot in two parts: most objectives stay far from the target, two end on it to rounding."""
     near = [name for name in names if _end(data, "jsd_target", name) < CLOSE]
-    _curves(upper, data, names, SPLIT, labelled=[name for name in names if name not in near])
-    _curves(lower, data, near, (FLOOR / 3, SPLIT[0]))
+    _curves(upper, data, names, SPLIT, labelled=[name for name in names if name not in near], banded=names)
+    _curves(lower, data, near, (FLOOR / 3, SPLIT[0]), banded=near)
     upper.set(xticklabels=[], xlabel="", title="a  reward with a reference", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
     lower.set(yticks=[1e-4, 1e-10, 1e-16])
     lower.minorticks_off()
@@ -60,15 +64,22 @@ def _with_reference(upper: Axes, lower: Axes, data: xr.Dataset, names: list[str]
     note(upper, 0.03, 0.97, "circles: exact limits\nbands: 95 % of worlds", va="top", color=GREY)
 
 
-def _curves(ax: Axes, data: xr.Dataset, names: list[str], ylim: tuple, labelled: list[str] | None = None) -> None:
-    """Median and band of every objective, a circle at its solver's limit, its name at the end."""
+def _curves(
+    ax: Axes, data: xr.Dataset, names: list[str], ylim: tuple, *, labelled: list[str] | None = None, banded: Sequence[str] = ()
+) -> None:
+    """Median of every objective and the band of some, a circle at the solver's limit, the name at the end."""
     steps = np.maximum(data["step"].values, 0.7)
     ax.set(xscale="log", yscale="log", xlim=(steps[0], steps[-1]), ylim=ylim, xlabel="step of Adam")
     ax.set_xticks([x for x in (1, 100, 10_000) if x <= steps[-1]])
     ax.minorticks_off()
     for name in names:
         one = data.sel(objective=name)
-        band(ax, steps, np.maximum(one["jsd_target"].transpose("seed", "record").values, FLOOR), colour_of(name))
+        curves = np.maximum(one["jsd_target"].transpose("seed", "record").values, FLOOR)
+        if name in banded:
+            wide = {"linewidth": 3.5, "alpha": 0.45, "zorder": 1.5} if name == ENDS_WITH_DPO else {}
+            band(ax, steps, curves, colour_of(name), **wide)
+        else:
+            ax.plot(steps, np.median(curves, axis=0), color=colour_of(name))
         limit = max(float(np.median(one["limit_jsd_target"])), FLOOR)
         if ylim[0] <= limit <= ylim[1]:
             ax.plot(steps[-1], limit, "o", color=colour_of(name), markerfacecolor="white", clip_on=False, zorder=5)
@@ -81,7 +92,7 @@ def _at_did(ax: Axes, data: xr.Dataset) -> None:
     """Where a reward without reference must end that fits every preference."""
     level = float(np.median(data["limit_jsd_target"].sel(objective="simpo γ=0")))
     ax.axhline(level, **PREDICTED)
-    note(ax, 0.03, 0.03, r"dashed: JSD($\pi^*, q$)", color=GREY)
+    note(ax, 0.03, 0.03, "dashed: JSD($\\pi^*, q$)\nbands: of two", color=GREY)
 
 
 def _end(data: xr.Dataset, name: str, objective: str) -> float:
@@ -104,7 +115,8 @@ def _fit(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
 
 def _mark(ax: Axes, at: tuple[float, float], name: str, places: dict[str, tuple[int, int]], *, is_free: bool) -> None:
     """An objective's mark, with its name beside it."""
-    ax.plot(*at, "s" if is_free else "o", color=colour_of(name), markersize=5, clip_on=False, zorder=4)
+    ring = {"markersize": 9, "markerfacecolor": "none"} if name == ENDS_WITH_DPO else {"markersize": 5}
+    ax.plot(*at, "s" if is_free else "o", color=colour_of(name), clip_on=False, zorder=4, **ring)
     shift = places.get(name, (7, 0))
     side = "left" if shift[0] > 0 else "right"
     beside(ax, at, name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)
@@ -120,7 +132,7 @@ def _direction(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
     ax.set(yscale="log", xlim=(-1.7, 4.2), ylim=(least, 3), xticks=[0, 1, 2, 3, 4])
     ax.yaxis.set_ticks([least, 1e-3, 1e-2, 1e-1, 1.0], ["0", "0.001", "0.01", "0.1", "1"])
     ax.minorticks_off()
-    ax.set(xlabel=r"way along $\log(\pi_w/\pi_l)$, $\beta\gamma^*$", ylabel=r"$J$, off that way  [nats]")
+    ax.set(xlabel=r"$\beta$ × strength along $\log(\pi_w/\pi_l)$", ylabel=r"$J$, off that way  [nats]")
     ax.set_title("d  which way at the end")
 
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, PREDICTED, band, colour_of, new_figure, styled
-from didsim.plotting.drawing import GUIDE, beside
+from didsim.plotting.drawing import GUIDE, beside, note
 
 
 @styled
@@ -14,9 +14,10 @@ def draw(data: xr.Dataset) -> Figure:
     """Top: margins of pairs from π_l to π*, straight or bent; below: all increments, and the order of pairs over time."""
     figure, (line, bent, scatter, order) = new_figure(4.8, [1.0, 1.0], rows=2)
     _path(line, data, "power law", "a  power law: in line")
-    _path(bent, data, "bent link", "b  bent link: in order only")
+    _path(bent, data, "bent link", "b  bent link: signs only")
     for ax in (line, bent):
-        ax.set_ylabel(r"$M_\pi - M_{\pi_\mathrm{ref}}$  [nats]")
+        ax.set_ylabel(r"log-margin less that of $\pi_\mathrm{ref}$  [nats]")
+    note(line, 0.99, 0.03, "dashed: predicted\nfaint: training\n● data, ○ target", ha="right")
     _increments(scatter, data)
     _order(order, data)
     return figure
@@ -46,7 +47,7 @@ def _path(ax: Axes, data: xr.Dataset, link: str, title: str) -> None:
         ax.axvline(place, **GUIDE)
         beside(ax, (place, 1.0), name, (0, 2), xycoords=("data", "axes fraction"), ha="center")
     ax.set_title(title, pad=15)
-    ax.set_xlabel(r"place: $\pi_\mathrm{ref}$ at 0, $\pi^*$ at 1")
+    ax.set_xlabel(r"share of the way to $\pi^*$")
 
 
 def _increments(ax: Axes, data: xr.Dataset) -> None:
@@ -63,12 +64,12 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x * sign, y * sign, ".", color=colour_of(link), markersize=2.2, rasterized=True)
         reach = max(reach, float(np.abs(x).max()))
         top = np.argmax(np.abs(x))
-        beside(ax, (abs(x[top]), abs(y[top])), link, (-6, 2), ha="right", color=colour_of(link))
+        beside(ax, (abs(x[top]), abs(y[top])), link, (-6, 5), ha="right", color=colour_of(link))
     ax.plot([0, reach], [0, beta * reach], **PREDICTED)
-    beside(ax, (0.62 * reach, 0.62 * beta * reach), rf"slope $\beta$ = {beta:g}", (2, -11))
+    beside(ax, (0.62 * reach, 0.62 * beta * reach), rf"slope $\beta$ = {beta:g}", (-10, -16))
     ax.set(
-        xlabel=r"$M_{\pi^*} - M_{\pi_\mathrm{ref}}$  [nats]",
-        ylabel=r"$M_{\pi_w} - M_{\pi_l}$  [nats]",
+        xlabel=r"margin in $\log(\pi^*/\pi_\mathrm{ref})$  [nats]",
+        ylabel=r"margin in $\log(\pi_w/\pi_l)$  [nats]",
         title="c  all pairs of one world",
     )
 

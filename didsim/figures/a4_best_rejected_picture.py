@@ -23,8 +23,8 @@ def draw(data: xr.Dataset) -> Figure:
         ax.set_ylim(0, top)
     for ax in axes[:5:2]:
         ax.set_ylabel("probability")
-    key = ((0.92, r"bars: learned $\pi_\theta$", colour_of("rejected: optimal")), (0.76, r"black: $\pi^*$", BLACK))
-    for height, text, colour in (*key, (0.60, r"grey: $\pi_l$, the rejected law", GREY)):
+    key = ((0.92, r"bars: learned $\pi_\theta$", BLACK), (0.76, r"black: $\pi^*$", BLACK))
+    for height, text, colour in (*key, (0.60, r"wine red: $\pi_l$, the rejected law", colour_of("rejected law"))):
         note(axes[0], 0.04, height, text, va="center", color=colour)
     _distances(axes[-1], data)
     return figure
@@ -33,7 +33,7 @@ def draw(data: xr.Dataset) -> Figure:
 def _bars(ax: Axes, one: xr.Dataset, name: str, letter: str) -> None:
     place = np.arange(one.sizes["response"])
     ax.bar(place, np.exp(one["log_policy"]), width=0.8, color=colour_of(f"rejected: {name}"), alpha=0.75, linewidth=0)
-    ax.plot(place, np.exp(one["log_rejected"]), color=GREY, marker="_", linestyle="none", markersize=5)
+    ax.plot(place, np.exp(one["log_rejected"]), color=colour_of("rejected law"), marker="_", linestyle="none", markersize=5)
     for k, height in zip(place, np.exp(one["log_target"].values), strict=True):
         ax.plot([k - 0.46, k + 0.46], [height, height], color=BLACK, linestyle=(0, (0.6, 0.3)), linewidth=1.6)
     ax.set(xticks=[], xlabel="responses, worst to best", title=rf"{letter}  $\pi_l$ {_spelled(one, name)}")
@@ -47,7 +47,8 @@ def _distances(ax: Axes, data: xr.Dataset) -> None:
         level = max(float(data["predicted_jsd"].sel(rejected=name).median()), FLOOR)
         ax.plot([level, level], [k - 0.4, k + 0.4], **PREDICTED)
         far = float(np.median(values)) > 1e-9
-        text = str(name) if far else f"{name}: 0 to rounding"
+        words = _spelled(data, str(name)).partition(":")[0].removeprefix("= ")
+        text = words if far else f"{words}: 0 to rounding"
         place = (float(values.min()) if far else float(values.max()), k)
         beside(ax, place, text, (-6, 0) if far else (6, 0), ha="right" if far else "left", va="center")
     ax.set(xscale="log", xlim=(FLOOR / 5, 3), yticks=[], title=f"f  all {data.sizes['seed']} worlds")
@@ -58,11 +59,11 @@ def _distances(ax: Axes, data: xr.Dataset) -> None:
     ax.invert_yaxis()
 
 
-def _spelled(one: xr.Dataset, name: str) -> str:
+def _spelled(data: xr.Dataset, name: str) -> str:
     return {
         "optimal": r"optimal: at $\pi^*$",
         "uniform": "uniform",
         "π_ref": r"= $\pi_\mathrm{ref}$",
-        "hard negatives": f"best of {one.attrs['best_of']}: hard",
-        "worst of K": f"worst of {one.attrs['worst_of']}",
+        "hard negatives": f"best of {data.attrs['best_of']}: hard negatives",
+        "worst of K": f"worst of {data.attrs['worst_of']}",
     }[name]

@@ -50,14 +50,15 @@ def _slope(ax: Axes, data: xr.Dataset) -> None:
     """Predicted against measured rate of entropy for every random update of every reference."""
     slope, measured = data["slope"].values.ravel(), data["measured_slope"].values.ravel()
     ends = np.array([slope.min(), slope.max()])
-    ax.plot(slope, measured, ".", color=colour_of("measured"), markersize=2, alpha=0.3, rasterized=True)
+    for name, here in (("reinforcing", slope <= 0), ("smoothing", slope > 0)):
+        ax.plot(slope[here], measured[here], ".", color=colour_of(name), markersize=2, alpha=0.3, rasterized=True)
     ax.plot(ends, ends, **PREDICTED)
     ax.axhline(0, **GUIDE)
     ax.axvline(0, **GUIDE)
     note(ax, 0.03, 0.92, f"{slope.size:,} updates", color=GREY)
     ax.set(
         xlabel=r"$-$Cov($s, \log\,\pi_\mathrm{ref}$)  [nats]",
-        ylabel=r"measured $\mathrm{d}H(\pi_t)/\mathrm{d}t$",
+        ylabel=r"measured $\mathrm{d}H/\mathrm{d}t$  [nats]",
         title="d  which updates reinforce",
     )
 
@@ -65,18 +66,16 @@ def _slope(ax: Axes, data: xr.Dataset) -> None:
 def _sign_rule(ax: Axes, data: xr.Dataset) -> None:
     """Gap of DID entropy between sharpening and flattening against the skewness of the reference."""
     skewed, gap = data["skewness"].values, data["sign_gap"].values
-    ax.plot(skewed, gap, ".", color=colour_of("measured"), markersize=2, alpha=0.4, rasterized=True)
+    ax.plot(skewed, gap, ".", color=GREY, markersize=2, alpha=0.4, rasterized=True)
     ends = np.array([skewed.min(), skewed.max()])
     ax.plot(ends, -2.0 / 3.0 * ends, **PREDICTED)
     ax.axhline(0, **GUIDE)
     ax.axvspan(-data.attrs["clear"], data.attrs["clear"], color=GREY, alpha=0.2, linewidth=0)
     clear = np.abs(skewed) > data.attrs["clear"]
     right = np.mean(np.sign(gap[clear]) == -np.sign(skewed[clear]))
-    note(ax, 0.99, 0.87, f"sign right:\n{100 * right:.4g} % of {clear.sum():,}", ha="right", va="center")
+    note(ax, 0.99, 0.87, f"sign right: {100 * right:.4g} %\nof {clear.sum():,} clear of grey", ha="right", va="center")
     note(ax, 0.04, 0.07, r"dashed: $-\frac{2}{3}$ skewness")
-    ax.set(
-        xlabel=r"skewness of $\log\,\pi_\mathrm{ref}$", ylabel=r"$[H(q_+) - H(q_-)]$ / strength$^3$", title="e  sign of the gap"
-    )
+    ax.set(xlabel=r"skewness of $\log\,\pi_\mathrm{ref}$", ylabel=r"$(H(q_+) - H(q_-))/t^3$", title="e  sign of the gap")
 
 
 def _projection(ax: Axes, data: xr.Dataset) -> None:
@@ -95,7 +94,7 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     note(ax, 0.02, 0.90, text, color=colour_of("projected-gradient DPO"), va="center")
     text = f"DPO: $< 10^{{{int(np.ceil(np.log10(worst)))}}}$"
     note(ax, 0.98, 0.05, text, color=colour_of("dpo"), ha="right")
-    beside(ax, (at[0], predicted[0]), r"$\Lambda'(a)$", (4, -7))
+    beside(ax, (at[0], predicted[0]), r"$\Lambda'(a)$", (10, -12))
     low, high = ax.get_ylim()
     ax.set_ylim(low - 0.1 * (high - low), high + 0.35 * (high - low))
-    ax.set(xlabel="$a$: chosen law on the path", ylabel=r"change of $\log\,\pi$(chosen)", title="f  projected gradient, 95 %")
+    ax.set(xlabel="$a$: chosen law on the path", ylabel=r"chosen $\log\,\pi$  [nats]", title="f  projected gradient")

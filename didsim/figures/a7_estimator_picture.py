@@ -10,6 +10,7 @@ from didsim.plotting.drawing import GUIDE, beside, note
 
 PAPER = 32
 TAILS = ("mild", "moderate", "heavy")
+KINDS = ("right-skewed", "unskewed", "left-skewed")
 
 
 @styled
@@ -60,17 +61,17 @@ def _tail_key(ax: Axes, data: xr.Dataset) -> None:
 
 
 def _coverage(ax: Axes, data: xr.Dataset) -> None:
+    """Jackknife and bootstrap; grey where a coverage that is exact would be measured."""
     _k_axis(ax, data, named=False)
     k, level = data["k"].values, data.attrs["level"]
     error = 1.96 * np.sqrt(level * (1 - level) / (data["replicates"].values * data.sizes["seed"]))
     ax.fill_between(k, level - error, level + error, color=GREY, alpha=0.3, linewidth=0)
     ax.axhline(level, **PREDICTED)
     for tail in TAILS:
-        for method, mark, width in (("jackknife", "o", 1.4), ("delta", "s", 0.6), ("bootstrap", "^", 0.6)):
+        for method, line in (("jackknife", "-"), ("bootstrap", ":")):
             share = data[f"tail_{method}"].sel(tail=tail).mean("seed").values
-            ax.plot(k, share, color=colour_of(tail), marker=mark, linewidth=width, markersize=3 if method == "jackknife" else 2.2)
-    for line, method in enumerate(("▲ bootstrap", "■ delta", "● jackknife")):
-        note(ax, 0.36, 0.03 + 0.09 * line, method, color=GREY)
+            ax.plot(k, share, color=colour_of(tail), linestyle=line, marker="o" if line == "-" else None)
+    note(ax, 0.97, 0.04, "solid: jackknife\ndotted: bootstrap\ngrey: 0.95 to sampling error", color=GREY, ha="right")
     ax.set(ylim=(None, 1.0), ylabel="coverage of 95 % intervals", title="c  coverage")
 
 
@@ -85,7 +86,7 @@ def _weights(ax: Axes, data: xr.Dataset) -> None:
         share.plot(k, effective, color=colour_of(tail), linestyle=":", linewidth=1.0)
     ax.plot(k, data["shape_limit"].values, **PREDICTED)
     at = int(np.argmin(np.abs(k - 128)))
-    beside(ax, (k[at], data["shape_limit"].values[at]), "trust limit", (6, -8))
+    beside(ax, (k[at], data["shape_limit"].values[at]), "trusted below", (6, -8))
     ax.set(ylim=(0, 1.05), ylabel=r"tail shape $\hat{k}$, solid", title="d  what the weights tell")
     share.set(ylim=(0, 1.05), ylabel="ESS ÷ K, dotted")
     share.spines["right"].set_visible(True)
@@ -95,7 +96,7 @@ def _lengths(ax: Axes, data: xr.Dataset) -> None:
     """Root-mean-square error at K = 32 against sequence length, for three entropies."""
     length = data["length"].values
     at = data.sel(k=PAPER)
-    texts = {"sequence": "whole sequence", "normalised": "length-normalised", "token": "per token"}
+    texts = {"sequence": "whole sequence", "normalised": "length-normalised", "token": "per token, 0 at one"}
     for (name, text), height in zip(texts.items(), (0.33, 0.43, 0.05), strict=True):
         error = at[f"{name}_error"].mean("seed").values
         ax.plot(length, np.where(error > 1e-12, error, np.nan), color=colour_of(name), marker="o")
@@ -107,25 +108,21 @@ def _lengths(ax: Axes, data: xr.Dataset) -> None:
 
 
 def _comparison(ax: Axes, data: xr.Dataset) -> None:
-    """Mean estimate of H(q₊) - H(q₋), plain and corrected by the jackknife, beside the truth."""
-    _k_axis(ax, data)
-    k = data["k"].values
-    truth = data["pair_exact"].mean("seed")
-    exact = truth.sel(sign=1) - truth.sel(sign=-1)
-    for kind in ("right-skewed", "unskewed", "left-skewed"):
-        for name, line in (("pair_bias", "-"), ("pair_corrected_bias", ":")):
-            off = data[name].mean("seed").sel(kind=kind)
-            ax.plot(
-                k,
-                exact.sel(kind=kind).values + (off.sel(sign=1) - off.sel(sign=-1)).values,
-                color=colour_of(kind),
-                linestyle=line,
+    """H(q₊) - H(q₋) at the paper's K: dashed the truth, the mean of the plain estimate and of the jackknife's."""
+    at = data.sel(k=PAPER)
+    exact = (at["pair_exact"].sel(sign=1) - at["pair_exact"].sel(sign=-1)).mean("seed")
+    for row, kind in enumerate(KINDS):
+        truth, colour = float(exact.sel(kind=kind)), colour_of(kind)
+        ax.plot([truth, truth], [row - 0.38, row + 0.38], **PREDICTED)
+        for (name, mark), shift in zip((("pair_bias", "o"), ("pair_corrected_bias", "s")), (-0.16, 0.16), strict=True):
+            off = at[name].sel(kind=kind)
+            found = exact.sel(kind=kind) + (off.sel(sign=1) - off.sel(sign=-1))
+            middle, error = float(found.mean("seed")), 1.96 * float(found.std("seed", ddof=1)) / np.sqrt(found.sizes["seed"])
+            ax.errorbar(
+                middle, row + shift, xerr=error, fmt=mark, color=colour, markerfacecolor=colour if mark == "o" else "white"
             )
-        ax.axhline(float(exact.sel(kind=kind)), color=colour_of(kind), linestyle="--", linewidth=0.8)
-    reach = 4.0 * float(abs(exact).max())
-    ax.set(ylim=(-2.2 * reach, 2.2 * reach), ylabel=r"$H(q_+) - H(q_-)$  [nats]", title="f  sharpening − flattening")
-    for line, kind in enumerate(("left-skewed", "unskewed", "right-skewed")):
-        note(ax, 0.99, 0.27 - 0.095 * line, kind, color=colour_of(kind), ha="right")
-    text = "plain; dotted: corrected;\ndashed: truth"
-    note(ax, 0.99, 0.90, text, color=GREY, ha="right", va="top")
-    ax.axhline(0, **GUIDE)
+    ax.axvline(0, **GUIDE)
+    ax.set_yticks(range(len(KINDS)), [kind.replace("-", "-\n") for kind in KINDS])
+    ax.set(ylim=(len(KINDS) + 0.35, -0.6))
+    ax.set(xlabel=r"$H(q_+) - H(q_-)$  [nats]", title=f"f  K = {PAPER}: wrong signs")
+    note(ax, 0.02, 0.02, "● plain  □ corrected  ¦ truth", color=GREY)

@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import GREY, PREDICTED, colour_of, shades, styled
+from didsim.plotting import GREY, PREDICTED, colour_of, styled
 from didsim.plotting.drawing import WIDTH, beside, end_labels, note
 
 FLOOR = 1e-17
@@ -29,21 +29,21 @@ def draw(data: xr.Dataset) -> Figure:
 def _training(ax: Axes, data: xr.Dataset) -> None:
     """JSD to π* of k-grams and of the prefix table while Adam trains them; dashed where each must end."""
     steps = np.maximum(data["step"].values, 0.7)
-    labels, grams = [], shades(data.sizes["table"])
-    names = [str(name) for name in data["table"].values]
+    labels, names = [], [str(name) for name in data["table"].values]
     for place, name in enumerate(names):
-        colour = colour_of("prefix table") if place == len(names) - 1 else grams[place]
+        colour = colour_of("k-gram" if name != names[-1] else "prefix table")
         one = data.isel(table=place)
         curve = np.maximum(one["jsd_target"].values, FLOOR)
         ax.plot(steps, curve, color=colour)
         limit = max(float(one["table_limit"]), FLOOR)
         ax.axhline(limit, color=colour, linestyle="--", linewidth=0.9)
         labels.append((curve[-1], name, colour))
+    labels = [(labels[0][0], f"{names[0]} to\n{names[-2]}", colour_of("k-gram")), labels[-1]] if len(names) > 2 else labels
     ax.set(xscale="log", yscale="log", ylim=(FLOOR / 5, 3), xlim=(steps[0], steps[-1]))
     ax.set(xlabel="step of Adam", ylabel=r"JSD($\pi^*, \pi_\theta$)  [nats]")
     vocabulary, length = data.attrs["vocabulary"], data.attrs["length"]
     ax.set_title(f"a  {vocabulary}$^{length}$ sequences: trained")
-    note(ax, 0.04, 0.06, "dashed: exact limit", color=GREY)
+    note(ax, 0.04, 0.14, "dashed: exact limit", color=GREY)
     end_labels(ax, steps[-1], labels)
 
 
@@ -63,10 +63,10 @@ def _limits(ax: Axes, data: xr.Dataset) -> None:
     need = data.attrs["dimension"]
     ax.axvline(need, **PREDICTED)
     beside(ax, (need, 0.62), "N − 1", (3, 0), xycoords=("data", "axes fraction"))
+    note(ax, 0.06, 0.78, "k-gram by k", rotation=90, va="top", color=colour_of("k-gram"))
     note(ax, 0.99, 0.46, "transformer\nby width", ha="right", color=colour_of("transformer"))
-    note(ax, 0.02, 0.3, "k-gram\nby k", color=colour_of("k-gram"))
     ax.set(xscale="log", yscale="log", ylim=(FLOOR / 10, 30))
-    ax.set(xlim=(0.8 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
+    ax.set(xlim=(0.6 * x[0], 2.0 * max(need, data["width_parameters"].values.max())))
     ax.set(xlabel="parameters", ylabel=r"JSD($\pi^*$, solver's end)  [nats]")
     ax.set_title(f"b  N = {data.attrs['small_n']}: ends")
 
@@ -102,11 +102,11 @@ def _moved(ax: Axes, data: xr.Dataset) -> None:
 def _ranks(ax: Axes, data: xr.Dataset) -> None:
     """Rank correlation of each score with the fall of the chosen response: mean and 95 % over initial weights."""
     names = {
-        "slope": "first slope",
+        "slope": "slope at start",
         "tokens in common": "shared tokens",
         "ches": "CHES",
         "normalised ches": "CHES, normed",
-        "ches, shuffled": "other pair's",
+        "ches, shuffled": "another's CHES",
     }
     for offset, (among, colour) in enumerate((("all", colour_of("all pairs")), ("equal lengths", colour_of("equal lengths")))):
         for row, score in enumerate(names):
@@ -117,11 +117,12 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
             ax.plot(values.mean(), y, "o", color=colour)
         text = "all" if among == "all" else "equal\nlengths"
         note(ax, 0.02, 0.97 - 0.10 * offset, text, color=colour, va="top")
+    note(ax, 0.99, 0.03, f"{data.sizes['init']} networks,\n95 %", ha="right")
     ax.axvline(0.0, **PREDICTED)
     ax.set_yticks(range(len(names)), list(names.values()))
     ax.invert_yaxis()
     ax.set(xlim=(-0.75, 1.05))
-    ax.set(xlabel="rank correlation", title=f"d  {data.sizes['init']} networks, 95 %")
+    ax.set(xlabel="rank correlation", title="d  what foretells a fall?")
 
 
 def _segments(ax: Axes, data: xr.Dataset) -> None:

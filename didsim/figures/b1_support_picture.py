@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from didsim.plotting import PREDICTED, band, colour_of, new_figure, styled
+from didsim.plotting import GREY, PREDICTED, band, colour_of, new_figure, styled
 from didsim.plotting.colours import BLOCKS
 from didsim.plotting.drawing import GUIDE, beside, note
 
@@ -51,7 +51,7 @@ def _null(ax: Axes, data: xr.Dataset) -> None:
     count, nullity = data["component_count"].values, data["nullity"].values
     top = max(count.max(), nullity.max()) + 1
     ax.plot([0, top], [0, top], **PREDICTED)
-    ax.plot(count, nullity, "o", color=colour_of("measured"), alpha=0.5, markeredgewidth=0)
+    ax.plot(count, nullity, "o", color=GREY, alpha=0.5, markeredgewidth=0)
     ax.set(xlabel="components of the graph", ylabel="null-space dimension")
     ax.set_title(f"c  {len(count)} samplers")
 
@@ -89,7 +89,7 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
         )
     ax.axhline(1, **GUIDE)
     ax.set_yscale("log")
-    ax.set(xlabel="share of responses ever shown", ylabel="mass after ÷ before", title="d  mass never shown")
+    ax.set(xlabel="share of responses ever shown", ylabel="unseen mass, after ÷ before", title="d  mass never shown")
 
 
 def _settled(ax: Axes, data: xr.Dataset) -> None:

@@ -18,20 +18,14 @@ LOSSES = ("dpo", "ipo[sum]", "simpo γ=0")
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: a simplex for each loss and sampler; below: one pair's step in parts, all cases, the band, flipped labels."""
-    figure = Figure(figsize=(WIDTH, 9.2), layout="constrained")
-    arrows, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[1.0, 1.15])))
-    simplices = arrows.subplots(len(LOSSES), data.sizes["sampler"])
+    figure = Figure(figsize=(WIDTH, 6.3), layout="constrained")
+    arrows, below = np.ravel(np.asarray(figure.subfigures(2, 1, height_ratios=[0.62, 1.38])))
+    simplices = arrows.subplots(1, data.sizes["sampler"])
     (parts, cases), (pulls, flips) = below.subplots(2, 2)
     figure.get_layout_engine().set(h_pad=0.02)  # type: ignore[union-attr]
-    for row, loss in enumerate(LOSSES):
-        for column, sampler in enumerate(data["sampler"].values):
-            ax = simplices[row, column]
-            _simplex(ax, data, str(sampler), loss, words=row == column == 0)
-            if row == 0:
-                ax.set_title(f"{'abc'[column]}  {sampler} pairs")
-            if column == 0:
-                note(ax, -0.06, 0.45, name_of(loss.partition(" ")[0]), rotation=90, va="center", ha="right",
-                     color=colour_of(loss), fontsize=9)  # fmt: skip
+    for ax, letter, sampler in zip(simplices, "abc", data["sampler"].values, strict=True):
+        _simplex(ax, data, str(sampler), words=letter == "a")
+        ax.set_title(f"{letter}  {sampler} pairs")
     _parts(parts, data)
     _cases(cases, data)
     _band(pulls, data)
@@ -44,14 +38,19 @@ def _flat(law: np.ndarray) -> np.ndarray:
     return law @ np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 
 
-def _simplex(ax: Axes, data: xr.Dataset, sampler: str, loss: str, *, words: bool) -> None:
+def _simplex(ax: Axes, data: xr.Dataset, sampler: str, *, words: bool) -> None:
+    """First steps of all losses from the same policies, each loss in its colour, lengths as their square root."""
     corners = _flat(np.eye(3))
     ax.plot(*corners[[0, 1, 2, 0]].T, color=GREY, linewidth=0.6)
     where = _flat(data["point_law"].values)
-    arrow = _flat(data["arrow"].sel(sampler=sampler, objective=loss).values)
-    length = np.linalg.norm(arrow, axis=1, keepdims=True)
-    arrow = 0.12 * arrow / length * np.sqrt(length / length.max())
-    ax.quiver(*where.T, *arrow.T, color=colour_of(loss), angles="xy", scale_units="xy", scale=1.0, width=0.012)
+    for row, loss in enumerate(LOSSES):
+        arrow = _flat(data["arrow"].sel(sampler=sampler, objective=loss).values)
+        length = np.linalg.norm(arrow, axis=1, keepdims=True)
+        arrow = 0.12 * arrow / length * np.sqrt(length / length.max())
+        ax.quiver(*where.T, *arrow.T, color=colour_of(loss), angles="xy", scale_units="xy", scale=1.0, width=0.009)
+        if words:
+            name = name_of(loss.partition(" ")[0].partition("[")[0])
+            note(ax, -0.1, 0.99 - 0.115 * row, name, va="top", color=colour_of(loss))
     for law, mark, text in (
         (data["ref_law"], "s", r"$\pi_\mathrm{ref}$"),
         (data["target_law"], "*", r"$\pi^*$"),
@@ -62,12 +61,12 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, loss: str, *, words: bool
             x, y, mark, color=BLACK, markersize=8 if mark == "*" else 4, markeredgecolor="white", markeredgewidth=0.5, zorder=5
         )
         if words:
-            beside(ax, (x, y), text, (5, 2), zorder=6, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.4})
+            beside(ax, (x, y), text, (5, 2), zorder=6)
     for (x, y), text, side in zip(corners, ("worst", "middle", "best"), ("top", "top", "bottom"), strict=True):
         if words:
             beside(ax, (x, y), text, (0, -2 if side == "top" else 2), ha="center", va=side, color=GREY)
     # Axes that are off hide their label, which still says to a program what they show.
-    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", ylabel=f"{loss}, {sampler} pairs")
+    ax.set(xlim=(-0.06, 1.06), ylim=(-0.09, 0.97), aspect="equal", ylabel=f"{sampler} pairs")
     ax.set_axis_off()
 
 
@@ -126,8 +125,8 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     for axis in (ax.set_xscale, ax.set_yscale):
         axis("symlog", linthresh=0.05, linscale=0.6)
     ticks = [-10, -1, 0, 1, 10]
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.set_xticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
+    ax.set_yticks(ticks, [f"{t:g}".replace("-", "−") for t in ticks])
     falls = float((data["realised"].sel(policy="shared features") < 0).mean())
     note(ax, 0.04, 0.93, "table: always up", color=colour_of("table"))
     note(ax, 0.97, 0.08, f"shared features:\nfalls in {100 * falls:.0f} %", ha="right", color=colour_of("shared features"))
@@ -150,15 +149,14 @@ def _band(ax: Axes, data: xr.Dataset) -> None:
     for height in (edge, 1.0 / edge):
         ax.plot(edge, height, color=BLACK, linestyle="--", linewidth=0.9)
     ax.set(xlim=(-1, 1), ylim=(0.03, 30), yscale="log", title=f"f  {place.size:,} steps, four losses")
-    ax.set(xlabel=r"$\rho$, cosine of the two scores", ylabel=r"$d_w\,/\,(d_l\,t)$")
-    for x, y, name, text in (
-        (0.97, 0.90, "rejected rises", "rejected rises"),
-        (0.03, 0.47, "apart", "neither"),
-        (0.97, 0.05, "chosen falls", "chosen falls"),
+    ax.set(xlabel=r"$\rho$, cosine of the two scores", ylabel=r"ratio of the pulls $d_w\,/\,(d_l\,t)$")
+    for x, y, text in (
+        (0.97, 0.90, "rejected rises"),
+        (0.03, 0.47, "neither"),
+        (0.97, 0.05, "chosen falls"),
     ):
         side = "left" if x < 0.5 else "right"
-        box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.6}
-        note(ax, x, y, text, ha=side, color=colour_of(name), bbox=box)
+        note(ax, x, y, text, ha=side)
 
 
 def _flips(ax: Axes, data: xr.Dataset) -> None:
@@ -169,6 +167,6 @@ def _flips(ax: Axes, data: xr.Dataset) -> None:
         error = data["flip_error"].sel(flip_policy=policy).transpose("flip_draw", "flip_moved").values
         band(ax, moved, np.maximum(error, least), colour_of(policy), marker="o")
     ax.set(xscale="log", yscale="log", ylim=(least / 10, 30), title="g  flipping one label")
-    ax.set(xlabel="distance from the start", ylabel="relative change of its vector")
+    ax.set(xlabel="distance from the start", ylabel="relative change of its pull")
     note(ax, 0.04, 0.55, "transformer", color=colour_of("transformer"))
     note(ax, 0.04, 0.25, "log-linear", color=colour_of("log-linear"))

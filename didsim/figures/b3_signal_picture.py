@@ -19,8 +19,8 @@ def draw(data: xr.Dataset) -> Figure:
     _one(one, data)
     top = 1.08 * float(np.nanquantile(data["differentiated"].values, 0.975, axis=0).max())
     for ax, side, title in (
-        (one_k, "one-sided", "c  best of K, one draw"),
-        (both_k, "both-sided", "d  best of K, twice"),
+        (one_k, "one-sided", "c  best of K, one side"),
+        (both_k, "both-sided", "d  best of K, both sides"),
     ):
         _best_of(ax, data.sel(side=side), title, top)
     return figure
@@ -32,14 +32,14 @@ def _both(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(share, data["both_predicted"].values, **PREDICTED)
     top = signal.max()
     ax.vlines(0.5, 0.8 * top, 1.3 * top, color=GREY, linewidth=0.5, zorder=0)
-    ax.set_ylim(0, 1.3 * top)
+    ax.set_ylim(0, 1.75 * top)
     ax.text(0.48, 1.12 * top, "helps", ha="right", fontsize=LETTERS)
     ax.text(0.52, 1.12 * top, "hurts", ha="left", fontsize=LETTERS)
     predicted_and_measured(
         ax,
         measured="exact gradient",
         predicted=r"$\varepsilon(1-\varepsilon)\, g\, \tanh(g/2)$",
-        loc="lower center",
+        loc="upper center",
         borderaxespad=0.0,
     )
     _labels(ax, r"share $\varepsilon$ of good, both sides", "a  both sides alike")
@@ -72,7 +72,7 @@ def _best_of(ax: Axes, data: xr.Dataset, title: str, top: float) -> None:
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.set_ylim(-0.04 * top, top)
     last = data["differentiated"].isel(k=-1).median("seed")
-    end_labels(ax, float(k[-1]), [(float(last.sel(reference=r)), r, colour_of(r)) for r in REFERENCES])
+    end_labels(ax, float(k[-1]), [(float(last.sel(reference=r)), rf"{r} $\pi_\mathrm{{ref}}$", colour_of(r)) for r in REFERENCES])
     _labels(ax, f"K; {data.sizes['seed']} worlds, 95 %", title)
 
 

@@ -51,8 +51,9 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(steps[start:][shown], ahead[shown], **PREDICTED, zorder=3)
     ax.set(xscale="log", yscale="log", xlim=(0.7, steps[-1]), ylim=(1e-13, None))
     ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world")
-    ax.set_ylim(1e-13, 1e5)
-    predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
+    ax.set_ylim(1e-13, 10)
+    predicted_and_measured(ax, loc="lower left", predicted="predicted rate")
+    note(ax, 0.16, 0.5, "quadratic", color=colour_of("mix-R"))
 
 
 def _speed(ax: Axes, data: xr.Dataset) -> None:
@@ -64,7 +65,9 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
         clear = one["separated"].values.ravel().astype(bool)
         colour = colour_of(sampler)
         known = np.isfinite(y) & (y > 0)
-        ax.plot(x[known & ~clear], y[known & ~clear], "o", color=colour, markersize=2.5, markerfacecolor="none", alpha=0.5)
+        ax.plot(
+            x[known & ~clear], y[known & ~clear], "o", color=GREY, markersize=2.5, markerfacecolor="none", alpha=0.5, zorder=1
+        )
         ax.plot(x[known & clear], y[known & clear], "o", color=colour, markersize=2.8, markeredgewidth=0)
         reach += list(x[known]) + list(y[known])
     span = np.array([min(reach) * 0.8, max(reach) * 1.25])
@@ -74,4 +77,4 @@ def _speed(ax: Axes, data: xr.Dataset) -> None:
     ax.set_title("d  speed, all runs")
     ax.set_xlim(*span)
     ax.set_ylim(*span)
-    note(ax, 0.97, 0.05, "○ two modes\nnot yet apart", ha="right", color=GREY)
+    note(ax, 0.97, 0.05, "○ not yet in the\nslowest mode", ha="right", color=GREY)

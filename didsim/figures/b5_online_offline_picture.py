@@ -49,12 +49,14 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
             gap = end.sel(reference=reference, sampler=names).transpose("seed", "sampler").values
             band(ax, np.asarray(ks, float), gap, colour, linestyle=style, marker="o", markersize=2.5)
     ax.set(xscale="log", yscale="log")
-    ax.set(xlabel="K of best-of-K", ylabel=f"gap after {int(data['step'].values[-1])} steps", title="b  one side or both?")
+    ax.set(
+        xlabel="K of best-of-K", ylabel=f"gap after {int(data['step'].values[-1])} steps  [reward]", title="b  one side or both?"
+    )
     ax.set_xticks(ks, [str(k) for k in ks])
     ax.minorticks_off()
     low, high = ax.get_ylim()
-    ax.set_ylim(low / (high / low) ** 0.28, high)
-    note(ax, 0.98, 0.03, "solid: weak $\\pi_\\mathrm{ref}$\ndotted: strong", ha="right", va="bottom")
+    ax.set_ylim(low / (high / low) ** 0.45, high)
+    note(ax, 0.03, 0.21, "solid: weak $\\pi_\\mathrm{ref}$\ndotted: strong", va="bottom")
     for height, side in zip((0.12, 0.03), SIDES, strict=True):
         note(ax, 0.03, height, side, color=colour_of(side))
 
@@ -79,17 +81,17 @@ def _levels(ax: Axes, data: xr.Dataset) -> None:
 
 
 def _finite(ax: Axes, data: xr.Dataset) -> None:
-    pairs = data["pairs"].values.astype(float)
-    shift = np.geomspace(0.87, 1.15, len(FEW))
-    for name, nudge in zip(FEW, shift, strict=True):
+    pairs, ends = data["pairs"].values.astype(float), []
+    for place, name in enumerate(FEW):
         colour = colour_of(name)
         measured = data["measured"].sel(few=name).values
         middle, error = measured.mean(-1), 1.96 * measured.std(-1, ddof=1) / np.sqrt(measured.shape[-1])
-        ax.errorbar(pairs * nudge, middle, error, fmt="o", color=colour, markersize=3, elinewidth=0.8)
+        fill = colour if place % 2 else "white"
+        ax.errorbar(
+            pairs, middle, error, fmt="o", color=colour, markerfacecolor=fill, markersize=4.5 - 0.5 * place, elinewidth=0.8
+        )
         ax.plot(pairs, data["expected"].sel(few=name).values, color=colour, linestyle="--", linewidth=0.9)
-        ax.plot([], [], "o", color=colour, markersize=3, label=name)
+        ends.append((float(middle[-1]), name, colour))
     ax.set(xscale="log", yscale="log")
-    ax.set(xlabel="pairs in the data set", ylabel="mean gap, exact fit", title="d  finite data, K = 2")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** 0.45)
-    ax.legend(loc="upper right", ncols=2, handletextpad=0.1, columnspacing=0.6, borderaxespad=0.1)
+    ax.set(xlabel="pairs in the data set", ylabel="mean gap, exact fit  [reward]", title="d  finite data, K = 2")
+    end_labels(ax, pairs[-1], ends)

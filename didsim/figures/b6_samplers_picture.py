@@ -17,10 +17,14 @@ def draw(data: xr.Dataset) -> Figure:
     """Top: exact gradients at one step for all and at a step for each; below: order of convergence, sampled pairs."""
     figure, (published, best, order, sampled) = new_figure(4.8, [1.0, 1.0], rows=2)
     _descent(published, data, "published", 60)
-    published.set_title(f"a  exact, step {data.attrs['rate']:g}: linear")
-    predicted_and_measured(published, loc="upper right", predicted="predicted rate", measured="95 % of worlds")
+    published.set_title(rf"a  exact, $\eta$ = {data.attrs['rate']:g}: linear")
+    predicted_and_measured(
+        published, loc="lower right", bbox_to_anchor=(1.0, 0.1), predicted="predicted rate", measured="95 % of worlds"
+    )
     _descent(best, data, "best", 14)
-    best.set_title("b  exact, own best step")
+    late = data["error"].sel(sampler="mix-R", rule="best").isel(step=min(14, data.sizes["step"] - 1)) > 1e-3
+    note(best, 0.98, 0.87, f"{int(late.sum())} of {late.size} worlds:\nMix-R not yet near", ha="right", color=colour_of("mix-R"))
+    best.set_title(r"b  exact, own best $\eta$")
     _order(order, data)
     _sampled(sampled, data)
     return figure
@@ -75,6 +79,6 @@ def _sampled(ax: Axes, data: xr.Dataset) -> None:
     beside(ax, (1.0, plateau), "predicted, all alike", (0, -10))
     ax.set(xscale="log", yscale="log", xlim=(moments[0], moments[-1]))
     ax.set(xlabel="step", ylabel=r"mean $|\Delta(r - \beta\,\log\,\pi)|$")
-    ax.set_title(f"d  {data.attrs['pairs']:,} pairs, step {data.attrs['sampled_rate']:g}")
+    ax.set_title(rf"d  {data.attrs['pairs']:,} pairs, $\eta$ = {data.attrs['sampled_rate']:g}")
     end_labels(ax, float(moments[-1]), ends)
     ax.grid(axis="y", color=GREY, linewidth=0.2, alpha=0.5)

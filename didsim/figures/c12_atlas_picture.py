@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from didsim.landscape.atlas import MARKS, main_kind
-from didsim.plotting import BLACK, GREY, styled
+from didsim.plotting import BLACK, GREY, name_of, styled
 
 COLUMN = 85.0 / 25.4  # inches
 ROW, HEAD, FOOT = 0.108, 1.05, 0.62
@@ -68,7 +68,7 @@ def _mark(ax: Axes, shown: xr.Dataset) -> None:
 
 def _label(ax: Axes, shown: xr.Dataset) -> None:
     rows, columns = shown["objective"].values, shown["title"].values
-    ax.set_yticks(range(len(rows)), rows, fontsize=SMALL)
+    ax.set_yticks(range(len(rows)), [name_of(row) for row in rows], fontsize=SMALL)
     ax.set_xticks(range(len(columns)), columns, fontsize=SMALL + 0.5, rotation=90)
     ax.xaxis.tick_top()
     ax.tick_params(length=0, pad=1.5)

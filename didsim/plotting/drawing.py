@@ -10,7 +10,9 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from didsim.plotting.colours import BLACK, GREY
 from didsim.plotting.typesetting import typeset_all
@@ -23,7 +25,7 @@ LETTERS = 7.5  # points: the smallest letters
 
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
 DATED = {".svg": "Date", ".pdf": "CreationDate"}  # what would change a file from day to day
-GROUND: dict[str, Any] = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5}  # of words that lines pass under
+HALO = (withStroke(linewidth=2.0, foreground="white"),)  # round words that lines pass under, which a box would cut
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
 
 
@@ -63,6 +65,9 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
             drawn = draw(*args, **kwargs)
             if isinstance(drawn, Figure | Axes):
                 typeset_all(drawn)
+                for legend in drawn.findobj(Legend):
+                    for text in legend.get_texts():
+                        text.set_path_effects(HALO)
             return drawn
 
     return inside
@@ -82,7 +87,7 @@ def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) 
 
 
 def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *, gap: float | None = None) -> None:
-    """Direct labels at the right end of lines, moved apart so that none overlap.
+    """Direct labels at the right end of lines, moved apart so that none overlap; a thin line leads to what was moved.
 
     ``entries`` are (y in data units, text, colour); ``gap`` is the least distance as a share of the axis height, a line of
     text if missing.
@@ -99,28 +104,26 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
     order = np.argsort(height)
     spread = _spread(height[order], gap)
     for rank, which in enumerate(order):
-        _, text, colour = entries[which]
+        y, text, colour = entries[which]
+        moved = abs(spread[rank] - height[which]) > 0.6 * gap
+        place = (1.05 if moved else 1.03, spread[rank])
+        if moved:
+            leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 1}
+            end = (x, float(np.clip(y, low, high)))
+            ax.annotate("", end, xytext=place, textcoords="axes fraction", arrowprops=leader, annotation_clip=False)
         ax.annotate(
-            text,
-            xy=(x, entries[which][0]),
-            xytext=(1.03, spread[rank]),
-            textcoords="axes fraction",
-            color=colour,
-            fontsize=LETTERS,
-            va="center",
-            ha="left",
-            annotation_clip=False,
+            text, place, xycoords="axes fraction", color=colour, fontsize=LETTERS, va="center", ha="left", annotation_clip=False
         )
 
 
 def note(ax: Axes, x: float, y: float, text: str, **how: Any) -> None:
     """A word on the panel itself, at shares of its width and height."""
-    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": LETTERS, "bbox": GROUND, **how})
+    ax.text(x, y, text, transform=ax.transAxes, **{"fontsize": LETTERS, "path_effects": HALO, **how})
 
 
 def beside(ax: Axes, point: tuple, text: str, shift: tuple, **how: Any) -> None:
     """A word beside a point of the data, moved by ``shift`` printer's points."""
-    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": LETTERS, "bbox": GROUND, **how})
+    ax.annotate(text, point, textcoords="offset points", xytext=shift, **{"fontsize": LETTERS, "path_effects": HALO, **how})
 
 
 def break_marks(upper: Axes, lower: Axes) -> None:

@@ -12,7 +12,7 @@ WRITTEN = {
     "cpo-simpo": "CPO-SimPO", "alphapo": "AlphaPO", "cpo": "CPO", "orpo": "ORPO", "kto": "KTO", "nca_pair": "NCA", "bco": "BCO",
     "apo_zero": "APO-zero", "apo_down": "APO-down", "aot": "AOT", "sft": "SFT", "rlhf": "RLHF", "kldo": "KLDO", "hypo": "HyPO",
     "pro": "PRO", "bpo": "BPO", "squaredpo": "SquaredPO", "adpo": "ADPO", "plackett-luce": "Plackett–Luce", "gvpo": "GVPO",
-    "mix-R": "Mix-R", "mix-P": "Mix-P", "mix-P*": "Mix-P*", "mix_r": "Mix-R", "mix_p": "Mix-P", "mix_p_star": "Mix-P*",
+    "mix-R": "Mix-R", "mix-P": "Mix-P", "mix-P*": "Mix-P$^*$", "mix_r": "Mix-R", "mix_p": "Mix-P", "mix_p_star": "Mix-P$^*$",
     "mix-R, reward × 2": "Mix-R, 2r", "pilaf": "PILAF", "xpo": "XPO", "on_policy": "on-policy",
     "bradley_terry": "Bradley–Terry", "best_of_base": "best of K / reference", "best_of_both": "best of K, both",
     "log_ref": "log π_ref", "log_target": "log π*", "log_policy": "log π",
