@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, colour_of, new_figure, styled
-from didsim.plotting.drawing import note
+from didsim.plotting.drawing import GUIDE, note
 
 TITLES = {
     "both hold": "a  reward and policy hold",
@@ -34,9 +34,9 @@ def draw(data: xr.Dataset) -> Figure:
     for place, (ax, cell) in enumerate(zip(axes, data["cell"].values, strict=True)):
         _cell(ax, data.sel(cell=cell), str(cell))
         if place % 2 == 0:
-            ax.set_ylabel("more lost than RLHF")
+            ax.set_ylabel("value lost beyond RLHF")
     note(axes[0], 0.03, 0.06, f"{data.sizes['world']} worlds, bars: medians", color=GREY)
-    note(axes[1], 0.03, 0.06, "online: than the best in class", color=GREY)
+    note(axes[1], 0.03, 0.06, "logarithmic beyond ±0.01", color=GREY)
     return figure
 
 
@@ -52,9 +52,11 @@ def _cell(ax: Axes, data: xr.Dataset, cell: str) -> None:
         ax.plot([place - 0.36, place + 0.36], [np.median(lost)] * 2, color=BLACK, linewidth=1.4, solid_capstyle="butt")
     ax.axhline(0.0, **{**PREDICTED, "zorder": 0})
     ax.set_yscale("symlog", linthresh=0.01, linscale=0.6)
-    ax.set(ylim=(-40.0, 400.0), title=TITLES[cell], xlim=(-0.6, len(columns) - 0.4))
-    ax.set_yticks([-10.0, -0.1, 0.0, 0.1, 10.0], ["−10", "−0.1", "0", "0.1", "10"])
+    ax.axvline(len(columns) - 1.5, **GUIDE)
+    ax.set(ylim=(-6.0, 30.0), title=TITLES[cell], xlim=(-0.6, len(columns) - 0.4))
+    ax.set_yticks([-1.0, -0.1, 0.0, 0.1, 1.0], ["−1", "−0.1", "0", "0.1", "1"])
     ax.minorticks_off()
-    note(ax, 0.5, 0.97, SAYS[cell], ha="center", va="top")
+    note(ax, 0.03, 0.97, SAYS[cell], va="top")
+    note(ax, 0.985, 0.97, "less best\nin class", ha="right", va="top", color=colour_of("online dpo"))
     ax.set_xticks(range(len(columns)), ["uniform", "ref.", "rewrites", "online"])
     ax.tick_params(axis="x", length=0)

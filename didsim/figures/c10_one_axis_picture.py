@@ -5,7 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from didsim.plotting import MEANING, PREDICTED, new_figure, styled
+from didsim.plotting import GREY, MEANING, PREDICTED, new_figure, styled
 from didsim.plotting.drawing import beside, predicted_and_measured
 
 RULES = {"reference": "held at π_ref", "mirror": "held at the last policy"}
@@ -28,9 +28,14 @@ def _axis(ax: Axes, data: xr.Dataset) -> None:
     p = np.linspace(start, top, 200)
     ax.plot(p * np.log(p / start) + (1 - p) * np.log((1 - p) / (1 - start)), p, **PREDICTED)
     for name in data["route"].values:
-        one = data.sel(route=name)
+        one, offline = data.sel(route=name), str(name).startswith("offline")
         ax.plot(
-            one["kl"], one["success"], color=MEANING["dpo" if str(name).startswith("offline") else "online dpo"], label=str(name)
+            one["kl"],
+            one["success"],
+            color=MEANING["dpo" if offline else "online dpo"],
+            label=str(name),
+            linewidth=1.0 if offline else 3.0,
+            zorder=2.5 if offline else 2.0,
         )
     one = data.sel(anchor="reference")
     ax.plot(one["grpo_kl"], one["grpo_success"], "o", color=MEANING["grpo"], label="GRPO, rounds")
@@ -46,7 +51,7 @@ def _rounds(ax: Axes, data: xr.Dataset) -> None:
         colour = MEANING["grpo" if name == "reference" else "grpo, mirror"]
         ax.plot(one["round"], one["grpo_success"], color=colour, marker="o", markersize=2.5)
         ax.plot(one["round"], one["recursion"], **PREDICTED)
-        place, up = data.sizes["round"] - 1, -15
+        place, up = data.sizes["round"] - 1, -9 if name == "reference" else -22
         beside(ax, (place, float(one["grpo_success"][place])), RULES[str(name)], (0, up), ha="right", color=colour)
     ax.set(xlabel="round of GRPO", ylabel="chance of success", ylim=(None, 1.06), title="b  one number's recursion")
     predicted_and_measured(ax, measured="exact rounds", predicted="recursion", loc="lower right")
@@ -58,14 +63,14 @@ def _steps(ax: Axes, data: xr.Dataset) -> None:
         size = float(abs(one["climb"]).max())
         ax.plot(one["climb"] / size, one["pull"] / size, mark, color=MEANING["online dpo"], label=name, markersize=4)
     ax.plot([-1, 1], [-1, 1], **PREDICTED)
-    ax.set(xlabel="2β × policy gradient", ylabel="online DPO's step", title="c  the same first step")
+    ax.set(xlabel="2β × policy gradient ÷ largest", ylabel="online DPO's step ÷ same", title="c  the same first step")
     ax.legend(loc="upper left", handletextpad=0.2)
 
 
 def _bound(ax: Axes, data: xr.Dataset) -> None:
     spread = data["spread"].values
     ax.plot(spread, data["gradient_bound"], **PREDICTED)
-    ax.plot(spread, data["gradient"], "o-", color=MEANING["measured"])
-    beside(ax, (spread[2], float(data["gradient_bound"][2])), r"$\max\pi\,\mathrm{Var}\,r$", (-8, 4), ha="right")
-    ax.set(xscale="log", yscale="log", xlabel="reward for passing", ylabel="squared policy gradient")
+    ax.plot(spread, data["gradient"], "o-", color=GREY)
+    beside(ax, (spread[2], float(data["gradient_bound"][2])), r"bound: $\max\pi\,\mathrm{Var}\,r$", (-8, 4), ha="right")
+    ax.set(xscale="log", yscale="log", xlabel="spread: reward for passing", ylabel="squared policy gradient")
     ax.set_title("d  spread sets the speed")

@@ -20,7 +20,7 @@ def draw(data: xr.Dataset) -> Figure:
     _ways(way, data.isel(response=order))
     gains = data["value_summed"].diff("moment").values.ravel()
     _against(tokens, gains, data["credit"].values.ravel(), data["credit_early"].values.ravel())
-    tokens.set(xlabel="advantage of the token", ylabel="its credit", title="c  credit is advantage")
+    tokens.set(xlabel="advantage of the token", ylabel="credit of the token", title="c  credit is advantage")
     total = (data["reward"] - data["value_summed"].isel(moment=0)).values
     _against(sums, total, data["credit"].sum("token").values, data["credit_early"].sum("token").values)
     sums.set(xlabel=r"$r - V^*(\mathrm{start})$", ylabel="sum of the credits", title="d  they telescope")
@@ -39,14 +39,12 @@ def _heat(figure: Figure, ax: Axes, ranked: xr.Dataset) -> None:
     if rows <= 32:
         for row in range(rows):
             for column in range(columns):
-                shade = "white" if abs(credit[row, column]) > 0.65 * most else BLACK
+                shade = "white" if abs(credit[row, column]) > 0.5 * most else BLACK
                 letter = LETTERS[int(ranked["letter"].values[row, column])]
-                ax.text(column, row, letter, ha="center", va="center", fontsize=6, color=shade)
+                ax.text(column, row, letter, ha="center", va="center", fontsize=6.5, color=shade)
     ax.set(xticks=range(columns), xticklabels=[str(k + 1) for k in range(columns)], yticks=[])
-    ax.set(xlabel="token", ylabel="responses, best reward at the top", title="a  credit of every token")
-    bar = figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.03)
-    bar.set_label(r"$\beta\,\log\,\pi^*/\pi_\mathrm{ref}$", fontsize=7)
-    bar.ax.set_title("")
+    ax.set(xlabel="token", ylabel="responses, best reward at the top", title=r"a  credit $\beta\,\log\,\pi^*/\pi_\mathrm{ref}$")
+    figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.03)
 
 
 def _ways(ax: Axes, ranked: xr.Dataset) -> None:
@@ -61,12 +59,12 @@ def _ways(ax: Axes, ranked: xr.Dataset) -> None:
         ax.plot(np.arange(one.sizes["moment"]), one["value_summed"], **PREDICTED, marker="o", markersize=2.5)
         word = _spelled(one["letter"].values)
         where = (one.sizes["moment"] - 1, float(one["reward"]))
-        beside(ax, where, f"{word}: r = {where[1]:.2f}", (0, 5 if row == 0 else -10), ha="right", color=colour)
+        beside(ax, where, f"{word}: $r$ = ${where[1]:.2f}$", (0, 5 if row == 0 else -10), ha="right", color=colour)
     ax.set_xticks(range(ranked.sizes["moment"]), ["start", *(str(k + 1) for k in range(ranked.sizes["token"]))])
     top, low = float(ranked["value_summed"].max()), float(ranked["value_summed"].min())
     ax.set_ylim(low - 0.15 * (top - low), top + 0.4 * (top - low))
     ax.set(xlabel="after token", ylabel=r"value $V^*$", title="b  best and worst")
-    predicted_and_measured(ax, measured="credits added up", predicted="V* of the prefix", loc="upper left")
+    predicted_and_measured(ax, measured="credits added up", predicted="V* at each prefix, dots", loc="upper left")
 
 
 def _against(ax: Axes, wanted: np.ndarray, found: np.ndarray, early: np.ndarray) -> None:

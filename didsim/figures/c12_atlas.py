@@ -15,7 +15,8 @@ from didsim.landscape import atlas
 from didsim.landscape.atlas import Kind
 from didsim.objectives import OBJECTIVES, Limit
 
-FEW = ("dpo", "cdpo", "ipo[sum]", "simpo", "cpo", "kto", "sft", "rlhf")
+FEW = ("dpo", "cdpo", "robust", "ipo[sum]", "simpo", "cpo", "kto", "kldo", "sft", "rlhf")
+SEES_REWARD = "rlhf"  # learns from the reward itself, so it is no choice for who has preferences
 CLOSED = ("matched", "beta", "angle", "weak-reference")  # columns whose pairs are independent draws still
 FAMILIES = {
     "ratio": "DPO", "shaped": "other links", "divergences": "divergences", "squared": "squares",
@@ -69,6 +70,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     moved = abs(gap.sel(departure="reversed") - matched).median("world")
     return [
         above("share of solves with a residual below 1e-8 or a reason", atlas.solved(data).mean(), 0.95),
+        above("objectives that some departure hurts least, RLHF apart", len(set(best(data).values())), 2.0),
         above("solves that a closed form answers", known.sum(), 1.0),
         below("lacking value, solver against closed form", off, 1e-7),
         below("objectives that aim at π*, matched column: lacking value", matched.where(data["aims"], 0.0), 1e-7),
@@ -76,6 +78,15 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         must_break("closed form of the matched column, taken for β doubled", _wrong_column(data), 1e-3),
         must_break("reward reversed: every row moves", moved.where(moved.notnull(), np.inf), 1e-2),
     ]
+
+
+def best(data: xr.Dataset) -> dict[str, str]:
+    """The objective that lacks least value under each departure, by the median of the worlds, RLHF apart."""
+    shown = data.sel(objective=data["objective"] != SEES_REWARD, departure=~data["control"].astype(bool))
+    lacking = shown["gap"].median("world").where((shown["kind"] != Kind.UNSOLVED).all("world"))
+    first = lacking.fillna(np.inf).argmin("objective")
+    names = lacking["objective"].values[first.values]
+    return dict(zip(map(str, lacking["departure"].values), map(str, names), strict=True))
 
 
 def _wrong_column(data: xr.Dataset) -> xr.DataArray:

@@ -9,11 +9,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from didsim.figures.c12_atlas import best
 from didsim.landscape.atlas import MARKS, main_kind
 from didsim.plotting import BLACK, GREY, name_of, styled
 
 COLUMN = 85.0 / 25.4  # inches
-ROW, HEAD, FOOT = 0.108, 1.05, 0.62
+ROW, HEAD, FOOT = 0.115, 1.05, 0.68
 SMALL = 5.0
 FULL = 0.5  # change of the lacking value at which the colour is full
 DARKEST = 2.0  # lacking value of the matched column at which grey is black
@@ -55,15 +56,20 @@ def _paint(ax: Axes, change: np.ndarray, matched: np.ndarray, first: int) -> Non
 
 
 def _mark(ax: Axes, shown: xr.Dataset) -> None:
-    """A letter for the kind of end; white on dark cells."""
+    """Lacking value in percent of the reference's with a letter for the kind of end; white on dark cells, the best framed."""
     values = shown["gap"].median("world")
     change = values - values.sel(departure="matched")
+    first = best(shown)
     for i, objective in enumerate(shown["objective"].values):
         for j, column in enumerate(shown["departure"].values):
             cell = {"objective": objective, "departure": column}
+            value = float(values.sel(cell))
             mark = MARKS[main_kind(shown["kind"].sel(cell).values)].replace("*", "∗")
-            dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and float(values.sel(cell)) > 0.6 * DARKEST)
-            ax.text(j, i, mark, ha="center", va="center", fontsize=SMALL - 0.5, color="white" if dark else BLACK)
+            dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and value > 0.6 * DARKEST)
+            text = mark if np.isnan(value) else f"{100 * value:.0f}{mark}"
+            ax.text(j, i, text, ha="center", va="center", fontsize=SMALL - 0.5, color="white" if dark else BLACK)
+            if first[str(column)] == objective:
+                ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=BLACK, linewidth=0.8))
 
 
 def _label(ax: Axes, shown: xr.Dataset) -> None:
@@ -87,8 +93,10 @@ def _scale(figure: Figure, height: float, left: float, width: float) -> None:
     bar = figure.add_axes((left, (FOOT - 0.16) / height, width, 0.07 / height))
     bar.imshow(np.linspace(-FULL, FULL, 201)[None], cmap="RdBu_r", aspect="auto", extent=(-FULL, FULL, 0.0, 1.0))
     bar.set_yticks([])
-    bar.set_xticks([-FULL, 0.0, FULL], [f"better: ≤ −{FULL:g}", "as matched", f"worse: ≥ {FULL:g}"], fontsize=SMALL)
+    words = [f"better: ≤ −{100 * FULL:g} %", "as matched", f"worse: ≥ {100 * FULL:g} %"]
+    bar.set_xticks([-FULL, 0.0, FULL], words, fontsize=SMALL)
     bar.tick_params(length=1.5, pad=1.0)
-    text = "Colour: lacking value ÷ the reference's, change against matched. Grey: its own,\n0 (white) to 2 (black). "
+    text = "Numbers: lacking value, % of the reference's; framed: least of the column, RLHF apart.\n"
+    text += "Colour: change against matched, whose own value is grey, 0 (white) to 200 % (black).\n"
     text += "∗ reaches π*   s a set of minima   n no minimum   - not defined   ? not solved"
     figure.text(0.02, 0.08 / height, text, fontsize=SMALL - 0.4, va="bottom")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, PREDICTED, curves_by_beta, new_figure, styled
 from didsim.plotting.curves import shades
-from didsim.plotting.drawing import beside, predicted_and_measured
+from didsim.plotting.drawing import beside, note, predicted_and_measured
 
 
 @styled
@@ -17,6 +17,7 @@ def draw(data: xr.Dataset) -> Figure:
     _paths(fixed, data, "fixed", "a  one rate: order turns")
     _predicted(fixed, data)
     _paths(clocked, data, "∝ 1/β²", r"b  rate $\propto 1/\beta^2$: one clock")
+    note(clocked, 0.97, 0.03, "bands: 95 % of worlds", ha="right", color=GREY)
     _paths(slow, data, "∝ 1/β", r"c  rate $\propto 1/\beta$: one start")
     _crossings(crossing, data)
     _one_clock(clock, data)
@@ -66,6 +67,7 @@ def _one_clock(ax: Axes, data: xr.Dataset) -> None:
     predicted = data["pair_predicted"].transpose("beta", "record").values
     order = np.argsort(clock[:, 1:], axis=None)
     ax.plot(clock[:, 1:].ravel()[order], predicted[:, 1:].ravel()[order], **PREDICTED)
+    note(ax, 0.03, 0.97, "colours: β as in a", va="top", color=GREY)
     beside(ax, (clock[-1, -1], float(margin.sel(label="soft").values[-1, -1])), "soft label", (-2, -9), ha="right", color=GREY)
     ax.set(xscale="log", yscale="log", xlabel=r"clock $\tau = \frac{1}{2}\eta\beta^2 t$", ylabel=r"$z = \beta\Delta$  [nats]")
     ax.set_title("e  one hard pair: one curve")

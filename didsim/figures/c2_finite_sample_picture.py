@@ -11,6 +11,9 @@ from didsim.plotting.drawing import end_labels, note
 SHORT = {"reference pairs": "reference", "best of 4 / reference": "best of 4", "mix-R": "Mix-R"}
 
 
+RARE = 2e-3  # pairs shown more rarely stand at the lower edge
+
+
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: squared error against pairs, mass of pairs against reward gap; below: λ₂ against its bound, covariance ratios."""
@@ -34,7 +37,15 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
         ends.append((float(expected.mean(0)[-1]), SHORT.get(str(name), str(name)), colour))
     ax.set(xscale="log", yscale="log", ylim=(None, 30))
     ax.set(xlabel="pairs", ylabel="squared error  [nats²]", title="a  error of log-margins")
-    note(ax, 0.99, 0.97, f"{data.sizes['seed']} worlds: mean, extremes;\ndashed: predicted", ha="right", va="top", color=GREY)
+    note(
+        ax,
+        0.99,
+        0.97,
+        f"{data.sizes['seed']} worlds: mean, extremes;\ndashed: predicted",
+        ha="right",
+        va="top",
+        color=GREY,
+    )
     end_labels(ax, float(pairs[-1]), ends)
 
 
@@ -46,12 +57,13 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
         where = place + np.linspace(-0.2, 0.2, seeds)
         spread = 1.96 * one["ratio_error"].values
         ax.errorbar(one["ratio"].values, where, xerr=spread, fmt="o", color=colour_of(name), markersize=2.5, linewidth=0.8)
-        ax.plot(one["doubled_ratio"].values, where, "x", color=GREY, markersize=3)
+        ax.plot(one["doubled_ratio"].values, where, "x", color=colour_of(name), markersize=3)
     ax.axvline(1, **PREDICTED, zorder=0)
-    ax.set_yticks(range(len(names)), [])
-    ax.set_ylim(-0.7, len(names) - 0.3)
+    ax.set_yticks(range(len(names)), [SHORT.get(name, name) for name in names])
+    ax.set_ylim(-0.7, len(names) + 0.4)
     ax.invert_yaxis()
-    ax.set(xlabel="measured ÷ pred., 95 %", title="d  ×: gaps doubled")
+    ax.set(xlabel="measured ÷ predicted", title="d  covariance")
+    note(ax, 0.02, 0.02, "×: gaps doubled", color=GREY)
 
 
 def _smallest(ax: Axes, data: xr.Dataset) -> None:
@@ -78,8 +90,16 @@ def _mass(ax: Axes, data: xr.Dataset) -> None:
         law = one["pair_mass"].sel(sampler=name).values
         mass = (law[first, second] + law[second, first]) / (1.0 - np.trace(law))
         ax.plot(
-            gap[order], np.maximum(mass[order], 1e-5), style, color=colour_of(name), markersize=3, label=SHORT.get(name, name)
+            gap[order],
+            np.maximum(mass[order], RARE),
+            style,
+            color=colour_of(name),
+            markersize=3,
+            label=SHORT.get(name, name),
+            clip_on=False,
         )
-    ax.set(yscale="log", ylim=(2e-3, 2.0))
+    ax.set(yscale="log", ylim=(RARE, 2.0))
+    ax.set_yticks([RARE, 1e-2, 1e-1, 1.0], ["≤ 0.002", "0.01", "0.1", "1"])
+    ax.minorticks_off()
     ax.set(xlabel="reward gap", ylabel="probability of the pair", title="b  pairs shown")
     ax.legend(loc="upper left", ncols=2, handletextpad=0.2, columnspacing=0.5, handlelength=1.0, borderaxespad=0.1)

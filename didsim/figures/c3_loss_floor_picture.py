@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import BLACK, GREY, MEANING, PREDICTED, band, new_figure, styled
-from didsim.plotting.drawing import beside, end_labels, note, predicted_and_measured
+from didsim.plotting.drawing import GUIDE, beside, end_labels, note, predicted_and_measured
 
 NAMES = {"dpo": "DPO", "bco[none]": "BCO", "kldo": "KLDO"}
 
@@ -28,9 +28,9 @@ def _plateaus(ax: Axes, data: xr.Dataset) -> None:
         one = data.sel(strength=strength)
         ax.plot(steps, one["plateau"], color=MEANING["dpo"])
         ax.axhline(float(one["plateau_floor"]), **PREDICTED)
-        ends.append((float(one["plateau_floor"]), f"× {strength:g}", BLACK))
+        ends.append((float(one["plateau_floor"]), f"r × {strength:g}", BLACK))
     ax.set(xscale="log", xlim=(1, steps[-1]), xlabel="step + 1", ylabel="DPO loss  [nats]")
-    ax.set_title("a  plateaus by strength")
+    ax.set_title("a  plateaus by reward's size")
     predicted_and_measured(ax, predicted="floor", loc="center right", bbox_to_anchor=(1.0, 0.45))
     end_labels(ax, float(steps[-1]), ends)
 
@@ -42,8 +42,8 @@ def _excess(ax: Axes, data: xr.Dataset) -> None:
         above = np.maximum((one["loss"] - one["floor"]).values, 1e-16)
         ax.plot(steps, above, color=MEANING[str(name)], label=NAMES[str(name)])
     ax.set(xscale="log", yscale="log", xlim=(1, steps[-1]), xlabel="step + 1", ylabel="loss − its floor  [nats]")
-    ax.axhline(1e-10, **PREDICTED)
-    beside(ax, (1.3, 1e-10), "$10^{-10}$", (0, 3))
+    ax.axhline(1e-10, **GUIDE)
+    beside(ax, (1.3, 1e-10), "bound: $10^{-10}$", (0, 3), color=GREY)
     ax.set_title("b  losses meet floors")
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 0.05))
 
@@ -54,7 +54,7 @@ def _drawn(ax: Axes, data: xr.Dataset) -> None:
     band(ax, steps, data["drawn_population"].transpose("repeat", "record").values, MEANING["dpo"])
     floor = float(data["floor"].sel(objective="dpo"))
     ax.axhline(floor, **PREDICTED)
-    beside(ax, (1.2, floor), "population's floor", (0, -9), va="center")
+    note(ax, 0.97, 0.02, "dashed: population's floor", ha="right", color=BLACK)
     note(ax, 0.03, 0.96, "bands: 95 % of data sets", va="top")
     last = float(steps[-1])
     ends = [
@@ -69,9 +69,9 @@ def _drawn(ax: Axes, data: xr.Dataset) -> None:
 def _dependent(ax: Axes, data: xr.Dataset) -> None:
     size = data["dependence"].values
     ax.plot(size, data["dependent_end"], "-o", color=MEANING["dpo"])
-    ax.plot(size, data["dependent_minimum"], **PREDICTED)
-    ax.plot(size, data["dependent_floor"], color=GREY, linestyle=":")
+    ax.plot(size, data["dependent_minimum"], "x", color=BLACK, markersize=6)
+    ax.plot(size, data["dependent_floor"], **PREDICTED)
     middle = len(size) // 2
-    beside(ax, (size[middle], float(data["dependent_floor"][middle])), "floor", (-4, -9), ha="right", color=GREY)
-    beside(ax, (size[middle], float(data["dependent_minimum"][middle])), "DPO's minimum", (4, 5))
+    beside(ax, (size[middle], float(data["dependent_floor"][middle])), "floor", (-4, -9), ha="right")
+    note(ax, 0.97, 0.97, "○ trained\n× DPO's minimum", ha="right", va="top")
     ax.set(xlabel="dependence of the two draws", ylabel="loss  [nats]", title="d  dependent draws")

@@ -33,7 +33,8 @@ def _changes(ax: Axes, data: xr.Dataset) -> None:
     for slope in ("chosen_slope", "rejected_slope"):
         ax.plot(place, data[slope].mean("world"), **PREDICTED)
     ax.axhline(0.0, color=GREY, linewidth=0.4)
-    ax.set(xlabel="chosen from: 0 π_ref, 1 π*", ylabel="mean change of log π")
+    ax.set(xlabel="law of chosen draws", ylabel="mean change of log π  [nats]")
+    ax.set_xticks([0.0, 0.5, 1.0], ["π_ref", "½", "π*"])
     ax.set_title("a  chosen; rejected pale")
     ax.legend(loc="upper left")
 
@@ -42,7 +43,7 @@ def _branches(ax: Axes, data: xr.Dataset) -> None:
     x = np.linspace(-1.0, max(2.0, float(data["ratio"].max())) + 0.1, 300)
     ax.plot(x, x * np.exp(-x), **PREDICTED)
     ratio = data["ratio"].values
-    for upper, label in ((False, "all on the lower branch"), (True, "best on the upper")):
+    for upper, label in ((False, "lower alone"), (True, "upper: best")):
         values = ratio[data["upper"].values.astype(bool) == upper].ravel()
         shown = values[values > -1.0]
         colour = MEANING["squaredpo"] if not upper else MEANING["upper branch"]
@@ -50,7 +51,7 @@ def _branches(ax: Axes, data: xr.Dataset) -> None:
     ax.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
     ax.set(xlabel=r"$x = \log\,\pi/\pi_\mathrm{ref}$ at the end", ylabel=r"reward ÷ β:  $x\,e^{-x}$")
     share = float(data["upper"].mean())
-    ax.set_title(f"b  {share:.0%} need both branches")
+    ax.set_title(f"b  {share:.0%} of worlds need both")
     ax.legend(loc="lower right", handletextpad=0.2)
 
 
@@ -74,7 +75,7 @@ def _ranked(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(beta, data["ranked_predicted"].median("world"), **PREDICTED)
     ax.plot(beta, data["rewarded"].mean("world"), color=MEANING["reward accuracy"])
     beside(ax, (beta[-1], 1.0), "reward accuracy", (-2, -9), ha="right", color=MEANING["reward accuracy"])
-    note(ax, 0.04, 0.3, "ranking accuracy,\nband: 95 % of worlds", color=MEANING["ranking accuracy"])
+    note(ax, 0.97, 0.63, "ranking accuracy,\n95 % of worlds", ha="right", color=MEANING["ranking accuracy"])
     ax.set(xscale="log", xlim=(beta[0], beta[-1]), ylim=(None, 1.03), xlabel="β", ylabel="share of pairs right at π*")
     ax.set_title("d  the optimum misranks")
     predicted_and_measured(ax, measured="counted", loc="lower left")

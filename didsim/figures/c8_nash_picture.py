@@ -29,7 +29,8 @@ def draw(data: xr.Dataset) -> Figure:
 def _rounds(ax: Axes, data: xr.Dataset, name: str, label: str, title: str) -> None:
     last = min(SHOWN, data.sizes["round"] - 1)
     for algorithm in data["algorithm"].values:
-        values = np.maximum(data[name].sel(algorithm=algorithm).values[: last + 1], FLOOR)
+        values = data[name].sel(algorithm=algorithm).values[: last + 1]
+        values = np.where(values > FLOOR, values, np.nan)  # below it is rounding
         dotted: dict[str, Any] = (
             {"linestyle": ":", "linewidth": 2.0, "zorder": 3} if "IPO" in str(algorithm) else {"linewidth": 1.0}
         )
@@ -40,9 +41,13 @@ def _rounds(ax: Axes, data: xr.Dataset, name: str, label: str, title: str) -> No
 def _plane(ax: Axes, data: xr.Dataset) -> None:
     for algorithm in ("SPPO", "INPO", "COMAL"):
         policy = data["policy"].sel(algorithm=algorithm).values
-        ax.plot(policy[:, 0], policy[:, 1], color=MEANING[algorithm.lower()], linewidth=0.8, label=algorithm)
+        wide = 2.0 if algorithm == "INPO" else 0.8
+        ax.plot(policy[:, 0], policy[:, 1], color=MEANING[algorithm.lower()], linewidth=wide, label=algorithm, zorder=1 + wide)
+    end = data["policy"].sel(algorithm="INPO").values[-1]
+    ax.plot(*end[:2], "o", color=MEANING["inpo"], markersize=5, zorder=4)
+    beside(ax, tuple(end[:2]), "INPO's end", (5, 5), color=MEANING["inpo"])
     ax.plot([4 / 11], [3 / 11], "+", color="black", markersize=8)
-    beside(ax, (4 / 11, 3 / 11), "Nash", (22, 22), arrowprops={"arrowstyle": "-", "linewidth": 0.5})
+    beside(ax, (4 / 11, 3 / 11), "Nash", (-4, -34), arrowprops={"arrowstyle": "-", "linewidth": 0.5})
     ax.set(xlabel=r"$\pi(a)$", ylabel=r"$\pi(b)$", xlim=(0, 1), ylim=(0, 1), title="c  circling, biased, converging")
     ax.legend(loc="upper right")
 
@@ -53,12 +58,12 @@ def _rates(ax: Axes, data: xr.Dataset) -> None:
         kl = data["kl_comal"].sel(tau=tau).values
         shown = kl > 1e-15
         rounds = np.flatnonzero(shown)
-        ax.plot(rounds, kl[shown], color=MEANING["comal"], alpha=0.35 + 0.3 * place)
+        ax.plot(rounds, kl[shown], color=MEANING["comal"], alpha=0.2 + 0.1 * place, linewidth=3.0)
         begin = int(np.argmax(kl < 1e-4))
         later = rounds[rounds >= begin]
         ax.plot(later, kl[begin] * float(data["rate"].sel(tau=tau)) ** (later - begin), **PREDICTED)
         side = ("right", "center", "left")[min(place, 2)]
         beside(ax, (rounds[-1], kl[rounds[-1]]), rf"$\tau$ = {tau:g}" if place == 0 else f"{tau:g}", (0, -9), ha=side)
-    ax.set(yscale="log", xscale="log", xlim=(1, None), ylim=(1e-22, 1), xlabel="round", ylabel=r"KL$(\pi^*\Vert\,\pi_t)$  [nats]")
+    ax.set(yscale="log", xscale="log", xlim=(1, None), ylim=(1e-17, 1), xlabel="round", ylabel=r"KL$(\pi^*\Vert\,\pi_t)$  [nats]")
     ax.set_title("d  COMAL, every τ")
-    predicted_and_measured(ax, measured="exact rounds", predicted="predicted rate")
+    predicted_and_measured(ax, measured="exact rounds", predicted="predicted rate", loc="lower left", bbox_to_anchor=(0.0, 0.06))

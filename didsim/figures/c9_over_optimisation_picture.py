@@ -29,9 +29,10 @@ def _routes(ax: Axes, turned: xr.Dataset) -> None:
     fall = turned["gold dpo"].max("beta") - turned["gold dpo"].isel(beta=-1)
     one = turned.isel(world=int(fall.values.argmax()))
     for name, spelled in NAMES.items():
-        ax.plot(one[f"kl {name}"], one[f"gold {name}"], color=MEANING[name], label=spelled)
-    ax.axvline(float(one["turn_kl"]), **PREDICTED)
-    beside(ax, (float(one["turn_kl"]), float(one["gold dpo"].min())), "Cov = 0", (4, 2), color=BLACK)
+        wide = 3.5 if spelled == "best of K" else 1.4
+        ax.plot(one[f"kl {name}"], one[f"gold {name}"], color=MEANING[name], label=spelled, linewidth=wide, zorder=3 - wide / 3)
+    ax.axvline(float(one["turn_kl"]), ymax=0.66, **PREDICTED)
+    beside(ax, (float(one["turn_kl"]), float(one["gold dpo"].min())), "predicted turn", (4, 2), color=BLACK)
     ax.set(xlim=(0, None), xlabel=r"KL$(\pi\,\Vert\,\pi_\mathrm{ref})$  [nats]", ylabel="mean gold reward")
     ax.set_title("a  four routes in one world")
     ax.set_ylim(top=1.6 * float(one["gold dpo"].max()))
@@ -55,7 +56,7 @@ def _slopes(ax: Axes, turned: xr.Dataset) -> None:
         ax.plot(turned["share"], scaled.isel(world=world), color=MEANING["gold"], linewidth=0.8, alpha=0.7)
     ax.axvline(1.0, **PREDICTED)
     ax.axhline(0.0, color=GREY, linewidth=0.4)
-    ax.set(xlabel="time ÷ predicted turn", ylabel="Cov(gold, proxy) ÷ largest", title="c  covariance under policy")
+    ax.set(xlabel="time ÷ predicted turn", ylabel="Cov(gold, proxy) ÷ largest", title="c  zero at the turn")
 
 
 def _turns(ax: Axes, turned: xr.Dataset) -> None:

@@ -105,7 +105,7 @@ def end_labels(ax: Axes, x: float, entries: Sequence[tuple[float, str, str]], *,
     spread = _spread(height[order], gap)
     for rank, which in enumerate(order):
         y, text, colour = entries[which]
-        moved = abs(spread[rank] - height[which]) > 0.6 * gap
+        moved = abs(spread[rank] - height[which]) > 0.45 * gap
         place = (1.05 if moved else 1.03, spread[rank])
         if moved:
             leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 1}

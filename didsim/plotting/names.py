@@ -11,7 +11,9 @@ WRITTEN = {
     "slic": "SLiC", "hinge": "hinge", "simpo": "SimPO", "simpo γ=0": "SimPO, γ = 0", "simpo γ>0": "SimPO, γ > 0",
     "cpo-simpo": "CPO-SimPO", "alphapo": "AlphaPO", "cpo": "CPO", "orpo": "ORPO", "kto": "KTO", "nca_pair": "NCA", "bco": "BCO",
     "apo_zero": "APO-zero", "apo_down": "APO-down", "aot": "AOT", "sft": "SFT", "rlhf": "RLHF", "kldo": "KLDO", "hypo": "HyPO",
-    "pro": "PRO", "bpo": "BPO", "squaredpo": "SquaredPO", "adpo": "ADPO", "plackett-luce": "Plackett–Luce", "gvpo": "GVPO",
+    "pro": "PRO", "dpo-rk": "DPO-RK", "dpo-d": "DPO-D", "auxdpo": "AuxDPO", "aot_unpaired": "AOT, unpaired",
+    "forward_kl": "forward KL", "js": "JS", "kliep": "KLIEP", "lsif": "LSIF", "basu": "Basu", "alpha_authors": "α, authors'",
+    "bpo": "BPO", "squaredpo": "SquaredPO", "adpo": "ADPO", "plackett-luce": "Plackett–Luce", "gvpo": "GVPO",
     "mix-R": "Mix-R", "mix-P": "Mix-P", "mix-P*": "Mix-P$^*$", "mix_r": "Mix-R", "mix_p": "Mix-P", "mix_p_star": "Mix-P$^*$",
     "mix-R, reward × 2": "Mix-R, 2r", "pilaf": "PILAF", "xpo": "XPO", "on_policy": "on-policy",
     "bradley_terry": "Bradley–Terry", "best_of_base": "best of K / reference", "best_of_both": "best of K, both",
@@ -32,7 +34,7 @@ def name_of(name: object) -> str:
     """
     text, _, settings = str(name).partition(":")
     if text not in WRITTEN and (variant := re.fullmatch(r"([^\[]+)\[(.+)\]", text)):
-        words = f"{WRITTEN.get(variant[1], _plain(variant[1]))} ({_plain(variant[2])})"
+        words = f"{WRITTEN.get(variant[1], _plain(variant[1]))} ({WRITTEN.get(variant[2], _plain(variant[2]))})"
     else:
         words = WRITTEN.get(text, _plain(text))
     said = ", ".join(_plain(one.strip()).replace("=", " = ") for one in settings.split(",") if one)

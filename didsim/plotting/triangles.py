@@ -20,6 +20,7 @@ from matplotlib.patches import Polygon
 
 from didsim.plotting.colours import BLACK, GREY, MEANING, colour_of
 from didsim.plotting.drawing import LETTERS, WIDTH, styled
+from didsim.plotting.names import name_of
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
 LAWS = (
@@ -104,10 +105,10 @@ def gallery(data: xr.Dataset) -> Figure:
             ax = axes[row, column]
             portrait(one, ax, colour=colour_of(objective), words=row == column == 0 or columns < 3)
             if row == 0:
-                ax.set_title(str(sampler), loc="center", pad=10)
+                ax.set_title(name_of(sampler), loc="center", pad=10)
             if column == 0:
-                ax.text(-0.12, 0.43, str(objective), rotation=90, va="center", ha="center", fontsize=8.5, fontweight="bold")
-    figure.legend(handles=_handles(data), loc="outside lower center", ncols=4, columnspacing=1.4, handlelength=2.0)
+                ax.text(-0.12, 0.43, name_of(objective), rotation=90, va="center", ha="center", fontsize=8.5, fontweight="bold")
+    figure.legend(handles=_handles(data), loc="outside lower center", ncols=3, columnspacing=1.2, handlelength=1.8)
     return figure
 
 

@@ -39,7 +39,7 @@ def swept():
 
 
 def texts(ax):
-    return [text.get_text() for text in ax.texts]
+    return [text.get_text() for text in ax.texts if text.get_text()]  # a leader has none
 
 
 def drawn(ax):

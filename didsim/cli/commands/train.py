@@ -14,7 +14,7 @@ class Train(Command):
     """Train one policy as a TOML file says and print how it ended."""
 
     config: tyro.conf.Positional[Path]
-    """TOML file with tables world, objective, sampler, labels, policy, optimiser, rule."""
+    """TOML file with tables world, objective, sampler, labels, policy, optimiser, rule, rounds."""
     out: Path | None = None
     """File for the recorded metrics (.nc)."""
     plot: Path | None = None
