@@ -92,7 +92,7 @@ def _at_did(ax: Axes, data: xr.Dataset) -> None:
     """Where a reward without reference must end that fits every preference."""
     level = float(np.median(data["limit_jsd_target"].sel(objective="simpo γ=0")))
     ax.axhline(level, **PREDICTED)
-    note(ax, 0.03, 0.03, "dashed: JSD($\\pi^*, q$)\nbands: of two", color=GREY)
+    note(ax, 0.03, 0.03, "dashed: JSD($\\pi^*, q$)\nbands: SFT, SimPO $\\gamma = 0$", color=GREY)
 
 
 def _end(data: xr.Dataset, name: str, objective: str) -> float:

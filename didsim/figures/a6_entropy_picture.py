@@ -90,11 +90,13 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     worst = float(data["jsd_target"].max(("seed", "chosen_at")).sel(rule="DPO"))
     span = data["jsd_target"].sel(rule="projected-gradient DPO")
     low, high = (round(float(np.log10(value))) for value in (span.min(), span.max()))
-    text = f"projected: JSD to $\\pi^*$\nof $10^{{{low}}}$ to $10^{{{high}}}$"
-    note(ax, 0.02, 0.90, text, color=colour_of("projected-gradient DPO"), va="center")
-    text = f"DPO: $< 10^{{{int(np.ceil(np.log10(worst)))}}}$"
-    note(ax, 0.98, 0.05, text, color=colour_of("dpo"), ha="right")
-    beside(ax, (at[0], predicted[0]), r"$\Lambda'(a)$", (10, -12))
+    note(ax, 0.02, 0.97, "projected", color=colour_of("projected-gradient DPO"), va="top")
+    note(ax, 0.02, 0.87, "DPO", color=colour_of("dpo"), va="top")
+    top = int(np.ceil(np.log10(worst)))
+    text = f"JSD at the end:\n$10^{{{low}}}$ to $10^{{{high}}}$\nand below $10^{{{top}}}$"
+    note(ax, 0.98, 0.03, text, color=GREY, ha="right")
+    middle = len(at) // 3
+    beside(ax, (at[middle], predicted[middle]), r"$\Lambda'(a)$", (2, -12))
     low, high = ax.get_ylim()
-    ax.set_ylim(low - 0.1 * (high - low), high + 0.35 * (high - low))
-    ax.set(xlabel="$a$: chosen law on the path", ylabel=r"chosen $\log\,\pi$  [nats]", title="f  projected gradient")
+    ax.set_ylim(low - 0.1 * (high - low), high + 0.45 * (high - low))
+    ax.set(xlabel="$a$: chosen law on the path", ylabel=r"change of $\log\,\pi$  [nats]", title="f  chosen responses")

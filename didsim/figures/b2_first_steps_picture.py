@@ -39,7 +39,7 @@ def _flat(law: np.ndarray) -> np.ndarray:
 
 
 def _simplex(ax: Axes, data: xr.Dataset, sampler: str, *, words: bool) -> None:
-    """First steps of all losses from the same policies, each loss in its colour, lengths as their square root."""
+    """First steps of all losses from the same policies, the first loss widest; lengths as their square root."""
     corners = _flat(np.eye(3))
     ax.plot(*corners[[0, 1, 2, 0]].T, color=GREY, linewidth=0.6)
     where = _flat(data["point_law"].values)
@@ -47,7 +47,7 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, *, words: bool) -> None:
         arrow = _flat(data["arrow"].sel(sampler=sampler, objective=loss).values)
         length = np.linalg.norm(arrow, axis=1, keepdims=True)
         arrow = 0.12 * arrow / length * np.sqrt(length / length.max())
-        ax.quiver(*where.T, *arrow.T, color=colour_of(loss), angles="xy", scale_units="xy", scale=1.0, width=0.009)
+        ax.quiver(*where.T, *arrow.T, color=colour_of(loss), angles="xy", scale_units="xy", scale=1.0, width=0.021 - 0.007 * row)
         if words:
             name = name_of(loss.partition(" ")[0].partition("[")[0])
             note(ax, -0.1, 0.99 - 0.115 * row, name, va="top", color=colour_of(loss))

@@ -51,8 +51,8 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(steps[start:][shown], ahead[shown], **PREDICTED, zorder=3)
     ax.set(xscale="log", yscale="log", xlim=(0.7, steps[-1]), ylim=(1e-13, None))
     ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world")
-    ax.set_ylim(1e-13, 10)
-    predicted_and_measured(ax, loc="lower left", predicted="predicted rate")
+    ax.set_ylim(1e-13, 1e3)
+    predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
     note(ax, 0.16, 0.5, "quadratic", color=colour_of("mix-R"))
 
 

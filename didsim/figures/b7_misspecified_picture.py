@@ -34,7 +34,7 @@ def draw(data: xr.Dataset) -> Figure:
     for place, (ax, cell) in enumerate(zip(axes, data["cell"].values, strict=True)):
         _cell(ax, data.sel(cell=cell), str(cell))
         if place % 2 == 0:
-            ax.set_ylabel("value lost beyond RLHF")
+            ax.set_ylabel("lost beyond RLHF [reward]")
     note(axes[0], 0.03, 0.06, f"{data.sizes['world']} worlds, bars: medians", color=GREY)
     note(axes[1], 0.03, 0.06, "logarithmic beyond ±0.01", color=GREY)
     return figure
@@ -57,6 +57,6 @@ def _cell(ax: Axes, data: xr.Dataset, cell: str) -> None:
     ax.set_yticks([-1.0, -0.1, 0.0, 0.1, 1.0], ["−1", "−0.1", "0", "0.1", "1"])
     ax.minorticks_off()
     note(ax, 0.03, 0.97, SAYS[cell], va="top")
-    note(ax, 0.985, 0.97, "less best\nin class", ha="right", va="top", color=colour_of("online dpo"))
+    note(ax, 0.985, 0.97, "minus best\nin class", ha="right", va="top", color=colour_of("online dpo"))
     ax.set_xticks(range(len(columns)), ["uniform", "ref.", "rewrites", "online"])
     ax.tick_params(axis="x", length=0)

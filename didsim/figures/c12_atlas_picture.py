@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from didsim.figures.c12_atlas import best
-from didsim.landscape.atlas import MARKS, main_kind
+from didsim.landscape.atlas import MARKS, Kind, main_kind
 from didsim.plotting import BLACK, GREY, name_of, styled
 
 COLUMN = 85.0 / 25.4  # inches
@@ -64,11 +64,20 @@ def _mark(ax: Axes, shown: xr.Dataset) -> None:
         for j, column in enumerate(shown["departure"].values):
             cell = {"objective": objective, "departure": column}
             value = float(values.sel(cell))
-            mark = MARKS[main_kind(shown["kind"].sel(cell).values)].replace("*", "∗")
+            kinds = shown["kind"].sel(cell).values
+            mark = MARKS[Kind.UNSOLVED if (kinds == Kind.UNSOLVED).any() else main_kind(kinds)].replace("*", "∗")
             dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and value > 0.6 * DARKEST)
             text = mark if np.isnan(value) else f"{100 * value:.0f}{mark}"
-            ax.text(j, i, text, ha="center", va="center", fontsize=SMALL - 0.5, color="white" if dark else BLACK)
-            if first[str(column)] == objective:
+            ax.text(
+                j,
+                i,
+                text,
+                ha="center",
+                va="center",
+                fontsize=SMALL - (0.5 if len(text) < 4 else 1.2),
+                color="white" if dark else BLACK,
+            )
+            if bool(first.sel(cell)):
                 ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=BLACK, linewidth=0.8))
 
 
@@ -96,7 +105,7 @@ def _scale(figure: Figure, height: float, left: float, width: float) -> None:
     words = [f"better: ≤ −{100 * FULL:g} %", "as matched", f"worse: ≥ {100 * FULL:g} %"]
     bar.set_xticks([-FULL, 0.0, FULL], words, fontsize=SMALL)
     bar.tick_params(length=1.5, pad=1.0)
-    text = "Numbers: lacking value, % of the reference's; framed: least of the column, RLHF apart.\n"
+    text = "Numbers: lacking value, % of the reference's; frame: least (ties too; RLHF, ? apart).\n"
     text += "Colour: change against matched, whose own value is grey, 0 (white) to 200 % (black).\n"
-    text += "∗ reaches π*   s a set of minima   n no minimum   - not defined   ? not solved"
+    text += "∗ reaches π*   s a set of minima   n no minimum   - not defined   ? not solved in every world"
     figure.text(0.02, 0.08 / height, text, fontsize=SMALL - 0.4, va="bottom")

@@ -41,7 +41,7 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
         ax,
         0.99,
         0.97,
-        f"{data.sizes['seed']} worlds: mean, extremes;\ndashed: predicted",
+        f"{data.sizes['seed']} worlds, extremes;\ndashed: predicted",
         ha="right",
         va="top",
         color=GREY,
@@ -62,7 +62,7 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
     ax.set_yticks(range(len(names)), [SHORT.get(name, name) for name in names])
     ax.set_ylim(-0.7, len(names) + 0.4)
     ax.invert_yaxis()
-    ax.set(xlabel="measured ÷ predicted", title="d  covariance")
+    ax.set(xlabel="÷ predicted, 95 %", title="d  covariance")
     note(ax, 0.02, 0.02, "×: gaps doubled", color=GREY)
 
 

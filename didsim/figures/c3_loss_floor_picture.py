@@ -43,7 +43,7 @@ def _excess(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(steps, above, color=MEANING[str(name)], label=NAMES[str(name)])
     ax.set(xscale="log", yscale="log", xlim=(1, steps[-1]), xlabel="step + 1", ylabel="loss − its floor  [nats]")
     ax.axhline(1e-10, **GUIDE)
-    beside(ax, (1.3, 1e-10), "bound: $10^{-10}$", (0, 3), color=GREY)
+    beside(ax, (steps[-1], 1e-10), "bound: $10^{-10}$", (0, 3), ha="right", color=GREY)
     ax.set_title("b  losses meet floors")
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 0.05))
 

@@ -43,15 +43,14 @@ def _branches(ax: Axes, data: xr.Dataset) -> None:
     x = np.linspace(-1.0, max(2.0, float(data["ratio"].max())) + 0.1, 300)
     ax.plot(x, x * np.exp(-x), **PREDICTED)
     ratio = data["ratio"].values
-    for upper, label in ((False, "lower alone"), (True, "upper: best")):
+    for upper, label in ((False, "worlds on one"), (True, f"on both: {100 * float(data['upper'].mean()):.0f} %")):
         values = ratio[data["upper"].values.astype(bool) == upper].ravel()
         shown = values[values > -1.0]
         colour = MEANING["squaredpo"] if not upper else MEANING["upper branch"]
-        ax.plot(shown, shown * np.exp(-shown), "o", color=colour, markersize=2.5, alpha=0.6, markeredgewidth=0, label=label)
-    ax.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
+        ax.plot(shown, shown * np.exp(-shown), "x" if upper else "o", color=colour, markersize=3 if upper else 2.5, label=label)
+    ax.axvline(1.0, ymin=0.4, color=GREY, linewidth=0.4, zorder=0)
     ax.set(xlabel=r"$x = \log\,\pi/\pi_\mathrm{ref}$ at the end", ylabel=r"reward ÷ β:  $x\,e^{-x}$")
-    share = float(data["upper"].mean())
-    ax.set_title(f"b  {share:.0%} of worlds need both")
+    ax.set_title("b  SquaredPO: two branches")
     ax.legend(loc="lower right", handletextpad=0.2)
 
 

@@ -51,7 +51,7 @@ def _half(ax: Axes, data: xr.Dataset) -> None:
     )
     ax.axhline(0.5, **PREDICTED)
     ax.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
-    beside(ax, (ties[0], 0.5), "half-way: β doubled", (4, -9), color=BLACK)
+    beside(ax, (ties[0], 0.5), "half-way:\nβ doubled", (4, -20), color=BLACK)
     ax.set(xscale="log", xlim=(ties[0], ties[-1]), ylim=(0, 1), xlabel=r"Davidson's $\nu$", ylabel="share of the way to π*")
     ax.set_xticks(ties, [f"{tie:g}" for tie in ties])
     ax.minorticks_off()
@@ -70,7 +70,12 @@ def _scores(ax: Axes, data: xr.Dataset, sampler: str, title: str) -> None:
     ends = np.array([points.min(), points.max()])
     ax.plot(ends, ends, **PREDICTED)
     wrong = float((one["wrong"] > 0).mean())
-    note(ax, 0.04, 0.96, f"{wrong:.0%} of worlds: DPO\norders a pair wrongly", va="top")
+    note(
+        ax,
+        0.04,
+        0.96,
+        f"{100 * wrong:.0f} % of worlds: DPO\norders a pair wrongly\ndashed: Borda{'' if sampler == 'product' else ', as in c'}",
+        va="top",
+    )
     ax.set(xlabel="Borda score, centred", ylabel=r"$\beta\,\log(\pi_\theta/\pi_\mathrm{ref})$, centred", title=title)
     ax.legend(loc="lower right", handletextpad=0.1, markerscale=2.0)
-    note(ax, 0.04, 0.03, "dashed: Borda" if sampler == "product" else "dashed: as in c")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from didsim.plotting import MEANING, PREDICTED, new_figure, styled
-from didsim.plotting.drawing import beside, predicted_and_measured
+from didsim.plotting.drawing import beside, note
 
 FLOOR = 1e-17
 SHOWN = 400
@@ -66,4 +66,4 @@ def _rates(ax: Axes, data: xr.Dataset) -> None:
         beside(ax, (rounds[-1], kl[rounds[-1]]), rf"$\tau$ = {tau:g}" if place == 0 else f"{tau:g}", (0, -9), ha=side)
     ax.set(yscale="log", xscale="log", xlim=(1, None), ylim=(1e-17, 1), xlabel="round", ylabel=r"KL$(\pi^*\Vert\,\pi_t)$  [nats]")
     ax.set_title("d  COMAL, every τ")
-    predicted_and_measured(ax, measured="exact rounds", predicted="predicted rate", loc="lower left", bbox_to_anchor=(0.0, 0.06))
+    note(ax, 0.03, 0.16, "dashed:\npredicted\nrate")
