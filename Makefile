@@ -33,10 +33,10 @@ test: $(VENV)/.dev-ready  ## run the quick tests
 test-all: $(VENV)/.dev-ready  ## run every test, the exhaustive ones too
 	@$(PYTEST) -m "(slow or not slow) and not accelerator" $(ARGS)
 
-test-pages: $(VENV)/.dev-ready  ## run the examples of the README, the pages and the docstrings as printed
+test-pages: $(VENV)/.dev-ready  ## run the examples of README, pages and docstrings as printed
 	@$(PYTEST) -m pages $(ARGS)
 
-test-trainers:  ## hold the newest TRL against the golden vectors, pair_losses and diagnose, in an environment of its own
+test-trainers:  ## hold the newest TRL against golden vectors and diagnose
 	@test -d build/trainers || $(PYTHON) -m venv build/trainers
 	@build/trainers/bin/pip install -qq --upgrade --disable-pip-version-check $(TORCH) trl peft -e .
 	@build/trainers/bin/python tests/trainers/against_trl.py didsim/cli/golden/golden.json
@@ -44,7 +44,7 @@ test-trainers:  ## hold the newest TRL against the golden vectors, pair_losses a
 	@build/trainers/bin/python tests/trainers/against_models.py
 	@build/trainers/bin/python tests/trainers/logged_runs.py
 
-gpu: $(VENV)/.dev-ready  ## hold an accelerator against the processor, and measure it into figures/bench-gpu.json
+gpu: $(VENV)/.dev-ready  ## hold an accelerator against the processor, and measure it
 	@$(PIP) install -qq -e ".[$(ACCELERATOR)]"
 	@$(BIN)/pytest -m accelerator $(ARGS)
 	@$(BIN)/didsim bench --gpu --out figures --overwrite
@@ -60,17 +60,17 @@ lint: $(VENV)/.dev-ready  ## check style, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 
-report: $(VENV)/.run-ready  ## judge the claims, write their page, chart the atlas, and put all results of figures/ on one page, report.html
+report: $(VENV)/.run-ready  ## judge claims, chart the atlas; all on one page, report.html
 	@$(BIN)/didsim verify --json figures/ledger.json --counterexamples figures/counterexamples.json --overwrite
 	@$(BIN)/python docs/statements_page.py
 	@rm -f figures/atlas/atlas.jsonl  # cells that older code solved
 	@$(BIN)/didsim atlas --out figures/atlas
 	@$(BIN)/didsim report --figures figures --overwrite $(ARGS)
 
-statements: $(VENV)/.run-ready  ## renew docs/statements.md from the claims and figures/ledger.json
+statements: $(VENV)/.run-ready  ## renew docs/statements.md from claims and figures/ledger.json
 	@$(BIN)/python docs/statements_page.py
 
-gallery: $(VENV)/.run-ready  ## renew the pictures of docs/gallery.md, each by the lines above it
+gallery: $(VENV)/.run-ready  ## renew the pictures of docs/gallery.md by their own lines
 	@$(BIN)/python docs/gallery_page.py
 
 bench: $(VENV)/.run-ready  ## measure the speed
@@ -79,10 +79,10 @@ bench: $(VENV)/.run-ready  ## measure the speed
 docs: $(VENV)/.docs-ready  ## build the pages into build/docs, warnings are errors
 	@$(BIN)/sphinx-build -q -W --keep-going -n -j auto -c docs . build/docs $(ARGS)
 
-known: $(VENV)/.run-ready  ## renew didsim/cli/known.json after a change of what is registered
+known: $(VENV)/.run-ready  ## renew didsim/cli/known.json, names that commands know
 	@$(BIN)/python -c "from didsim.cli import known; known.write()"
 
-golden: $(VENV)/.run-ready  ## renew the golden vectors that ship, after a change of an objective or of a trainer's name for one
+golden: $(VENV)/.run-ready  ## renew the golden vectors that ship
 	@$(BIN)/didsim golden --renew --out didsim/cli/golden/golden.json --overwrite
 
 lock: $(VENV)/.dev-ready  ## renew constraints.txt from pyproject.toml

@@ -115,8 +115,9 @@ def _fit(ax: Axes, data: xr.Dataset, given: dict[str, bool]) -> None:
 
 def _mark(ax: Axes, at: tuple[float, float], name: str, places: dict[str, tuple[int, int]], *, is_free: bool) -> None:
     """An objective's mark, with its name beside it."""
-    ring = {"markersize": 9, "markerfacecolor": "none"} if name == ENDS_WITH_DPO else {"markersize": 5}
-    ax.plot(*at, "s" if is_free else "o", color=colour_of(name), clip_on=False, zorder=4, **ring)
+    is_ring = name == ENDS_WITH_DPO
+    ax.plot(*at, "s" if is_free else "o", color=colour_of(name), clip_on=False, zorder=4,
+            markersize=9 if is_ring else 5, markerfacecolor="none" if is_ring else colour_of(name))  # fmt: skip
     shift = places.get(name, (7, 0))
     side = "left" if shift[0] > 0 else "right"
     beside(ax, at, name_of(name), shift, ha=side, va="center", color=colour_of(name), zorder=5)

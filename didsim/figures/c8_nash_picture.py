@@ -47,7 +47,7 @@ def _plane(ax: Axes, data: xr.Dataset) -> None:
     ax.plot(*end[:2], "o", color=MEANING["inpo"], markersize=5, zorder=4)
     beside(ax, tuple(end[:2]), "INPO's end", (5, 5), color=MEANING["inpo"])
     ax.plot([4 / 11], [3 / 11], "+", color="black", markersize=8)
-    beside(ax, (4 / 11, 3 / 11), "Nash", (-4, -34), arrowprops={"arrowstyle": "-", "linewidth": 0.5})
+    beside(ax, (4 / 11, 3 / 11), "Nash", (-4, -27), arrowprops={"arrowstyle": "-", "linewidth": 0.5})
     ax.set(xlabel=r"$\pi(a)$", ylabel=r"$\pi(b)$", xlim=(0, 1), ylim=(0, 1), title="c  circling, biased, converging")
     ax.legend(loc="upper right")
 

@@ -67,7 +67,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
                 typeset_all(drawn)
                 for legend in drawn.findobj(Legend):
                     for text in legend.get_texts():
-                        text.set_path_effects(HALO)
+                        text.set_path_effects(list(HALO))
             return drawn
 
     return inside

@@ -98,6 +98,13 @@ def test_every_figure_is_named():
         assert re.search(row, FIGURE_TABLE, flags=re.M), id
 
 
+def test_both_pages_say_the_same_time_for_a_figure():
+    times = dict(re.findall(r"`didsim reproduce (\w+)` \| ([^|]+) \|$", FIGURE_TABLE, flags=re.M))
+    said = re.findall(r"`didsim reproduce (\w+)`(?: \([^|]*)? \| ([^|]+) \|$", README, flags=re.M)
+    assert len(said) >= 5
+    assert {(id, times[id]) for id, _ in said} == set(said)
+
+
 def test_every_notebook_is_named():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"(notebooks/{path.name})" in README

@@ -26,6 +26,7 @@ class Info(Command):
         print(f"backend    {jax.default_backend()}")
         print(f"devices    {len(devices)} × {devices[0].device_kind}")
         print(f"processes  {jax.process_count()}")
-        print(f"programs   {use_compilation_cache() or 'not kept'} (JAX_ENABLE_COMPILATION_CACHE=0 to keep none)")
-        print("precision  float64 on the command line (--no-x64 for float32); in Python as jax_enable_x64 says")
+        print(f"programs   {use_compilation_cache() or 'not kept'}")
+        print("           JAX_ENABLE_COMPILATION_CACHE=0 keeps none")
+        print("precision  float64 (--no-x64: float32); in Python as jax_enable_x64 says")
         return 0
