@@ -132,7 +132,7 @@ def _cases(ax: Axes, data: xr.Dataset) -> None:
     note(ax, 0.97, 0.08, f"shared features:\nfalls in {100 * falls:.0f} %", ha="right", color=colour_of("shared features"))
     ax.set(
         xlabel=r"predicted: $\langle\varphi_w - E_\pi\varphi,\ \varphi_w - \varphi_l\rangle$",
-        ylabel=r"change of $\log\,\pi$(chosen)",
+        ylabel=r"change of $\log\,\pi$(chosen)  [nats]",
     )
     ax.set_title(f"e  {data.sizes['case']:,} single pairs")
 

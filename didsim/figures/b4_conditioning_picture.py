@@ -53,7 +53,7 @@ def _descent(ax: Axes, data: xr.Dataset) -> None:
     ax.set(xlabel="step", ylabel="error of the logits  [nats]", title="c  one world")
     ax.set_ylim(1e-13, 1e3)
     predicted_and_measured(ax, loc="upper right", predicted="predicted rate")
-    note(ax, 0.16, 0.5, "quadratic", color=colour_of("mix-R"))
+    note(ax, 0.02, 0.24, "quadratic", color=colour_of("mix-R"))
 
 
 def _speed(ax: Axes, data: xr.Dataset) -> None:

@@ -63,7 +63,7 @@ def _ways(ax: Axes, ranked: xr.Dataset) -> None:
     ax.set_xticks(range(ranked.sizes["moment"]), ["start", *(str(k + 1) for k in range(ranked.sizes["token"]))])
     top, low = float(ranked["value_summed"].max()), float(ranked["value_summed"].min())
     ax.set_ylim(low - 0.15 * (top - low), top + 0.4 * (top - low))
-    ax.set(xlabel="after token", ylabel=r"value $V^*$", title="b  best and worst")
+    ax.set(xlabel="after token", ylabel=r"value $V^*$  [reward]", title="b  best and worst")
     predicted_and_measured(ax, measured="credits added up", predicted="V* at each prefix, dots", loc="upper left")
 
 

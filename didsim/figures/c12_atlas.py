@@ -1,7 +1,7 @@
 """C12: where does every objective end under every departure from the matched world, and which is hurt least by which?
 
 Rows are all registered objectives, columns one departure each; a cell is the exact end in random worlds of eight responses,
-its lack of value in units of the reference's.  There is no best loss: each column ranks the rows anew.
+its lack of value in units of the reference's.  There is no best loss: which row lacks least depends on the column.
 """
 
 from typing import ClassVar

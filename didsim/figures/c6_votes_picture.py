@@ -31,7 +31,7 @@ def _shares(ax: Axes, data: xr.Dataset) -> None:
         how = {"marker": "o", "markersize": 1.5 + wide, "linewidth": wide, "clip_on": False}
         band(ax, ties, np.maximum(error, FLOOR), colour, **how)
         ends.append((float(np.maximum(np.median(error[:, -1]), FLOOR)), str(name), colour))
-    ax.set(xscale="log", yscale="log", xlabel=r"Davidson's $\nu$", ylabel=r"max $|\log\,\pi_\theta/\pi^*|$")
+    ax.set(xscale="log", yscale="log", xlabel=r"Davidson's $\nu$", ylabel=r"max $|\log\,\pi_\theta/\pi^*|$  [nats]")
     ax.set_xticks(ties, [f"{tie:g}" for tie in ties])
     ax.minorticks_off()
     ax.set(xlim=(ties[0], ties[-1]), title="a  what is done with ties")

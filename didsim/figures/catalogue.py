@@ -108,7 +108,7 @@ ENTRIES = (  # id, slug, module, statements it rests on, source, claim
     Entry("C11", "token-credit", "c11_token_credit", "F18", "arXiv 2404.12358; sums derived",
         "Where DPO ends, the log-ratio of every token is what it adds to the value of its prefix."),
     Entry("C12", "atlas", "c12_atlas", "D3, D4, S2, F12", "derived",
-        "There is no best loss: every departure from the matched world ranks the objectives anew.", heavy=True),
+        "There is no best loss: which one is hurt least depends on how the data depart from the matched world.", heavy=True),
 )  # fmt: skip
 FIGURES: dict[str, Entry] = {entry.id: entry for entry in ENTRIES}
 
