@@ -64,7 +64,7 @@ def _hypo(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(ref, data["hypo"].sel(data=name), mark, color=colour, markersize=3.5, label=name)
     middle = order[len(order) // 2]
     beside(ax, (ref[middle], data["root"].values[middle]), r"$\sqrt{\pi_\mathrm{ref}}$", (5, -11), color=BLACK)
-    ax.set(xlabel=r"$\log\,\pi_\mathrm{ref}$  [nats]", ylabel=r"$\log\,\pi$ at HyPO's end  [nats]", title="c  HyPO's end by sampler")
+    ax.set(xlabel=r"$\log\,\pi_\mathrm{ref}$  [nats]", ylabel=r"$\log\,\pi$ at HyPO's end  [nats]", title="c  HyPO's end")
     ax.legend(loc="best", handletextpad=0.2)
 
 
