@@ -49,7 +49,7 @@ def _simplex(ax: Axes, data: xr.Dataset, sampler: str, *, words: bool) -> None:
         arrow = 0.12 * arrow / length * np.sqrt(length / length.max())
         ax.quiver(*where.T, *arrow.T, color=colour_of(loss), angles="xy", scale_units="xy", scale=1.0, width=0.021 - 0.007 * row)
         if words:
-            name = name_of(loss.partition(" ")[0].partition("[")[0])
+            name = name_of(loss.partition(" ")[0])
             note(ax, -0.1, 0.99 - 0.115 * row, name, va="top", color=colour_of(loss))
     for law, mark, text in (
         (data["ref_law"], "s", r"$\pi_\mathrm{ref}$"),

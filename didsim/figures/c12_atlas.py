@@ -86,9 +86,13 @@ def best(data: xr.Dataset) -> xr.DataArray:
 
     An objective that is not solved in every world of a departure is not compared there.
     """
-    solved = (data["kind"] != Kind.UNSOLVED).all("world") & (data["objective"] != SEES_REWARD)
-    lacking = data["gap"].median("world").where(solved)
+    lacking = data["gap"].median("world").where(solved_everywhere(data) & (data["objective"] != SEES_REWARD))
     return lacking <= lacking.min("objective") + TIED
+
+
+def solved_everywhere(data: xr.Dataset) -> xr.DataArray:
+    """Which cells have an end, or a reason why there is none, in every world."""
+    return (data["kind"] != Kind.UNSOLVED).all("world")
 
 
 def _wrong_column(data: xr.Dataset) -> xr.DataArray:

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from didsim.figures.c12_atlas import best
+from didsim.figures.c12_atlas import best, solved_everywhere
 from didsim.landscape.atlas import MARKS, Kind, main_kind
 from didsim.plotting import BLACK, GREY, name_of, styled
 
@@ -59,24 +59,17 @@ def _mark(ax: Axes, shown: xr.Dataset) -> None:
     """Lacking value in percent of the reference's with a letter for the kind of end; white on dark cells, the best framed."""
     values = shown["gap"].median("world")
     change = values - values.sel(departure="matched")
-    first = best(shown)
+    first, solved = best(shown), solved_everywhere(shown)
     for i, objective in enumerate(shown["objective"].values):
         for j, column in enumerate(shown["departure"].values):
             cell = {"objective": objective, "departure": column}
             value = float(values.sel(cell))
-            kinds = shown["kind"].sel(cell).values
-            mark = MARKS[Kind.UNSOLVED if (kinds == Kind.UNSOLVED).any() else main_kind(kinds)].replace("*", "∗")
+            kind = main_kind(shown["kind"].sel(cell).values) if bool(solved.sel(cell)) else Kind.UNSOLVED
+            mark = MARKS[kind].replace("*", "∗")
             dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and value > 0.6 * DARKEST)
             text = mark if np.isnan(value) else f"{100 * value:.0f}{mark}"
-            ax.text(
-                j,
-                i,
-                text,
-                ha="center",
-                va="center",
-                fontsize=SMALL - (0.5 if len(text) < 4 else 1.2),
-                color="white" if dark else BLACK,
-            )
+            size, colour = SMALL - (0.5 if len(text) < 4 else 1.2), "white" if dark else BLACK
+            ax.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
             if bool(first.sel(cell)):
                 ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=BLACK, linewidth=0.8))
 

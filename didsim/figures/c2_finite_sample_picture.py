@@ -37,15 +37,8 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
         ends.append((float(expected.mean(0)[-1]), SHORT.get(str(name), str(name)), colour))
     ax.set(xscale="log", yscale="log", ylim=(None, 30))
     ax.set(xlabel="pairs", ylabel="squared error  [nats²]", title="a  error of log-margins")
-    note(
-        ax,
-        0.99,
-        0.97,
-        f"{data.sizes['seed']} worlds, extremes;\ndashed: predicted",
-        ha="right",
-        va="top",
-        color=GREY,
-    )
+    text = f"{data.sizes['seed']} worlds, extremes;\ndashed: predicted"
+    note(ax, 0.99, 0.97, text, ha="right", va="top", color=GREY)
     end_labels(ax, float(pairs[-1]), ends)
 
 

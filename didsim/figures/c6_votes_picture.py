@@ -40,15 +40,8 @@ def _shares(ax: Axes, data: xr.Dataset) -> None:
 
 def _half(ax: Axes, data: xr.Dataset) -> None:
     ties = data["tie"].values
-    band(
-        ax,
-        ties,
-        data["stretch"].transpose("world", "tie").values,
-        MEANING["ties: split"],
-        marker="o",
-        markersize=2.5,
-        clip_on=False,
-    )
+    way = data["stretch"].transpose("world", "tie").values
+    band(ax, ties, way, MEANING["ties: split"], marker="o", markersize=2.5, clip_on=False)
     ax.axhline(0.5, **PREDICTED)
     ax.axvline(1.0, color=GREY, linewidth=0.4, zorder=0)
     beside(ax, (ties[0], 0.5), "half-way:\nβ doubled", (4, -20), color=BLACK)
@@ -70,12 +63,7 @@ def _scores(ax: Axes, data: xr.Dataset, sampler: str, title: str) -> None:
     ends = np.array([points.min(), points.max()])
     ax.plot(ends, ends, **PREDICTED)
     wrong = float((one["wrong"] > 0).mean())
-    note(
-        ax,
-        0.04,
-        0.96,
-        f"{100 * wrong:.0f} % of worlds: DPO\norders a pair wrongly\ndashed: Borda{'' if sampler == 'product' else ', as in c'}",
-        va="top",
-    )
+    line = "dashed: Borda" if sampler == "product" else "dashed: Borda, as in c"
+    note(ax, 0.04, 0.96, f"{100 * wrong:.0f} % of worlds: DPO\norders a pair wrongly\n{line}", va="top")
     ax.set(xlabel="Borda score, centred", ylabel=r"$\beta\,\log(\pi_\theta/\pi_\mathrm{ref})$, centred", title=title)
     ax.legend(loc="lower right", handletextpad=0.1, markerscale=2.0)

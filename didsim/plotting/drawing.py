@@ -25,7 +25,7 @@ LETTERS = 7.5  # points: the smallest letters
 
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
 DATED = {".svg": "Date", ".pdf": "CreationDate"}  # what would change a file from day to day
-HALO = (withStroke(linewidth=2.0, foreground="white"),)  # round words that lines pass under, which a box would cut
+HALO = [withStroke(linewidth=2.0, foreground="white")]  # round words that lines pass under, which a box would cut
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
 
 
@@ -67,7 +67,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
                 typeset_all(drawn)
                 for legend in drawn.findobj(Legend):
                     for text in legend.get_texts():
-                        text.set_path_effects(list(HALO))
+                        text.set_path_effects(HALO)
             return drawn
 
     return inside

@@ -1,11 +1,18 @@
 """Do all verdicts of the figures hold, and does each of them see numbers that are wrong?"""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xarray as xr
 from small_figures import numbers, slow
 
 from didsim.figures import FIGURES, above, below, must_break
 from didsim.figures.a8_pairs import _others_rank
+from didsim.figures.c12_atlas import best
+from didsim.landscape.atlas import Kind
+
+ROOT = Path(__file__).parents[2]
 
 EACH = [slow(id) for id in FIGURES]
 
@@ -79,6 +86,29 @@ def test_verdicts_see_a_spoiled_variable(results, id, name, spoil, failures):
     _, data, _ = results[id]
     spoiled = data.assign({name: (data[name].dims, spoil(data[name].values))})
     assert sum(not verdict.ok for verdict in numbers(id).verdicts(spoiled)) >= failures
+
+
+def test_a_best_loss_would_fail_the_verdict_that_there_is_none():
+    data = xr.load_dataset(ROOT / "figures" / f"{FIGURES['C12'].stem}.nc")
+
+    def ranked(data):
+        (found,) = [v for v in numbers("C12").verdicts(data) if "best most often" in v.name]
+        return found
+
+    assert ranked(data).ok
+    matched = data["gap"].sel(departure="matched", drop=True).broadcast_like(data["gap"]).transpose(*data["gap"].dims)
+    spoiled = ranked(data.assign(gap=matched, kind=data["kind"] * 0))
+    assert (spoiled.ok, spoiled.value) == (False, 0.0)
+
+
+def test_what_is_not_solved_in_every_world_is_not_the_least():
+    data = xr.load_dataset(ROOT / "figures" / f"{FIGURES['C12'].stem}.nc")
+    first = best(data)
+    assert first.sel(departure="matched", objective=["dpo", "kldo"]).all()  # ties
+    assert not first.sel(objective="rlhf").any()
+    kind = data["kind"].copy()
+    kind.loc[{"departure": "matched", "objective": "dpo", "world": data["world"][0]}] = Kind.UNSOLVED
+    assert not best(data.assign(kind=kind)).sel(departure="matched", objective="dpo")
 
 
 def test_verdicts_take_the_worst_and_never_pass_nan():
