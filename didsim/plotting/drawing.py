@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from didsim.plotting.colours import BLACK, GREY
 from didsim.plotting.typesetting import typeset_all
@@ -25,7 +25,9 @@ LETTERS = 7.5  # points: the smallest letters
 
 PREDICTED: dict[str, Any] = {"color": BLACK, "linestyle": "--", "linewidth": 0.9}  # a line that theory says
 DATED = {".svg": "Date", ".pdf": "CreationDate"}  # what would change a file from day to day
-HALO = [withStroke(linewidth=2.0, foreground="white")]  # round words that lines pass under, which a box would cut
+HALO: list[AbstractPathEffect] = [
+    withStroke(linewidth=2.0, foreground="white")
+]  # round words that lines pass under, which a box would cut
 GUIDE: dict[str, Any] = {"color": GREY, "linewidth": 0.4, "zorder": 0}  # a place to compare with
 
 
