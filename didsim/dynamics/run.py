@@ -6,6 +6,7 @@ and a key to its trajectory; `train` is the checked, compiled entry for one prob
 """
 
 import dataclasses
+import functools
 from typing import final
 
 import jax
@@ -92,7 +93,7 @@ class Run:
         """Recorded step numbers, the first 0."""
         if self.rounds is not None:
             return tuple(self.rounds.moments(self.steps, self.records).tolist())
-        return tuple(record_steps(self.steps, self.records).tolist())
+        return _moments(self.steps, self.records)
 
     @property
     def loops(self) -> int:
@@ -100,6 +101,11 @@ class Run:
         if self.rounds is not None:
             return 3
         return 1 if evaluates_at_every_step(self.moments, self.stop_below) else 2
+
+
+@functools.lru_cache(maxsize=256)
+def _moments(steps: int, records: int) -> tuple[int, ...]:
+    return tuple(record_steps(steps, records).tolist())
 
 
 def run_key(seed: int | Array) -> Key[Array, ""]:

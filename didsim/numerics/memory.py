@@ -1,5 +1,6 @@
 """Does what is asked fit into memory?  Asked before anything is computed, and answered with the number of bytes."""
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ def memory() -> int:
     held = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if held and jax.default_backend() != "cpu":
         return int(held)
-    return min(_of_machine(), *(_of_group(path) for path in GROUP_LIMITS))
+    return _of_host()
 
 
 def check_array(name: str, value: object, shape: Sequence[int], *, arrays: int = 1) -> None:
@@ -58,6 +59,11 @@ def spelled_bytes(size: int) -> str:
         if size >= 10**power:
             return f"{size // 10 ** (power - 1) / 10:,.1f} {unit}"
     return f"{size} bytes"
+
+
+@functools.cache  # read once: it is asked before every sweep
+def _of_host() -> int:
+    return min(_of_machine(), *(_of_group(path) for path in GROUP_LIMITS))
 
 
 def _of_machine() -> int:

@@ -89,7 +89,10 @@ class _Work:
         try:
             run = self.programs[block_runs(self.grid, block, self.width)[0]]
             values, seeds, paths = _arguments(self.grid, block, self.width)
-            return _block(*jax.device_put((run, values, seeds), device), paths=paths)
+            arguments = (run, values, seeds)
+            if len(jax.local_devices()) > 1:  # where there is one device, naming it takes longer than a small block
+                arguments = jax.device_put(arguments, device)
+            return _block(*arguments, paths=paths)
         except checks.ArgumentError:
             raise
         except Exception as error:  # whatever a block fails with, the others go on
