@@ -22,6 +22,7 @@ from didsim.dynamics.rules import GradientRule, Plain
 from didsim.dynamics.trajectory import Trajectory
 from didsim.numerics import checks
 from didsim.numerics.brief import called
+from didsim.numerics.compilation import SHORT, lightly
 from didsim.numerics.memory import check_bytes
 from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import at_least, pytree, static, whole
@@ -207,18 +208,16 @@ def train(
         rounds=rounds,
     )
     key = run_key(checks.seed(seed))
-    check_memory(run, key)
     data.check(problem, problem.log_ref)
-    return _execute(run, key)
+    return _compiled(run, key)
 
 
-def check_memory(run: Run, key: Key[Array, ""]) -> None:
-    """Nothing, if the largest array of a run fits into memory: the run is traced for it, as its compiling needs anyway.
-
-    Raises:
-        ArgumentError: it does not.
-    """
-    check_bytes("run", sizes(run), largest_arrays(_execute.trace(run, key).jaxpr.jaxpr, outside=0)[1])
+def _compiled(run: Run, key: Key[Array, ""]) -> Trajectory:
+    """`execute`, compiled, of a run whose largest array fits into memory; it is traced for that, as compiling needs anyway."""
+    traced = _execute.trace(run, key)
+    check_bytes("run", sizes(run), largest_arrays(traced.jaxpr.jaxpr, outside=0)[1])
+    short = run.pairs is None and traced.out_info.log_policy.shape[-1] <= SHORT
+    return (_execute_short if short and not checks.is_traced((run, key)) else _execute)(run, key)
 
 
 def sizes(run: Run) -> str:
@@ -233,9 +232,7 @@ def run_once(run: Run, seed: int) -> Trajectory:
     Raises:
         ArgumentError: a seed out of range, or a run that does not fit into memory.
     """
-    key = run_key(checks.seed(seed))
-    check_memory(run, key)
-    return _execute(run, key)
+    return _compiled(run, run_key(checks.seed(seed)))
 
 
 def _optimiser(given: Optimiser | optax.GradientTransformation | None) -> Optimiser:
@@ -245,3 +242,4 @@ def _optimiser(given: Optimiser | optax.GradientTransformation | None) -> Optimi
 
 
 _execute = jax.jit(execute)
+_execute_short = jax.jit(_execute, compiler_options=lightly())

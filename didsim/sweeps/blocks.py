@@ -18,6 +18,7 @@ from didsim.dynamics import Run
 from didsim.dynamics.labels import float_dtype
 from didsim.dynamics.run import execute, run_key
 from didsim.numerics import checks
+from didsim.numerics.compilation import SHORT, lightly
 from didsim.sweeps.axes import Grid, replace_path
 
 Results = dict[str, np.ndarray]
@@ -76,6 +77,9 @@ def _block(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...])
     return jax.vmap(one, in_axes=(None, 0, 0))(run, values, seeds)
 
 
+_short_block = jax.jit(_block, static_argnames=("paths",), compiler_options=lightly())
+
+
 @dataclass(frozen=True)
 class _Work:
     """What every block of one call shares."""
@@ -84,15 +88,21 @@ class _Work:
     programs: tuple[Run, ...]
     width: int
 
+    @functools.cached_property
+    def _shapes(self) -> list[dict[str, jax.ShapeDtypeStruct]]:
+        return result_shapes(self.grid, self.width)
+
     def start(self, block: int, device: Any) -> Any:
         """Arrays being computed on a device, or the exception."""
         try:
-            run = self.programs[block_runs(self.grid, block, self.width)[0]]
+            program = block_runs(self.grid, block, self.width)[0]
+            run = self.programs[program]
             values, seeds, paths = _arguments(self.grid, block, self.width)
             arguments = (run, values, seeds)
             if len(jax.local_devices()) > 1:  # where there is one device, naming it takes longer than a small block
                 arguments = jax.device_put(arguments, device)
-            return _block(*arguments, paths=paths)
+            short = run.pairs is None and self._shapes[program]["log_policy"].shape[-1] <= SHORT
+            return (_short_block if short else _block)(*arguments, paths=paths)
         except checks.ArgumentError:
             raise
         except Exception as error:  # whatever a block fails with, the others go on

@@ -98,22 +98,21 @@ def test_failed_cells_are_data(tmp_path):
 
 
 def test_a_block_that_raises_is_recorded_and_tried_again(tmp_path, memory, monkeypatch):
-    real = blocks._block
+    real = blocks._short_block
 
     def short_of_memory(run, values, seeds, **static):
         if 0.3 in values[0] and float(values[1][0]) == 2.0:
             raise MemoryError("no room for this")
         return real(run, values, seeds, **static)
 
-    short_of_memory.eval_shape = real.eval_shape
-    monkeypatch.setattr(blocks, "_block", short_of_memory)
+    monkeypatch.setattr(blocks, "_short_block", short_of_memory)
     data = sweep(**SWEEP, out=tmp_path / "store")
     store = open_store(tmp_path / "store")
     assert data.attrs["blocks_failed"] == len(stream.failures(store)) == np.sum(store.statuses() == FAILED) > 0
     assert np.sum(store.statuses() == DONE) > 0
     assert set(stream.failures(store).values()) == {"MemoryError: no room for this"}
     assert np.isnan(data["loss"]).any()
-    monkeypatch.setattr(blocks, "_block", real)
+    monkeypatch.setattr(blocks, "_short_block", real)
     assert_same_numbers(sweep(**SWEEP, out=tmp_path / "store"), memory)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.landscape.solvers.krylov import newton_krylov
-from didsim.landscape.solvers.newton import newton
+from didsim.landscape.solvers.newton import newton, newton_quickly
 from didsim.landscape.solvers.result import Solution, in_double
 from didsim.numerics import checks
 from didsim.numerics.promotion import usual_promotion
@@ -23,6 +23,7 @@ from didsim.worlds import Problem
 from didsim.worlds.preferences import Labels
 
 LARGEST_DENSE = 2048
+BRIEF = 2**17  # pairs of all prompts and starts whose minimum is found in less time than compiling with care takes
 
 
 @usual_promotion()
@@ -86,7 +87,9 @@ def solve(
     number = jnp.uint32(checks.seed(seed))
     if checks.is_traced(everything):
         return newton(*everything, number, count, steps)
-    return in_double(lambda *wide: newton(*wide, number, count, steps), everything)
+    brief = count * problem.log_ref.size * problem.log_ref.shape[-1] <= BRIEF
+    method = newton_quickly if brief else newton
+    return in_double(lambda *wide: method(*wide, number, count, steps), everything)
 
 
 def _check_large(problem: Problem, objective: Objective, data: Data) -> None:
