@@ -6,6 +6,7 @@ the policy to the reference by other divergences, and best-of-K walk others.  Th
 a policy that follows the proxy loses against gold's own optimum is ``β ∫₀¹ s Var_{π_s}(Δr/β) ds``.
 """
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import ClassVar
@@ -21,6 +22,7 @@ from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape import gold_slope, turning_point
 from didsim.numerics import simplex
+from didsim.numerics.quadrature import panel_rule
 from didsim.objectives import ChiPo, Dpo, SquaredPo, loss, population
 from didsim.samplers import BestOf, FromReference, Uniform
 from didsim.worlds import Problem, problem
@@ -31,7 +33,7 @@ ROUTES = {"dpo": Dpo, "chipo": ChiPo, "squaredpo": SquaredPo}
 GAP_BETA = 0.5
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)  # of the turning time
 STEP = 1e-4
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(64)
+NATS = 5.0  # of the error's range over β in one panel of the integral: its poles are π away
 
 
 @config
@@ -47,7 +49,7 @@ class Config:
     n: int = Field(24, ge=6, le=100)
     worlds: int = Field(24, ge=8)
     reference_scale: Positive = 1.5
-    error: Positive = 0.35
+    error: float = Field(0.35, gt=0, le=100)
     power: NonNegative = 0.35
     least_beta: Positive = 0.1
     largest_beta: Positive = 10.0
@@ -158,15 +160,17 @@ def _turn_by_differences(world: Problem, gold: Array, near: np.ndarray) -> np.nd
 def _gap(world: Problem, gold: Array) -> dict:
     """What the proxy's optimum loses of gold's value at one β, and the integral that says so."""
     best, ours = (simplex.tilt(world.log_ref, reward, 1.0 / GAP_BETA) for reward in (gold, world.reward))
-    s = jnp.asarray(0.5 * (1.0 + NODES), gold.dtype)
+    error = (world.reward - gold) / GAP_BETA
+    reach = float(jnp.max(jnp.max(error, -1) - jnp.min(error, -1)))
+    s, weights = (jnp.asarray(part, gold.dtype) for part in panel_rule(1 + math.ceil(reach / NATS)))
     way = simplex.tilt(best, ours - best, s[:, None, None])
-    spread = simplex.cumulants(way, jnp.broadcast_to((world.reward - gold) / GAP_BETA, way.shape))[..., 1]
+    spread = simplex.cumulants(way, jnp.broadcast_to(error, way.shape))[..., 1]
     value = [simplex.expectation(law, gold) - GAP_BETA * simplex.kl(law, world.log_ref) for law in (best, ours)]
-    integral = GAP_BETA * jnp.einsum("s,sw->w", jnp.asarray(0.5 * WEIGHTS, gold.dtype) * s, spread)
+    integral = GAP_BETA * jnp.einsum("s,sw->w", weights * s, spread)
     return {
         "lost": ("world", np.asarray(value[0] - value[1], float)),
         "lost_predicted": ("world", np.asarray(integral, float)),
-        "lost_unweighted": ("world", np.asarray(GAP_BETA * 0.5 * spread[0], float)),
+        "lost_unweighted": ("world", np.asarray(GAP_BETA * 0.5 * simplex.cumulants(best, error)[..., 1], float)),
     }
 
 

@@ -8,6 +8,7 @@ import xarray as xr
 from small_figures import numbers, slow
 
 from didsim.figures import FIGURES, above, below, must_break
+from didsim.figures import c9_over_optimisation as over_optimisation
 from didsim.figures.a8_pairs import _others_rank
 from didsim.figures.c12_atlas import best
 from didsim.landscape.atlas import Kind
@@ -134,3 +135,16 @@ def test_scores_of_other_pairs_rank_as_the_proof_says(levels):
     a, b = (np.array(rank) - np.mean(rank) for rank in ranks)
     own = sum(a * b) / np.sqrt(sum(a * a) * sum(b * b))
     np.testing.assert_allclose(_others_rank(score, fall, kept), -own / (len(a) - 1), rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("error", [0.1, 30.0])
+def test_the_integral_of_a_lost_value_is_exact_for_proxies_of_any_error(error, monkeypatch):
+    world, gold = over_optimisation._drawn(over_optimisation.Config(error=error, n=6, worlds=8))
+
+    def worst() -> float:
+        gap = over_optimisation._gap(world, gold)
+        return float(np.max(np.abs(gap["lost"][1] / gap["lost_predicted"][1] - 1.0)))
+
+    assert worst() < 1e-11
+    monkeypatch.setattr(over_optimisation, "NATS", 1e9)  # control: one panel
+    assert (worst() > 1e-8) == (error > 1.0)

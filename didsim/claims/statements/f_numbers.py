@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from didsim import did, landscape, objectives
 from didsim.claims.arithmetic import gaps, turned
@@ -12,6 +11,7 @@ from didsim.claims.statements.one_prompt import drawn_apart, labelled, populatio
 from didsim.claims.variables import between, law, real
 from didsim.landscape import explain
 from didsim.numerics import simplex
+from didsim.numerics.quadrature import panel_rule
 from didsim.worlds import preferences
 
 ANY_DATA = {"ref": law(), "policy": law(), "joint": law("n", "n"), "beta": between(0.05, 5.0), "drift": real("n", "n")}
@@ -330,10 +330,7 @@ def _turn(v):
 
 # The variance along the way has poles at π over the range of Δr/β from it: near, where the error is large, so the rule is a
 # composite one, good for a range of 300.
-PANELS = 32
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
-PLACES = ((np.arange(PANELS)[:, None] + 0.5 + 0.5 * NODES) / PANELS).ravel()
-SHARES = np.tile(0.5 * WEIGHTS / PANELS, PANELS)
+PLACES, SHARES = panel_rule(32)
 
 
 @claim(
