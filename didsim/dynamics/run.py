@@ -22,7 +22,7 @@ from didsim.dynamics.rules import GradientRule, Plain
 from didsim.dynamics.trajectory import Trajectory
 from didsim.numerics import checks
 from didsim.numerics.brief import called
-from didsim.numerics.compilation import SHORT, lightly
+from didsim.numerics.compilation import SHORT, lightly, on_processor
 from didsim.numerics.memory import check_bytes
 from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import at_least, pytree, static, whole
@@ -216,7 +216,7 @@ def _compiled(run: Run, key: Key[Array, ""]) -> Trajectory:
     """`execute`, compiled, of a run whose largest array fits into memory; it is traced for that, as compiling needs anyway."""
     traced = _execute.trace(run, key)
     check_bytes("run", sizes(run), largest_arrays(traced.jaxpr.jaxpr, outside=0)[1])
-    short = run.pairs is None and traced.out_info.log_policy.shape[-1] <= SHORT
+    short = on_processor() and run.pairs is None and traced.out_info.log_policy.shape[-1] <= SHORT
     return (_execute_short if short and not checks.is_traced((run, key)) else _execute)(run, key)
 
 

@@ -23,6 +23,13 @@ ENDING = "-cache"  # as JAX has it
 MARK = hashlib.sha256().digest_size
 
 
+def on_processor() -> bool:
+    """Whether programs run on the CPU by default: an accelerator's compiler need not know these options, nor gain by them."""
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
 def lightly() -> Any:
     """``compiler_options`` of programs over rows so short that vectors save nothing: half the time to compile, and as fast.
 

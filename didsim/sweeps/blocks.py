@@ -101,7 +101,7 @@ class _Work:
             arguments = (run, values, seeds)
             if len(jax.local_devices()) > 1:  # where there is one device, naming it takes longer than a small block
                 arguments = jax.device_put(arguments, device)
-            short = run.pairs is None and self._shapes[program]["log_policy"].shape[-1] <= SHORT
+            short = device.platform == "cpu" and run.pairs is None and self._shapes[program]["log_policy"].shape[-1] <= SHORT
             return (_short_block if short else _block)(*arguments, paths=paths)
         except checks.ArgumentError:
             raise

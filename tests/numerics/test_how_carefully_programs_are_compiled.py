@@ -78,6 +78,16 @@ def test_small_minima_are_compiled_quickly(n, program, monkeypatch):
         didsim.solve(_world(n), objectives.Dpo(beta=0.5))
 
 
+def test_accelerators_get_no_options_of_the_processor(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    _asks(monkeypatch, entry, "newton", "newton_quickly")
+    _asks(monkeypatch, running, "_execute", "_execute_short")
+    with pytest.raises(Asked, match=r"^newton$"):
+        didsim.solve(_world(12), objectives.Dpo(beta=0.5))
+    with pytest.raises(Asked, match=r"^_execute$"):
+        didsim.train(_world(12), objectives.Dpo(beta=0.5), steps=2, records=2)
+
+
 def test_a_minimum_and_a_run_can_be_part_of_a_larger_program():
     world, loss = _world(3), objectives.Dpo(beta=0.5)
     minimum = jax.jit(lambda log_ref: didsim.solve(world, loss, start=log_ref).log_policy)(world.log_ref)

@@ -14,6 +14,7 @@ from didsim.landscape.solvers.krylov import newton_krylov
 from didsim.landscape.solvers.newton import newton, newton_quickly
 from didsim.landscape.solvers.result import Solution, in_double
 from didsim.numerics import checks
+from didsim.numerics.compilation import on_processor
 from didsim.numerics.promotion import usual_promotion
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import can_stay_product
@@ -88,7 +89,7 @@ def solve(
     if checks.is_traced(everything):
         return newton(*everything, number, count, steps)
     brief = count * problem.log_ref.size * problem.log_ref.shape[-1] <= BRIEF
-    method = newton_quickly if brief else newton
+    method = newton_quickly if brief and on_processor() else newton
     return in_double(lambda *wide: method(*wide, number, count, steps), everything)
 
 
