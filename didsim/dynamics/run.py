@@ -7,7 +7,7 @@ and a key to its trajectory; `train` is the checked, compiled entry for one prob
 
 import dataclasses
 import functools
-from typing import final
+from typing import Any, final
 
 import jax
 import optax
@@ -208,16 +208,22 @@ def train(
         rounds=rounds,
     )
     key = run_key(checks.seed(seed))
+    program = _program(run, key)
     data.check(problem, problem.log_ref)
-    return _compiled(run, key)
+    return program(run, key)
 
 
-def _compiled(run: Run, key: Key[Array, ""]) -> Trajectory:
-    """`execute`, compiled, of a run whose largest array fits into memory; it is traced for that, as compiling needs anyway."""
+def _program(run: Run, key: Key[Array, ""]) -> Any:
+    """`execute`, to be compiled, once a run's largest array fits into memory; it is traced for that, as to compile it."""
     traced = _execute.trace(run, key)
     check_bytes("run", sizes(run), largest_arrays(traced.jaxpr.jaxpr, outside=0)[1])
-    short = on_processor() and run.pairs is None and traced.out_info.log_policy.shape[-1] <= SHORT
-    return (_execute_short if short and not checks.is_traced((run, key)) else _execute)(run, key)
+    short = is_short(run, traced.out_info.log_policy.shape[-1])
+    return _execute_short if short and not checks.is_traced((run, key)) else _execute
+
+
+def is_short(run: Run, n: int) -> bool:
+    """Whether a run over so many responses is as fast when it is compiled `lightly`."""
+    return run.pairs is None and n <= SHORT and on_processor()
 
 
 def sizes(run: Run) -> str:
@@ -232,7 +238,8 @@ def run_once(run: Run, seed: int) -> Trajectory:
     Raises:
         ArgumentError: a seed out of range, or a run that does not fit into memory.
     """
-    return _compiled(run, run_key(checks.seed(seed)))
+    key = run_key(checks.seed(seed))
+    return _program(run, key)(run, key)
 
 
 def _optimiser(given: Optimiser | optax.GradientTransformation | None) -> Optimiser:

@@ -16,9 +16,9 @@ import numpy as np
 
 from didsim.dynamics import Run
 from didsim.dynamics.labels import float_dtype
-from didsim.dynamics.run import execute, run_key
+from didsim.dynamics.run import execute, is_short, run_key
 from didsim.numerics import checks
-from didsim.numerics.compilation import SHORT, lightly
+from didsim.numerics.compilation import lightly
 from didsim.sweeps.axes import Grid, replace_path
 
 Results = dict[str, np.ndarray]
@@ -89,7 +89,7 @@ class _Work:
     width: int
 
     @functools.cached_property
-    def _shapes(self) -> list[dict[str, jax.ShapeDtypeStruct]]:
+    def shapes(self) -> list[dict[str, jax.ShapeDtypeStruct]]:
         return result_shapes(self.grid, self.width)
 
     def start(self, block: int, device: Any) -> Any:
@@ -101,7 +101,7 @@ class _Work:
             arguments = (run, values, seeds)
             if len(jax.local_devices()) > 1:  # where there is one device, naming it takes longer than a small block
                 arguments = jax.device_put(arguments, device)
-            short = device.platform == "cpu" and run.pairs is None and self._shapes[program]["log_policy"].shape[-1] <= SHORT
+            short = is_short(run, self.shapes[program]["log_policy"].shape[-1])
             return (_short_block if short else _block)(*arguments, paths=paths)
         except checks.ArgumentError:
             raise
