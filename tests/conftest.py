@@ -1,5 +1,6 @@
 """Settings every test shares: double precision, and tolerances that follow from the dtype."""
 
+import inspect
 import os
 from pathlib import Path
 
@@ -7,10 +8,21 @@ from pathlib import Path
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 import jax
+import jaxtyping
 import pytest
 
 from didsim.numerics.compilation import use_compilation_cache
 
+with_checks = jaxtyping.jaxtyped
+
+
+def _with_checks_of_annotations(*, typechecker):
+    """A wrapper takes longer than a small function, and one inside another is wrapped anew whenever it is made."""
+    checked = with_checks(typechecker=typechecker)
+    return lambda one: one if inspect.isfunction(one) and not one.__annotations__ else checked(one)
+
+
+jaxtyping.jaxtyped = _with_checks_of_annotations  # what the import hook of --jaxtyping-packages calls
 use_compilation_cache(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 jax.config.update("jax_enable_x64", True)
 

@@ -77,7 +77,8 @@ def _answered(words: list[str]) -> int:
 
 
 def _computed(command: Command) -> int:
-    starting.start_jax(quick=getattr(command, "fast", False), single=getattr(command, "single", False))
+    level = 0 if getattr(command, "fast", False) else 1 if command.runs_briefly else None
+    starting.start_jax(level=level, single=getattr(command, "single", False))
     if not command.joins_others:
         starting.find_devices()
     from didsim.numerics.promotion import usual_promotion

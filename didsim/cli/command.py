@@ -51,6 +51,7 @@ class Command:
 
     Class attributes:
         needs_jax: off for those that answer from files alone.
+        runs_briefly: on where there are many programs and each runs so briefly that compiling it takes most of the time.
         joins_others: on where other processes may be joined, which must come before devices are looked for.
 
     Attributes:
@@ -58,6 +59,7 @@ class Command:
     """
 
     needs_jax = True
+    runs_briefly = False
     joins_others = False
 
     @property

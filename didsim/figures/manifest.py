@@ -3,15 +3,13 @@
 import hashlib
 import json
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from didsim.numerics.provenance import finished, git_state
-from didsim.numerics.version import __version__
+from didsim.numerics.provenance import origin
 
 LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "scipy", "matplotlib", "xarray")
 
@@ -19,8 +17,7 @@ LIBRARIES = ("jax", "jaxlib", "optax", "numpy", "scipy", "matplotlib", "xarray")
 def manifest(config_text: str, seed: int, seconds: float, verdicts: list[dict]) -> dict[str, Any]:
     """Version, git state, config and its hash, seed, dtype, libraries, platform, command line and times."""
     return {
-        "didsim": __version__,
-        "git": git_state(),
+        **origin(),
         "config": config_text,
         "config_sha256": _hash(config_text),
         "seed": seed,
@@ -28,9 +25,6 @@ def manifest(config_text: str, seed: int, seconds: float, verdicts: list[dict]) 
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "devices": [device.device_kind for device in jax.devices()],
-        "command": ["didsim", *sys.argv[1:]],
-        "finished": finished(),
         "seconds": round(seconds, 3),
         "verdicts": verdicts,
     }

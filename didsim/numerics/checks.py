@@ -55,11 +55,7 @@ def positive(name: str, value: T) -> T:
 def between(name: str, value: T, low: float, high: float, *, open_high: bool = False) -> T:
     """The value, if every entry lies in ``[low, high]`` (``[low, high)`` with ``open_high``)."""
     edge = ")" if open_high else "]"
-
-    def inside(array: np.ndarray) -> np.ndarray | np.bool:
-        return (array >= low) & ((array < high) if open_high else (array <= high))
-
-    return _within(name, value, inside, f"in [{low:g}, {high:g}{edge}")
+    return _within(name, value, lambda a: (a >= low) & ((a < high) if open_high else (a <= high)), f"in [{low:g}, {high:g}{edge}")
 
 
 def at_least(name: str, value: T, low: float) -> T:

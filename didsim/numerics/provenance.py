@@ -4,6 +4,7 @@ import datetime
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,14 @@ def git_state() -> dict[str, Any]:
 
 
 def origin() -> dict[str, Any]:
-    """Versions of didsim and JAX, git state and time: what any file of results should say."""
-    from importlib import metadata  # slow to import, and what checks the time alone does not need it
+    """Versions of didsim and JAX, git state, devices, the command and the time: what any file of results should say."""
+    import jax  # slow to import, and what checks the time alone does not need it
 
-    return {"didsim": __version__, "git": git_state(), "jax": metadata.version("jax"), "finished": finished()}
+    return {
+        "didsim": __version__,
+        "git": git_state(),
+        "jax": jax.__version__,
+        "devices": [device.device_kind for device in jax.devices()],
+        "command": ["didsim", *sys.argv[1:]],
+        "finished": finished(),
+    }

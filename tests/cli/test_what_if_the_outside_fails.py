@@ -15,7 +15,7 @@ import pytest
 from command_cases import CASES, RUN, given, make_quick, spelled
 
 from didsim import cli
-from didsim.cli import consoles, starting
+from didsim.cli import consoles
 from didsim.cli.failures import from_outside
 from didsim.numerics import files, provenance
 from didsim.numerics.errors import ArgumentError
@@ -491,11 +491,3 @@ def test_a_platform_that_ends_its_reader_is_survived(tmp_path):
     assert answer.returncode == 0
     assert b"devices    2" in answer.stdout
     assert answer.returncode != -signal.SIGABRT
-
-
-def test_settings_that_are_the_programs_own_are_not_blamed(monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", " ".join(["--xla_mine=1", *starting.OPTIONS]))
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    told = str(starting._no_start("not there"))
-    assert "JAX_PLATFORMS=cuda, XLA_FLAGS=--xla_mine=1)" in told
-    assert "CACHE" not in told

@@ -4,12 +4,10 @@ import csv
 import inspect
 import io
 import string
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
@@ -113,10 +111,7 @@ def _manifest(data: xr.Dataset, asked: dict[str, Any]) -> dict[str, Any]:
     """Where the cells come from, what each column changes, and the law of the worlds."""
     parts = {name: atlas.departure(name) for name in map(str, data["departure"].values)}
     columns = {name: {"about": _first_line(part), "settings": repr(part)} for name, part in parts.items()}
-    devices = [device.device_kind for device in jax.devices()]
-    command = ["didsim", *sys.argv[1:]]
-    made = {"dtype": "float64", "devices": devices, "command": command}
-    return {**origin(), **made, **asked, "world": repr(atlas.WORLD), "columns": columns}
+    return {**origin(), "dtype": "float64", **asked, "world": repr(atlas.WORLD), "columns": columns}
 
 
 def _first_line(part: object) -> str:

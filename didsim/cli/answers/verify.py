@@ -1,10 +1,8 @@
 """What came out of the claims, as a table and in a line?"""
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -119,8 +117,7 @@ def summary(found: list[Finding], asked: int, seconds: float) -> str:
 def manifest(command: Any, seconds: float) -> dict[str, Any]:
     """What the findings can be found again with."""
     asked = {name: getattr(command, name) for name in ("instances", "attack", "certify", "seed", "dtype")}
-    devices = [device.device_kind for device in jax.devices()]
-    return {**origin(), **asked, "devices": devices, "command": ["didsim", *sys.argv[1:]], "seconds": round(seconds, 3)}
+    return {**origin(), **asked, "seconds": round(seconds, 3)}
 
 
 def _number(value: float) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Reproduce(Command):
     """Draw figures of the papers' claims and check their verdicts."""
 
+    runs_briefly = True
+
     ids: Annotated[tyro.conf.Positional[tuple[str, ...]], words("[ID ...]")] = ()
     """Figures to draw, as `didsim list` names them; all if none is named."""
     fast: bool = False

@@ -143,10 +143,10 @@ def _through_widths(problem: Problem, objective: Objective, data: Data, logits, 
         x, taken, done = _newton(problem, objective.smoothed(width), data, logits, steps)
         return x, (taken, done)
 
-    first, _ = _judge(problem, objective.smoothed(widths[0]), data, simplex.normalize(logits))
+    first, _, _ = _judge(problem, objective.smoothed(widths[0]), data, simplex.normalize(logits))
     end, (taken, done) = jax.lax.scan(stage, logits, widths)
-    last, onwards = _judge(problem, objective.smoothed(widths[-1]), data, simplex.normalize(end))
-    settled = _settle_null(problem, objective.smoothed(widths[-1]), data, logits, last)
+    last, onwards, null = _judge(problem, objective.smoothed(widths[-1]), data, simplex.normalize(end))
+    settled = _settle_null(problem, objective.smoothed(widths[-1]), data, logits, last, null)
     status = _classify(objective, first, last)
     # A loss that rises again far out has a minimum on the way there, which rounding hides; so does one with pairs whose
     # mass is too small for a number.
@@ -177,10 +177,11 @@ def _newton(problem, objective, data, logits, steps: int) -> tuple[Array, Array,
     return end.x, end.taken, end.done
 
 
-def _judge(problem, objective, data, x) -> tuple[Solution, Float[Array, "prompts n"]]:
-    """A point with the evidence of its being a minimum, to first and to second order, and the Newton step that is left there."""
+@jax.jit  # traced once, though it is asked twice
+def _judge(problem, objective, data, x) -> tuple[Solution, Float[Array, "prompts n"], Float[Array, "prompts n n"]]:
+    """A point with the evidence of its being a minimum, to first and to second order; the step that is left; null space."""
     at = _expansion(problem, objective, data, x)
-    direction, nullity, _ = _newton_direction(at)
+    direction, nullity, null = _newton_direction(at)
     eps = jnp.finfo(x.dtype).eps
     scale = jnp.maximum(jnp.abs(jnp.diagonal(at.hessian, axis1=1, axis2=2)), jnp.finfo(x.dtype).tiny)
     relative = jnp.max(jnp.where(at.gradient == 0, 0.0, jnp.abs(at.gradient) / scale), -1)
@@ -197,9 +198,10 @@ def _judge(problem, objective, data, x) -> tuple[Solution, Float[Array, "prompts
     absent = jnp.sum(~jnp.isfinite(x), -1)
     none = jnp.zeros_like(nullity)
     unknown = jnp.full_like(at.value, -jnp.inf)
-    return Solution(x, at.value, relative, step, nullity - absent, status, none, none, none, unknown), direction
+    return Solution(x, at.value, relative, step, nullity - absent, status, none, none, none, unknown), direction, null
 
 
+@jax.jit  # traced once, though the iteration and the judgements all ask it
 def _expansion(problem, objective, data, x) -> Expansion:
     comparisons = population(problem, data.sampler, data.labels, x)
     return expand(objective, view(objective, problem, x, comparisons), comparisons)
@@ -284,13 +286,12 @@ def _length(problem, objective, data, x, direction, at: Expansion) -> Float[Arra
     return longest_step(value, at.value, slope, jnp.ones_like(slope))
 
 
-def _settle_null(problem, objective, data, start, end: Solution) -> Solution:
-    """Moves the answer along null directions only, back to where the start was in them, if that costs nothing.
+def _settle_null(problem, objective, data, start, end: Solution, basis) -> Solution:
+    """Moves the answer along the null directions in ``basis`` only, back to where the start was, if that costs nothing.
 
     On a face of minimisers with corners the way back may leave the face; the answer then stays where it is.
     """
     # An orthonormal basis of the null space, the constant among it.
-    _, _, basis = _newton_direction(_expansion(problem, objective, data, end.log_policy))
     basis = jnp.concatenate([basis, jnp.ones_like(basis[:, :, :1])], axis=-1)
     basis = basis / jnp.maximum(jnp.linalg.norm(basis, axis=1, keepdims=True), jnp.finfo(start.dtype).tiny)
     left, sizes = linalg.left_singular(basis)
