@@ -20,7 +20,7 @@ from didsim.claims.definition import Claim, judge
 from didsim.claims.trials import instance, instances_from, mask
 from didsim.claims.variables import Instance, limit
 from didsim.numerics import checks
-from didsim.numerics.compilation import QUICKLY
+from didsim.numerics.compilation import quickly
 
 STARTS = 64
 STEPS = 80
@@ -76,7 +76,7 @@ def _search(claim: Claim, dtype: Any, steps: int) -> Callable:
         (end, best), _ = jax.lax.scan(step, (start, height(start)), jnp.arange(steps))
         return best, end
 
-    return jax.jit(jax.vmap(ascend), compiler_options=QUICKLY)
+    return jax.jit(jax.vmap(ascend), compiler_options=quickly())
 
 
 def _direction(claim: Claim, height: Callable, raw: Instance, key: Key[Array, ""]) -> Instance:

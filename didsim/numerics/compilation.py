@@ -30,6 +30,11 @@ def on_processor() -> bool:
     return jax.default_backend() == "cpu"
 
 
+def quickly() -> Any:
+    """``compiler_options`` of a program that runs briefly: `QUICKLY`, which only the processor's compiler knows."""
+    return QUICKLY if on_processor() else None
+
+
 def lightly() -> Any:
     """``compiler_options`` of programs over rows so short that vectors save nothing: half the time to compile, and as fast.
 

@@ -10,7 +10,7 @@ from didsim import objectives, samplers, simplex, worlds
 from didsim.dynamics import Run
 from didsim.dynamics import run as running
 from didsim.landscape.solvers import entry, newton
-from didsim.numerics.compilation import QUICKLY, SHORT, lightly
+from didsim.numerics.compilation import QUICKLY, SHORT, lightly, quickly
 from didsim.samplers.data import Data
 from didsim.sweeps import blocks
 from didsim.worlds.preferences import BradleyTerry
@@ -79,7 +79,9 @@ def test_small_minima_are_compiled_quickly(n, program, monkeypatch):
 
 
 def test_accelerators_get_no_options_of_the_processor(monkeypatch):
+    assert quickly() == QUICKLY
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    assert quickly() is None
     _asks(monkeypatch, entry, "newton", "newton_quickly")
     _asks(monkeypatch, running, "_execute", "_execute_short")
     with pytest.raises(Asked, match=r"^newton$"):
@@ -92,6 +94,11 @@ def test_a_minimum_and_a_run_can_be_part_of_a_larger_program():
     world, loss = _world(3), objectives.Dpo(beta=0.5)
     minimum = jax.jit(lambda log_ref: didsim.solve(world, loss, start=log_ref).log_policy)(world.log_ref)
     np.testing.assert_allclose(minimum, didsim.solve(world, loss).log_policy, atol=1e-12)
+
+    def end(world):
+        return didsim.train(world, loss, steps=20, records=2).log_policy
+
+    np.testing.assert_allclose(jax.jit(end)(world), end(world), atol=1e-12)
 
 
 @pytest.mark.slow

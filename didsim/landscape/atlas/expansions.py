@@ -4,7 +4,8 @@ Only the objective itself is compiled, as one program that expands a batch of wo
 through the policy is NumPy on small matrices.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, final
 
@@ -14,7 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from didsim.landscape.atlas.departures import Case
-from didsim.numerics.compilation import QUICKLY
+from didsim.numerics.compilation import quickly
 from didsim.numerics.pytrees import pytree
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import Population, prompt_losses, view
@@ -117,7 +118,7 @@ class Given:
             chosen = np.arange(start, min(start + CHUNK, len(cells)))
             padded = np.resize(chosen, CHUNK)
             parts = jax.tree.unflatten(self.build, [leaf[cells[padded]] for leaf in self.leaves])
-            found.append([np.asarray(one)[: chosen.size] for one in _expand(*parts, x[padded], at[padded])])
+            found.append([np.asarray(one)[: chosen.size] for one in _expander()(*parts, x[padded], at[padded])])
         return Expansion(*map(np.concatenate, zip(*found, strict=True)))
 
 
@@ -161,8 +162,10 @@ def expansion(objective: Objective, problem: Any, ordered: Any, x: Any, at: Any)
     return value, gradient, bend
 
 
-# A row's program runs a few hundred times on arrays of some kilobytes.
-_expand = jax.jit(jax.vmap(expansion), compiler_options=QUICKLY)
+@functools.cache
+def _expander() -> Callable:
+    """A row's program runs a few hundred times on arrays of some kilobytes."""
+    return jax.jit(jax.vmap(expansion), compiler_options=quickly())
 
 
 def _law(policy: Policy, problem: Any, params: Any) -> Any:

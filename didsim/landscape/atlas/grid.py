@@ -24,7 +24,7 @@ from didsim.landscape.atlas.expansions import Laws
 from didsim.landscape.atlas.store import Store
 from didsim.landscape.solvers import Status
 from didsim.numerics import checks, simplex
-from didsim.numerics.compilation import QUICKLY
+from didsim.numerics.compilation import quickly
 from didsim.numerics.errors import ArgumentError
 from didsim.objectives import OBJECTIVES, Dpo, Objective
 from didsim.policies import Table
@@ -118,7 +118,7 @@ def lay_out(departures: Mapping[str, Departure], world: World, worlds: int, seed
         return [(each.apply(k, base), each.policy(k, base.problem)) for each, k in zip(departures.values(), own, strict=True)]
 
     keys = jax.random.split(jax.random.key(seed), worlds)
-    built = jax.jit(jax.vmap(one), compiler_options=QUICKLY)(keys)
+    built = jax.jit(jax.vmap(one), compiler_options=quickly())(keys)
     cases = jax.tree.map(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *[case for case, _ in built])
     if cases.problem.log_ref.shape[1] != 1:
         raise ArgumentError(f"Argument `world` must have one prompt, but has {cases.problem.log_ref.shape[1]}.")
