@@ -1,6 +1,7 @@
 """Every objective with numbers away from its defaults, and one compiled value and gradient for all tests of objectives."""
 
 import jax
+import jax.numpy as jnp
 
 from didsim import simplex
 from didsim.objectives import OBJECTIVES, loss
@@ -71,3 +72,9 @@ def value_at(objective, logits, comparisons, world):
 
 
 both = jax.jit(jax.value_and_grad(value_at, argnums=1))
+
+
+def with_slopes(function, *at):
+    """Values of a function and the slopes of their sum in each argument."""
+    values, back = jax.vjp(function, *at)
+    return values, back(jnp.ones_like(values))

@@ -77,8 +77,8 @@ def _answered(words: list[str]) -> int:
 
 
 def _computed(command: Command) -> int:
-    level = 0 if getattr(command, "fast", False) else 1 if command.runs_briefly else None
-    starting.start_jax(level=level, single=getattr(command, "single", False))
+    fast, single = getattr(command, "fast", False), getattr(command, "single", False)
+    starting.start_jax(fast=fast, briefly=command.runs_briefly, single=single)
     if not command.joins_others:
         starting.find_devices()
     from didsim.numerics.promotion import usual_promotion

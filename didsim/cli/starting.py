@@ -9,25 +9,26 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
-from didsim.numerics.compilation import use_compilation_cache
+from didsim.numerics.compilation import LIGHTLY, QUICKLY, use_compilation_cache
 from didsim.numerics.errors import ArgumentError
 
 OPTIONS = (
     "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=16384",
     "--xla_cpu_prefer_vector_width=512",
 )
-LEVEL = "--xla_backend_optimization_level="
-PLAIN_LOOPS = "--xla_cpu_use_fusion_emitters=false"
 OWN = re.compile("CACHE|ENABLE_X64")  # variables that this program sets
 LONGEST = 300  # signs of what another library says that are passed on
 
 
-def start_jax(*, level: int | None = None, single: bool = False) -> None:
+def start_jax(*, fast: bool = False, briefly: bool = False, single: bool = False) -> None:
     """Imports JAX with the command line's settings; devices are not looked for yet.
 
     Args:
-        level: of the compiler's optimisation, 0 or 1 where compilation takes most of the time; its own if missing.
+        fast: compile without optimisation, for quick looks.
+        briefly: compile lightly what runs so briefly that compiling it takes most of the time.
         single: float32.
 
     Raises:
@@ -42,7 +43,7 @@ def start_jax(*, level: int | None = None, single: bool = False) -> None:
     if fresh and os.environ.get("XLA_FLAGS"):
         _try_flags()
     use_compilation_cache()
-    _tell_the_compiler(level)
+    _tell_the_compiler(QUICKLY if fast else LIGHTLY if briefly else {})
 
 
 def find_devices() -> None:
@@ -66,16 +67,19 @@ def _set_precision(*, single: bool) -> None:
         sys.modules["jax"].config.update("jax_enable_x64", not single)
 
 
-def _tell_the_compiler(level: int | None) -> None:
-    """Options of XLA's CPU compiler, left alone where the user has set them.
+def _tell_the_compiler(options: Mapping[str, Any]) -> None:
+    """Options of XLA's CPU compiler, the usual ones and more, left alone where the user has set them.
 
     A training loop of up to 16 KiB becomes one function: a third less time a step for few responses.  Vectors as wide as
-    the processor has them: a third to a half less time for sums over pairs.  Where compilation takes most of the time, loops
-    are written without the newer emitters and optimised little: about half the time of a first drawing.
+    the processor has them: a third to a half less time for sums over pairs.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    wanted = OPTIONS if level is None else (*OPTIONS, f"{LEVEL}{level}", PLAIN_LOOPS)
+    wanted = (*OPTIONS, *_flags(options))
     os.environ["XLA_FLAGS"] = " ".join([flags, *(one for one in wanted if one.partition("=")[0] not in flags)]).strip()
+
+
+def _flags(options: Mapping[str, Any]) -> list[str]:
+    return [f"--{name}={str(value).lower()}" for name, value in options.items()]
 
 
 def _try_flags() -> None:
@@ -103,8 +107,8 @@ def _try_flags() -> None:
 def _no_start(reason: str) -> ArgumentError:
     """What JAX complains of, and the user's settings, among which the fault most likely is."""
     given = {name: value for name, value in os.environ.items() if name.startswith("JAX_") and not OWN.search(name)}
-    own = (*OPTIONS, PLAIN_LOOPS)
-    flags = [one for one in os.environ.get("XLA_FLAGS", "").split() if one not in own and not one.startswith(LEVEL)]
+    own = (*OPTIONS, *_flags(QUICKLY), *_flags(LIGHTLY))
+    flags = [one for one in os.environ.get("XLA_FLAGS", "").split() if one not in own]
     given |= {"XLA_FLAGS": " ".join(flags)} if flags else {}
     settings = ", ".join(f"{name}={given[name]}" for name in sorted(given)) or "no settings of its own"
     short = " ".join(reason.split())[:LONGEST].rstrip(".")

@@ -6,8 +6,10 @@ import pytest
 
 from didsim.cli import COMMANDS, _computed, starting
 from didsim.cli.command import Command
+from didsim.numerics.compilation import LIGHTLY, QUICKLY
 
 PLAIN = "--xla_cpu_use_fusion_emitters=false"
+LEVEL_1 = "--xla_backend_optimization_level=1"
 
 
 class _Briefly(Command):
@@ -18,13 +20,19 @@ class _Fast(Command):
     fast = True
 
 
-@pytest.mark.parametrize(("command", "level"), [(Command(), None), (_Briefly(), 1), (_Fast(), 0)])
-def test_what_runs_briefly_is_optimised_little(command, level, monkeypatch):
+class _FastAndBriefly(_Fast, _Briefly):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("command", "options"), [(Command(), {}), (_Briefly(), LIGHTLY), (_Fast(), QUICKLY), (_FastAndBriefly(), QUICKLY)]
+)
+def test_what_runs_briefly_is_optimised_little(command, options, monkeypatch):
     asked = []
-    monkeypatch.setattr(starting, "start_jax", lambda **settings: asked.append(settings))
+    monkeypatch.setattr(starting, "_tell_the_compiler", asked.append)
     monkeypatch.setattr(type(command), "run", lambda _: 0)
     assert _computed(command) == 0
-    assert asked == [{"level": level, "single": False}]
+    assert asked == [options]
 
 
 def test_figures_run_briefly():
@@ -32,23 +40,23 @@ def test_figures_run_briefly():
 
 
 @pytest.mark.parametrize(
-    ("level", "given", "wanted"),
+    ("options", "given", "wanted"),
     [
-        (None, "", [*starting.OPTIONS]),
-        (1, "", [*starting.OPTIONS, "--xla_backend_optimization_level=1", PLAIN]),
-        (0, "--xla_mine=1", ["--xla_mine=1", *starting.OPTIONS, "--xla_backend_optimization_level=0", PLAIN]),
-        (1, "--xla_backend_optimization_level=2", ["--xla_backend_optimization_level=2", *starting.OPTIONS, PLAIN]),
-        (1, "--xla_cpu_use_fusion_emitters=true", [PLAIN.replace("false", "true"), *starting.OPTIONS, starting.LEVEL + "1"]),
+        ({}, "", [*starting.OPTIONS]),
+        (LIGHTLY, "", [*starting.OPTIONS, LEVEL_1, PLAIN]),
+        (QUICKLY, "--xla_mine=1", ["--xla_mine=1", *starting.OPTIONS, "--xla_backend_optimization_level=0", PLAIN]),
+        (LIGHTLY, "--xla_backend_optimization_level=2", ["--xla_backend_optimization_level=2", *starting.OPTIONS, PLAIN]),
+        (LIGHTLY, PLAIN.replace("false", "true"), [PLAIN.replace("false", "true"), *starting.OPTIONS, LEVEL_1]),
     ],
 )
-def test_the_users_own_options_stand(level, given, wanted, monkeypatch):
+def test_the_users_own_options_stand(options, given, wanted, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", given)
-    starting._tell_the_compiler(level)
+    starting._tell_the_compiler(options)
     assert os.environ["XLA_FLAGS"].split() == wanted
 
 
 def test_settings_that_are_the_programs_own_are_not_blamed(monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", " ".join(["--xla_mine=1", *starting.OPTIONS, starting.LEVEL + "1", starting.PLAIN_LOOPS]))
+    monkeypatch.setenv("XLA_FLAGS", " ".join(["--xla_mine=1", *starting.OPTIONS, LEVEL_1, PLAIN]))
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     told = str(starting._no_start("not there"))
     assert "JAX_PLATFORMS=cuda, XLA_FLAGS=--xla_mine=1)" in told

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import loss_oracles as oracle
 import numpy as np
 import pytest
-from objective_cases import NUMBERS, make
+from objective_cases import NUMBERS, make, with_slopes
 from tolerance import tolerance
 
 import didsim
@@ -49,11 +49,6 @@ def by_hand(name):
         oracle.PAIRS[name](*pair, constant(name), **NUMBERS[name], **extra) for *pair, extra in zip(*columns, more, strict=True)
     ]
     return [np.array(column) for column in zip(*rows, strict=True)]
-
-
-def _with_slopes(of, *at):
-    value, back = jax.vjp(of, *at)
-    return value, back(jnp.ones_like(value))
 
 
 @each_objective
@@ -210,7 +205,7 @@ def test_bent_log_ratios_of_a_thousand_give_no_nan(divergence, dtype):
 
     @jax.jit
     def losses_and_slopes(*far):
-        return [_with_slopes(lambda c, r, kind=kind: didsim.pair_losses(kind, c, r, **more).losses, *far) for kind in kinds]
+        return [with_slopes(lambda c, r, kind=kind: didsim.pair_losses(kind, c, r, **more).losses, *far) for kind in kinds]
 
     for losses, slopes in losses_and_slopes(*far):
         assert losses.dtype == dtype
