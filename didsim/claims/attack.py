@@ -21,6 +21,7 @@ from didsim.claims.trials import instance, instances_from, mask
 from didsim.claims.variables import Instance, limit
 from didsim.numerics import checks
 from didsim.numerics.compilation import quickly
+from didsim.numerics.traces import jit
 
 STARTS = 64
 STEPS = 80
@@ -76,7 +77,7 @@ def _search(claim: Claim, dtype: Any, steps: int) -> Callable:
         (end, best), _ = jax.lax.scan(step, (start, height(start)), jnp.arange(steps))
         return best, end
 
-    return jax.jit(jax.vmap(ascend), compiler_options=quickly())
+    return jit(jax.vmap(ascend), compiler_options=quickly())
 
 
 def _direction(claim: Claim, height: Callable, raw: Instance, key: Key[Array, ""]) -> Instance:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Key
 from didsim.claims.definition import Claim, judge
 from didsim.claims.variables import Instance, Variable, draw
 from didsim.numerics.compilation import quickly
+from didsim.numerics.traces import jit
 
 BATCH = 2500
 USUAL = 8
@@ -86,14 +87,14 @@ def _drawer(variable: Variable, n: int, size: int, dtype: Any) -> Callable:
         keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(start + jnp.arange(size, dtype=jnp.int32))
         return jax.vmap(lambda own: draw(own, variable, n))(keys)
 
-    return jax.jit(many, compiler_options=quickly())
+    return jit(many, compiler_options=quickly())
 
 
 @functools.lru_cache(maxsize=PROGRAMS)
 def judge_many(claim: Claim, n: int, dtype: Any) -> Callable:
     """Compiled judge of a batch of instances; ``n`` and ``dtype`` are part of the name alone."""
     del n, dtype
-    return jax.jit(jax.vmap(lambda raw, dropped: judge(claim, raw, dropped), (0, None)), compiler_options=quickly())
+    return jit(jax.vmap(lambda raw, dropped: judge(claim, raw, dropped), (0, None)), compiler_options=quickly())
 
 
 def mask(claim: Claim, dropped: int | None) -> Array:

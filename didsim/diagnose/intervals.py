@@ -4,13 +4,13 @@ import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import optimize, special, stats
 
 from didsim import did
 from didsim.did import estimators
+from didsim.numerics.traces import jit
 
 SURE = 3.3  # standard errors; a chance of one in a thousand to refute what is true
 
@@ -164,6 +164,6 @@ def normaliser(log_ratio: np.ndarray, level: float) -> Normaliser:
     )
 
 
-@jax.jit  # the tail's fit is a loop, which would be compiled anew at every call
+@jit  # the tail's fit is a loop, which would be compiled anew at every call
 def _weighed(log_weights):
     return estimators.log_normaliser(log_weights), did.effective_sample_size(log_weights), did.pareto_shape(log_weights)

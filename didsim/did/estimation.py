@@ -19,6 +19,7 @@ from didsim.did import estimators, weights
 from didsim.numerics import checks
 from didsim.numerics.memory import check_array
 from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.traces import jit
 
 
 @final
@@ -143,7 +144,7 @@ def estimate_length_normalised_did_entropy(
     return _estimate(jax.random.key(checks.seed(seed)), ratio - g, ratio, level=level, resamples=resamples)
 
 
-@partial(jax.jit, static_argnames=("level", "resamples"))
+@partial(jit, static_argnames=("level", "resamples"))
 def _estimate(key, log_weights: Array, ratio: Array, *, level: float, resamples: int) -> EntropyEstimate:
     value = estimators.self_normalised_entropy(log_weights, ratio)
     delta = estimators.delta_error(log_weights, ratio)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from didsim.did import inputs
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 
 Place = Float[Array, "..."] | float
 
@@ -74,7 +75,7 @@ def critical_beta(log_ref: ArrayLike, log_target: ArrayLike) -> Float[Array, "*#
     return _critical(ref, target)
 
 
-@jax.jit
+@jit
 def _critical(ref: Float[Array, "*batch n"], target: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
     rounding = 16.0 * jnp.finfo(ref.dtype).eps
 

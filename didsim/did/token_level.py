@@ -8,7 +8,6 @@ pin it down; it is a different quantity from the entropy of the DID over whole r
 from functools import partial
 from typing import final
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -17,6 +16,7 @@ from didsim.did import estimators
 from didsim.did.entropy import did_entropy
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.traces import jit
 
 
 @final
@@ -74,7 +74,7 @@ def estimate_token_did_entropy(
     return _token_estimate(p, ref, kept, level=level)
 
 
-@partial(jax.jit, static_argnames=("level",))
+@partial(jit, static_argnames=("level",))
 def _token_estimate(log_p: Array, log_ref: Array, mask: Array, *, level: float) -> TokenEntropyEstimate:
     entropies = jnp.where(mask, did_entropy(log_p, log_ref), 0.0).sum(-1)
     sizes = mask.sum(-1).astype(log_p.dtype)

@@ -26,6 +26,7 @@ from didsim.numerics.compilation import SHORT, lightly, on_processor
 from didsim.numerics.memory import check_bytes
 from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import at_least, pytree, static, whole
+from didsim.numerics.traces import jit, kept_value
 from didsim.objectives import Objective
 from didsim.policies import Policy, Table
 from didsim.samplers import ChosenRejected, Sampler
@@ -215,10 +216,17 @@ def train(
 
 def _program(run: Run, key: Key[Array, ""]) -> Any:
     """`execute`, to be compiled, once a run's largest array fits into memory; it is traced for that, as to compile it."""
-    traced = _execute.trace(run, key)
-    check_bytes("run", sizes(run), largest_arrays(traced.jaxpr.jaxpr, outside=0)[1])
-    short = is_short(run, traced.out_info.log_policy.shape[-1])
+    largest, n = _extent(run, key)
+    check_bytes("run", sizes(run), largest)
+    short = is_short(run, n)
     return _execute_short if short and not checks.is_traced((run, key)) else _execute
+
+
+@kept_value
+def _extent(run: Run, key: Key[Array, ""]) -> tuple[int, int]:
+    """Bytes of a run's largest array, and its responses."""
+    traced = _execute.traced_once.trace(run, key)
+    return largest_arrays(traced.jaxpr.jaxpr, outside=0)[1], traced.out_info.log_policy.shape[-1]
 
 
 def is_short(run: Run, n: int) -> bool:
@@ -248,5 +256,5 @@ def _optimiser(given: Optimiser | optax.GradientTransformation | None) -> Optimi
     return Adam() if given is None else given
 
 
-_execute = jax.jit(execute)
-_execute_short = jax.jit(_execute, compiler_options=lightly())
+_execute = jit(execute)
+_execute_short = jit(execute, compiler_options=lightly())

@@ -25,6 +25,7 @@ from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import linalg, simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.samplers import Joint
 from didsim.sweeps import drawn_worlds
@@ -117,7 +118,7 @@ def _draw(settings: Config) -> tuple[Problem, Array, Array, Array]:
     return worlds, noise, pull, jnp.asarray(turns)
 
 
-@jax.jit
+@jit
 def _laws(
     worlds: Problem, noise: Array, pull: Array, turns: Array, angle: Array, ratio: Array, strength: Array
 ) -> dict[str, Array]:
@@ -213,7 +214,7 @@ def repeated(worlds: Problem, times: int) -> Problem:
     return replace(jax.tree.map(again, worlds), log_prompts=jnp.asarray(np.full(prompts, -np.log(prompts)), dtype))
 
 
-@jax.jit
+@jit
 def _measure(worlds: Problem, laws: dict[str, Array], found: Float[Array, "stop seed n"]) -> dict[str, Array]:
     """Distances to the target of what was found and of what was predicted, and the largest error of the prediction."""
     measured, start = {}, 0

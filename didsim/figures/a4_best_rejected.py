@@ -22,6 +22,7 @@ from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.samplers.ranks import log_best_of, ranks
 from didsim.sweeps import drawn_worlds
@@ -84,7 +85,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
     ]
 
 
-@jax.jit
+@jit
 def _rejected(worlds: Problem, best_of, worst_of, wrong) -> Float[Array, "law seed n"]:
     """The rejected laws of the figure, and last the optimal one for a β that is wrong by the given share."""
     chosen, ref, target = worlds.log_chosen, worlds.log_ref, worlds.log_target
@@ -105,7 +106,7 @@ def _solve(worlds: Problem, laws: Float[Array, "law seed n"], beta: float) -> Ar
     return solve(many, Dpo(beta)).log_policy.reshape(laws.shape)
 
 
-@jax.jit
+@jit
 def _measure(worlds: Problem, laws: Float[Array, "law seed n"], found: Float[Array, "law seed n"], beta) -> dict[str, Array]:
     """Distances to the target found and predicted, errors of the prediction, and D7 turned round: from optimum to law."""
     predicted = did.learned_policy(worlds.log_chosen, laws, worlds.log_ref, beta)

@@ -21,6 +21,7 @@ from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.sweeps import drawn_worlds, sweep
 from didsim.worlds import Problem, RandomTarget, World
@@ -160,7 +161,7 @@ def _points(settings: Config, root: np.ndarray) -> tuple[np.ndarray, ...]:
     return kind, np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]), stray
 
 
-@jax.jit
+@jit
 def _on_map(
     worlds: Problem, place: Float[Array, " point"], beta: Float[Array, " point"], along: Float[Array, " t"]
 ) -> tuple[dict[str, Array], Float[Array, "t seed"]]:

@@ -9,7 +9,6 @@ relation is reversed (D12).  Projected-gradient DPO keeps the chosen likelihood 
 from functools import partial
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -23,6 +22,7 @@ from didsim.dynamics import Adam, Plain, ProjectedGradient, Run
 from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, Objective
 from didsim.objectives.parts import Comparisons
 from didsim.sweeps import drawn_worlds, sweep
@@ -176,7 +176,7 @@ def _rank_correlation(data: xr.Dataset) -> np.ndarray:
     return np.mean(standard(low) * standard(moved), axis=-1)
 
 
-@partial(jax.jit, static_argnames=("slope_step",))
+@partial(jit, static_argnames=("slope_step",))
 def _updates(
     log_ref: Float[Array, "kinds seeds n"],
     direction: Float[Array, "kinds seeds updates n"],
@@ -208,7 +208,7 @@ def _updates(
     return {"update": random, "place": temperature}
 
 
-@jax.jit
+@jit
 def _sign_rule(log_refs: Float[Array, "references n"], strength: Float[Array, ""] | float) -> tuple[Array, Array, Array]:
     """Gap between opposite temperatures and its leading term in units of strength³, and the skewness of log π_ref."""
     amount = strength / jnp.std(log_refs, axis=-1)
@@ -243,7 +243,7 @@ def _projection(settings: Config) -> xr.Dataset:
     data = sweep(base, {"rule": rules, "world.chosen_at": list(settings.chosen_at)}, seeds=seeds)
     worlds = drawn_worlds(base, seeds)
     at = jnp.asarray(settings.chosen_at)[:, None]
-    predicted = jax.jit(did.path_slope)(worlds.log_ref, worlds.log_target, at)
+    predicted = jit(did.path_slope)(worlds.log_ref, worlds.log_target, at)
     kept = (
         data[["chosen_change", "jsd_target", "kl_from_ref", "entropy"]]
         .isel(record=-1, drop=True)

@@ -21,6 +21,7 @@ from didsim.did import estimators
 from didsim.figures.a6_entropy import KINDS, normalised, skewed_references, standard
 from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, must_break
+from didsim.numerics.traces import jit
 
 TAILS = ("mild", "moderate", "heavy")
 TOKENS = 4
@@ -189,7 +190,7 @@ def _prefix_tables(random: np.random.Generator, length: int, strength: float) ->
     return log_p, log_ref, tokens / length
 
 
-@jax.jit
+@jit
 def _theory(log_proposal: Float[Array, "worlds n"], ratio: Float[Array, "worlds n"]) -> dict[str, Float[Array, " worlds"]]:
     """Exact entropy, first-order bias and variance coefficients, and second moment of the weights."""
     log_q = ratio - jax.nn.logsumexp(ratio, axis=-1, keepdims=True)
@@ -199,7 +200,7 @@ def _theory(log_proposal: Float[Array, "worlds n"], ratio: Float[Array, "worlds 
     return {"exact": exact, "b": bias, "v": variance, "second_moment": estimators.weight_second_moment(log_q, log_proposal)}
 
 
-@partial(jax.jit, static_argnames=("samples", "replicates", "bootstrapped", "resamples"))
+@partial(jit, static_argnames=("samples", "replicates", "bootstrapped", "resamples"))
 def _replicate(
     key: Key[Array, ""],
     log_proposal: Float[Array, "worlds n"],

@@ -11,6 +11,7 @@ from jaxtyping import Array
 from scipy import stats
 
 from didsim.numerics.sequences import SequenceSpace
+from didsim.numerics.traces import jit
 from didsim.policies import Transformer, ches, normalised_ches
 from didsim.policies.autoregressive import Autoregressive
 from didsim.policies.policy import Params
@@ -36,7 +37,7 @@ def pair_displacement(settings: Any) -> xr.Dataset:
         params = policy.weights(key, 1)
         return _pairs(policy, params, pair_key, settings)
 
-    found = jax.device_get(jax.jit(lambda: jax.lax.map(measured, inits))())
+    found = jax.device_get(jit(lambda: jax.lax.map(measured, inits))())
     found["ches, shuffled"] = np.roll(found["ches"], 1, axis=-1)
     among = {"all": found["tokens in common"] < 1.0}
     among["equal lengths"] = among["all"] & found["whole"].astype(bool)

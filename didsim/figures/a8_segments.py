@@ -18,6 +18,7 @@ from didsim import objectives
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
+from didsim.numerics.traces import jit
 from didsim.objectives.tokenwise import token_log_ratios
 from didsim.samplers import Uniform
 from didsim.worlds import Problem, problem
@@ -82,4 +83,4 @@ def _descended(loss: Callable[[Array], Array], log_ref: Float[Array, " n"]) -> F
     def step(logits: Array, _: None) -> tuple[Array, Array]:
         return logits - RATE * slope(logits), simplex.normalize(logits)
 
-    return jax.jit(lambda start: jax.lax.scan(step, start, None, length=STEPS + 1)[1])(log_ref)
+    return jit(lambda start: jax.lax.scan(step, start, None, length=STEPS + 1)[1])(log_ref)

@@ -34,6 +34,7 @@ from didsim.landscape.solvers.parametric import minimise
 from didsim.landscape.solvers.result import in_double
 from didsim.numerics import simplex
 from didsim.numerics.sequences import SequenceSpace
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, Objective, Sft
 from didsim.policies import Policy, Transformer, k_gram, prefix_table
 from didsim.samplers.data import Data
@@ -173,7 +174,7 @@ def _trained(space: SequenceSpace, world: Problem, limits: Array, settings: Conf
     )
     data = sweep(base, {"policy.context": dict(zip(names, contexts, strict=True))}, seeds=[settings.seed])
     data = data.isel(seed=0, drop=True).rename(context="table")
-    gap = jax.jit(simplex.jsd)
+    gap = jit(simplex.jsd)
     found = {
         "table_limit": gap(world.log_target[0, 0], limits),
         "table_gap": gap(limits, jnp.asarray(data["log_policy"].values[:, 0])),
@@ -202,7 +203,7 @@ def _limits(space: SequenceSpace, worlds: Problem, tables: Array, settings: Conf
     ends = [_solved(where, _batched([one]), settings.starts, settings) for where, one in zip(shown, networks, strict=True)]
     learned = {"prefix table": solved[-1, :, 0], "bigram": solved[1, :, 0], "transformer": ends[0].log_policy[0, :, 0]}
     places_fine = np.linspace(min(settings.chosen_at), max(settings.chosen_at), 61)
-    values = jax.jit(_compared)(
+    values = jit(_compared)(
         worlds, first, solved, jnp.stack([end.ends[0, 0, :, 0] for end in ends]), jnp.stack([*learned.values()]), places_fine
     )
     dims = {
@@ -256,7 +257,7 @@ def _worlds(space: SequenceSpace, chosen_at: tuple[float, ...], settings: Config
         world = RandomSequences(space, 1, settings.scale, settings.scale, settings.beta, chosen_at)
         return world.draw(jax.random.split(run_key(seed))[0])
 
-    drawn = jax.jit(jax.vmap(jax.vmap(draw, (None, 0)), (0, None)))(jnp.asarray(chosen_at), seeds)
+    drawn = jit(jax.vmap(jax.vmap(draw, (None, 0)), (0, None)))(jnp.asarray(chosen_at), seeds)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), drawn)
 
 
@@ -279,7 +280,7 @@ def _solved(
     return in_double(solver, (worlds, policies, Dpo(jnp.asarray(settings.beta)) if objective is None else objective, spread))
 
 
-@functools.partial(jax.jit, static_argnames=("count", "steps"))
+@functools.partial(jit, static_argnames=("count", "steps"))
 def _minimised(worlds, policies, objective, spread, *, count: int, steps: int) -> PolicySolution:
     def one(policy, world):
         key = jax.random.key(1)

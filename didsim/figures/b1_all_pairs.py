@@ -22,6 +22,7 @@ from scipy.optimize import brentq
 from didsim import landscape
 from didsim.dynamics import Run, Sgd
 from didsim.dynamics.run import execute
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, Pro
 from didsim.policies import StartedAt
 from didsim.samplers import Joint
@@ -81,7 +82,7 @@ def _ends(loss, worlds: Problem, starts: Array, unseen: Array, beta: float, step
         run = Run(world, loss, pairs, BradleyTerry(), StartedAt(start), Sgd(rate), steps=steps, records=2)
         return execute(run, jax.random.key(0)).log_policy[0]
 
-    return np.asarray(jax.jit(jax.vmap(jax.vmap(one), (None, None, 0)))(worlds.log_ref, worlds.reward, starts))
+    return np.asarray(jit(jax.vmap(jax.vmap(one), (None, None, 0)))(worlds.log_ref, worlds.reward, starts))
 
 
 def _kept(worlds: Problem, starts: Array, unseen: Array, beta: float) -> np.ndarray:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from didsim.landscape import explain
+from didsim.numerics.traces import jit
 from didsim.objectives import ChiPo, Dpo, Dpop, Objective, SimPo
 from didsim.policies import LogLinear
 from didsim.samplers import Joint
@@ -93,7 +94,7 @@ def _stepped(loss: Objective, step: float, features, log_ref, theta, lengths) ->
         found = explain.explain(world, loss, pair, AsShown(), LogLinear(features), theta, step)
         return found.pull[0, :2], found.realised[0, :2]
 
-    return jax.device_get(jax.jit(jax.vmap(one))(features, log_ref, theta, lengths))
+    return jax.device_get(jit(jax.vmap(one))(features, log_ref, theta, lengths))
 
 
 def _clear(step, pull, score, size, cross, features, dtype, reach) -> np.ndarray:

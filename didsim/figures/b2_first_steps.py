@@ -24,6 +24,7 @@ from didsim.figures.settings import Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape import explain
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, IpoSum, Objective, SimPo
 from didsim.policies import LogLinear, Policy, Table
 from didsim.samplers import Joint
@@ -131,19 +132,19 @@ def _arrows(settings: Config) -> xr.Dataset:
             "point_law": (("point", "corner"), np.exp(np.asarray(points))),
             "ref_law": ("corner", np.exp(np.asarray(world.log_ref[0]))),
             "target_law": ("corner", np.exp(np.asarray(world.log_target[0]))),
-            "did_law": ("corner", np.exp(np.asarray(jax.jit(did.log_did)(world.log_target, world.log_ref)[0]))),
+            "did_law": ("corner", np.exp(np.asarray(jit(did.log_did)(world.log_target, world.log_ref)[0]))),
         },
         coords={"objective": list(rates), "sampler": list(SAMPLERS)},
     )
 
 
-@jax.jit
+@jit
 def _three_responses(beta: Float[Array, ""]) -> Problem:
     """A small world whose reference likes the middle response best."""
     return problem(jnp.log(jnp.asarray([0.25, 0.5, 0.25])), reward=jnp.asarray([0.0, 0.6, 1.2]), beta=beta)
 
 
-@jax.jit
+@jit
 def _pair_laws(world: Problem, points: Float[Array, "point 3"]) -> Float[Array, "3 point 3 3"]:
     """Log pair laws of uniform, reference and on-policy sampling at every point."""
     each = [jnp.broadcast_to(law, points.shape) for law in (simplex.uniform(3, points.dtype), world.log_ref[0], points)]
@@ -157,10 +158,10 @@ def _field(objective: Objective, world: Problem, points: Array, pairs: Array) ->
         found = explain.explain(world, objective, Joint(log_pairs), BradleyTerry(), Table(), point[None])
         return found.rate[0], found.pull[0]
 
-    return jax.jit(jax.vmap(jax.vmap(one), (None, 0)))(points, pairs)
+    return jit(jax.vmap(jax.vmap(one), (None, 0)))(points, pairs)
 
 
-@jax.jit
+@jit
 def _one_hot(beta, world: Problem, points: Float[Array, "point 3"], pairs: Float[Array, "sampler point 3 3"]) -> Array:
     """L4 for a table: ``w_ab = β μ_ab (P_ab - σ(m_ab))`` with one-hot features."""
     margin = BradleyTerry().matrix(beta * (points - world.log_ref))
@@ -168,7 +169,7 @@ def _one_hot(beta, world: Problem, points: Float[Array, "point 3"], pairs: Float
     return explain.log_linear_rates(jnp.eye(3, dtype=points.dtype), points, weights)
 
 
-@jax.jit
+@jit
 def _signal(world: Problem, pairs: Float[Array, "sampler point 3 3"]) -> Float[Array, " sampler"]:
     """S8 at the reference, which is the last point."""
     gap = world.reward[0][:, None] - world.reward[0][None, :]
@@ -188,9 +189,9 @@ def _pairs(settings: Config) -> xr.Dataset:
     random = np.random.default_rng(settings.seed)
     size = np.geomspace(0.1, 3.0, settings.cases)[:, None, None]
     features = jnp.asarray(size * random.standard_normal((settings.cases, settings.n, settings.dimension)))
-    log_ref = jax.jit(simplex.normalize)(jnp.asarray(random.standard_normal((settings.cases, 1, settings.n))))
+    log_ref = jit(simplex.normalize)(jnp.asarray(random.standard_normal((settings.cases, 1, settings.n))))
     theta = jnp.asarray(random.standard_normal((settings.cases, settings.dimension)))
-    log_policy = jax.jit(jax.vmap(lambda f, t, r: LogLinear(f).log_probs(t, r)))(features, theta, log_ref)
+    log_policy = jit(jax.vmap(lambda f, t, r: LogLinear(f).log_probs(t, r)))(features, theta, log_ref)
     found = {
         "shared features": _explained(settings, LogLinear, features, theta, log_ref),
         "table": _explained(settings, lambda _: Table(), features, log_policy, log_ref),
@@ -224,7 +225,7 @@ def _explained(settings: Config, policy: Callable[[Any], Policy], features, para
         shown = {name: getattr(found, name)[0] for name in (*PARTS, "pull", "rate", "realised")}
         return {**shown, "total": explain.likelihood_rates(*arguments)[0]}
 
-    return jax.device_get(jax.jit(jax.vmap(one))(features, params, log_ref))
+    return jax.device_get(jit(jax.vmap(one))(features, params, log_ref))
 
 
 def _roles(found: dict[str, np.ndarray], step: float) -> xr.Dataset:
@@ -248,7 +249,7 @@ def _roles(found: dict[str, np.ndarray], step: float) -> xr.Dataset:
     )
 
 
-@jax.jit
+@jit
 def _closed_rates(features: Array, log_policy: Array) -> tuple[Array, Array, Array]:
     """Rates by L4, range of the logits' change, and the inner product without the normaliser; per unit pull."""
     rates = explain.single_pair_rates(features, log_policy, 0, 1)

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from didsim.numerics.sequences import SequenceSpace
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, loss
 from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import LogLinear, Policy, Transformer
@@ -67,5 +68,5 @@ def _flip(beta: float, log_ref: Array, policy: Policy, flat: Float[Array, " d"])
 def _distances(random, beta: float, log_ref: Array, policy: Policy, start: Array, wanted: Array) -> np.ndarray:
     """Relative distances, (size of the step, draw)."""
     drawn = random.standard_normal((len(MOVED), DRAWS, len(start))) * np.asarray(MOVED)[:, None, None]
-    found = jax.jit(jax.vmap(jax.vmap(lambda flat: _flip(beta, log_ref, policy, flat))))(start + jnp.asarray(drawn, start.dtype))
+    found = jit(jax.vmap(jax.vmap(lambda flat: _flip(beta, log_ref, policy, flat))))(start + jnp.asarray(drawn, start.dtype))
     return np.asarray(jnp.linalg.norm(found - wanted, axis=-1) / jnp.linalg.norm(wanted))

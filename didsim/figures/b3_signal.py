@@ -18,6 +18,7 @@ from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.signal import first_gradient_signal, two_level_signal
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, loss, population
 from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import LogLinear
@@ -151,7 +152,7 @@ def _shares_signal(settings: Config, good: np.ndarray, firsts: np.ndarray, secon
         return _differentiated(Independent(*map(FromLaw, laws)), world, phi, theta, settings.beta)
 
     arrays = map(jnp.asarray, (firsts, seconds, features, truth))
-    return np.asarray(jax.jit(jax.vmap(measure, in_axes=(0, 0, None, None)))(*arrays))
+    return np.asarray(jit(jax.vmap(measure, in_axes=(0, 0, None, None)))(*arrays))
 
 
 def _best_of(settings: Config) -> xr.Dataset:
@@ -172,7 +173,7 @@ def _best_of(settings: Config) -> xr.Dataset:
     keys = jax.vmap(jax.random.key)(np.arange(settings.seed, settings.seed + settings.seeds, dtype=np.uint32))
     inner = jax.vmap(jax.vmap(one_world, (None, None, 0)), (None, 0, None))
     skills, best_of = jnp.asarray(settings.skills, float), jnp.asarray(settings.best_of, float)
-    found = jax.jit(lambda each: jax.lax.map(lambda key: inner(key, skills, best_of), each))(keys)
+    found = jit(lambda each: jax.lax.map(lambda key: inner(key, skills, best_of), each))(keys)
     dims = ("seed", "reference", "k", "side")
     coords = {"reference": list(REFERENCES), "k": list(settings.best_of), "side": list(SIDES)}
     return xr.Dataset({name: (dims, np.asarray(value)) for name, value in found.items()}, coords=coords)

@@ -21,6 +21,7 @@ from didsim.dynamics.run import execute, run_key, run_world
 from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.policies import StartedAt
 from didsim.samplers import BestOfBase, Joint, Mix, MixR, OnPolicy, ReferencePairs, Sampler, Switch, Uniform
@@ -110,7 +111,7 @@ def _worlds(settings: Config, seeds: np.ndarray) -> Problem:
         world = RandomReward(settings.n, 1, settings.reference_scale, skill, settings.reward_scale, settings.beta)
         return run_world(Run(world, Dpo(settings.beta)), run_key(seed))
 
-    over = jax.jit(jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None)))
+    over = jit(jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None)))
     return over(jnp.asarray(settings.skills), jnp.asarray(seeds, jnp.uint32))
 
 
@@ -121,13 +122,13 @@ def _laws(worlds: Problem) -> Array:
         found = [sampler.pair_law(problem, problem.log_target).matrix()[0] for sampler in SAMPLERS.values()]
         return jnp.log(jnp.stack(found))
 
-    return jnp.moveaxis(jax.jit(jax.vmap(jax.vmap(one)))(worlds), 2, 0)
+    return jnp.moveaxis(jit(jax.vmap(jax.vmap(one)))(worlds), 2, 0)
 
 
 def _spectra(worlds: Problem, laws: Array, settings: Config) -> xr.Dataset:
     """λ₂, λ_max, κ and the rates they predict."""
 
-    @jax.jit
+    @jit
     def values(laws: Array, reward: Array) -> Array:
         hessian = landscape.hessian_at_optimum(jnp.exp(laws), reward, settings.beta)
         return linalg.eigvalsh(hessian)[..., 1:]
@@ -180,12 +181,12 @@ def _trained(worlds: Problem, laws: Array, spectra: xr.Dataset, settings: Config
 
     over_seeds = jax.vmap(one, in_axes=(0, 0, None, 0, 0))
     over_skills = jax.vmap(over_seeds, in_axes=(0, 0, None, 0, None))
-    over_samplers = jax.jit(jax.vmap(over_skills, in_axes=(None, 0, 0, 0, None)))
+    over_samplers = jit(jax.vmap(over_skills, in_axes=(None, 0, 0, 0, None)))
     follows = jnp.asarray([int(name == "on-policy") for name in SAMPLERS])
     rates = jnp.asarray(spectra["learning_rate"].values)
     size, error = over_samplers(worlds, laws, follows, rates, jnp.arange(settings.seeds))
     moments = record_steps(settings.steps, RECORDS)
-    fit = jax.jit(landscape.fit_rate)(moments, size, floor)
+    fit = jit(landscape.fit_rate)(moments, size, floor)
     dims = ("sampler", "skill", "seed")
     size, error, shown = np.asarray(size, float), np.asarray(error, float), np.exp(np.asarray(laws, float))
     way = _ways(size, error, shown, worlds, spectra, moments, settings)

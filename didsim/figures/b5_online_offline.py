@@ -24,6 +24,7 @@ from didsim.figures.settings import NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree, static
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.samplers import (
     BestOf,
@@ -223,7 +224,7 @@ def _finite(settings: Config) -> xr.Dataset:
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jit, static_argnames="settings")
 def _expected(settings: Config) -> tuple[Problem, Array, Array]:
     """The world, the pair law of every sampler at π*, and S7's expected value gap times the number of pairs."""
     skill = 0.5 * settings.weak
@@ -236,7 +237,7 @@ def _expected(settings: Config) -> tuple[Problem, Array, Array]:
     return world, laws, landscape.value_error(covariance, target, settings.beta)
 
 
-@jax.jit
+@jit
 def _lost(world: Problem, counts: Float[Array, "sets n n"]) -> Float[Array, " sets"]:
     """Value gap of the exact fit of every table of wins."""
     fitted = jax.vmap(_fit)(counts)

@@ -21,6 +21,7 @@ from didsim.figures.settings import Count, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import linalg, simplex
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.samplers import JointLaw, Sampler
 from didsim.worlds import Given, Problem, RandomReward
@@ -90,7 +91,7 @@ def run(settings: Config) -> xr.Dataset:
     """Exact runs at the published and at each sampler's best step, and sampled runs, over many worlds."""
     base = Run(RandomReward(settings.n, 1, 0.0, 0.0, settings.reward_scale, settings.beta), Dpo(settings.beta))
     seeds = jnp.arange(settings.seed, settings.seed + settings.seeds, dtype=jnp.uint32)
-    worlds = jax.jit(jax.vmap(lambda seed: run_world(base, run_key(seed))))(seeds)
+    worlds = jit(jax.vmap(lambda seed: run_world(base, run_key(seed))))(seeds)
     spectra = _spectra(worlds, settings)
     exact = _exact(worlds, spectra, settings)
     sampled = _sampled(worlds, spectra, settings)
@@ -144,7 +145,7 @@ def _kinds(names) -> CappedMix:
 def _over_batch(function):
     """Function of (world, kind, rate, seed) over samplers × worlds, compiled once."""
     over_worlds = jax.vmap(function, in_axes=(0, None, 0, 0))
-    return jax.jit(jax.vmap(over_worlds, in_axes=(None, 0, 0, None)))
+    return jit(jax.vmap(over_worlds, in_axes=(None, 0, 0, None)))
 
 
 def distances(problem: Problem, objective, log_policy, population) -> dict[str, Float[Array, ""]]:
@@ -201,7 +202,7 @@ def _law_difference(worlds: Problem) -> float:
     log_policy = jax.nn.log_softmax(0.5 * worlds.log_target + 0.2 * jnp.sin(7.0 * worlds.reward))
     library = (samplers.Uniform(), samplers.MixR(), samplers.MixP(), samplers.MixPStar())
 
-    @jax.jit
+    @jit
     def largest(problem: Problem, policy: Array) -> Array:
         pairs = zip(PUBLISHED, library, strict=True)
         off = [CappedMix(*KINDS[name]).pair_law(problem, policy).matrix() - other.pair_law(problem, policy).matrix()
@@ -230,7 +231,7 @@ def _exact(worlds: Problem, spectra: xr.Dataset, settings: Config) -> xr.Dataset
     floor = by_dtype(1e-12, 1e-5)
     steps = np.arange(settings.steps + 1)
     predicted = _propagated(errors, size, spectra)
-    fit, wanted = (jax.jit(landscape.fit_rate)(steps, jnp.asarray(one), floor) for one in (size, predicted["size"]))
+    fit, wanted = (jit(landscape.fit_rate)(steps, jnp.asarray(one), floor) for one in (size, predicted["size"]))
     dims = ("sampler", "rule", "seed")
     points = {"measured_rate": fit.rate, "rate_uncertainty": fit.uncertainty, "propagated_rate": wanted.rate}
     curves = {**values, "size": size, "predicted_error": predicted["error"]}

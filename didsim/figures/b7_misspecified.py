@@ -24,6 +24,7 @@ from didsim.landscape.linear.model import LinearModel
 from didsim.landscape.linear.routes import reward_of, value_expansion, value_weights
 from didsim.landscape.solvers import Status
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.policies import LogLinear
 from didsim.samplers import OnPolicy, Product, ReferencePairs, Uniform
 from didsim.worlds import LinearReward, Problem
@@ -67,7 +68,7 @@ def run(settings: Config) -> xr.Dataset:
     keys = jax.random.split(jax.random.fold_in(key, 1), settings.worlds)
     masks = [jnp.asarray(column, features.dtype) for column in zip(*CELLS.values(), strict=True)]
     over_worlds = jax.vmap(lambda key, *cell: _world(settings, features, key, *cell), in_axes=(0, None, None, None))
-    found = jax.jit(jax.vmap(over_worlds, in_axes=(None, 0, 0, 0)))(keys, *masks)
+    found = jit(jax.vmap(over_worlds, in_axes=(None, 0, 0, 0)))(keys, *masks)
     dims = ("cell", "world")
     inner = {1: ("sampler",), 3: ("sampler", "prompt", "response")}
     return xr.Dataset(

@@ -19,6 +19,7 @@ from didsim.dynamics.iterated.maps import OBJECTIVES, Iteration
 from didsim.figures.settings import Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 
 SHOWN = ((0.6, 0.5), (0.6, 1.0))  # power and mixing of the paths drawn
 KINDS = ("cyclic", "transitive")
@@ -117,7 +118,7 @@ def _maps(settings: Config, powers: np.ndarray, mixings: np.ndarray) -> xr.Datas
         path = iterated.iterate(iteration, first, settings.rounds)
         return iterated.ending(path, window=WINDOW), jnp.max(jnp.abs(iterated.multipliers(iteration, flat))), jnp.exp(path)
 
-    @jax.jit
+    @jit
     def everything(preferences, power, mixing):
         over_cells = [jax.vmap(lambda p, a, m, name=name: one(name, p, a, m), (None, 0, 0)) for name in names]
         found = [jax.vmap(cell, (0, None, None))(preferences, power, mixing) for cell in over_cells]
@@ -189,7 +190,7 @@ def _contraction(settings: Config) -> dict:
         # Contraction bounds the gap after all rounds; beyond rounding nothing may be left where the bound says so.
         return ratio / bound, jnp.where(bound**settings.rounds < 1e-14, gap[-1], 0.0)
 
-    ratio, apart = jax.jit(jax.vmap(one))(tables, anchors, powers, mixings, targets, *starts)
+    ratio, apart = jit(jax.vmap(one))(tables, anchors, powers, mixings, targets, *starts)
     beyond = Iteration(iterated.three_cycle(settings.advantage), simplex.uniform(3), 0.9, 1.0, 1.0 / settings.slope)
     ends = [iterated.iterate(beyond, simplex.normalize(jnp.asarray(v)), settings.rounds)[-1] for v in ([0.3, 0, 0], [0, 0.3, 0])]
     return {

@@ -19,6 +19,7 @@ from didsim.dynamics import Sgd, grpo_step, success_recursion, train, win_rates
 from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, loss, population
 from didsim.samplers import OnPolicy, ReferencePairs
 from didsim.worlds import Problem, problem
@@ -131,7 +132,7 @@ def _rounds(settings: Config, world: Problem, passes: Array, log_ref: np.ndarray
     return {name: (("anchor", "round"), np.array(values)) for name, values in found.items()}
 
 
-_round = jax.jit(grpo_step)
+_round = jit(grpo_step)
 
 
 def _first_steps(settings: Config, world: Problem, path: np.ndarray) -> dict:
@@ -146,7 +147,7 @@ def _first_steps(settings: Config, world: Problem, path: np.ndarray) -> dict:
     return {"pull": (("place", "response"), pulls), "climb": (("place", "response"), climbs)}
 
 
-@jax.jit
+@jit
 def _pull(world: Problem, log_policy: Float[Array, "1 n"]) -> Float[Array, "1 n"]:
     def value(logits):
         shown = population(world, OnPolicy(), BradleyTerry(), jax.lax.stop_gradient(log_policy))

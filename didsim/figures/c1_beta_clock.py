@@ -22,6 +22,7 @@ from didsim.figures.c1_one_pair import LABELS, one_pair
 from didsim.figures.settings import Count, NonNegative, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.samplers import Uniform
 from didsim.sweeps import drawn_worlds, sweep
@@ -126,7 +127,7 @@ def pull(margin: Float[Array, "*batch n"], reward: Float[Array, "*batch n"]) -> 
     return 2.0 / n**2 * (won(reward) - won(margin))
 
 
-@jax.jit
+@jit
 def one_curve(reward: Float[Array, "seeds n"], clock: Float[Array, " times"]) -> Float[Array, "times seeds n"]:
     """``U`` at the given increasing clock times, from ``dU/dτ = F(U)``, ``U(0) = 0``, by Runge and Kutta's method."""
 

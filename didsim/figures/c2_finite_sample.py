@@ -19,6 +19,7 @@ from didsim.figures.b4_conditioning import SAMPLERS
 from didsim.figures.settings import Count, NonNegative, Positive, Seed, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.landscape.solvers.counts import fit_counts
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo
 from didsim.worlds import Problem, RandomReward
 
@@ -55,7 +56,7 @@ def run(settings: Config) -> xr.Dataset:
         RandomReward(settings.n, 1, settings.reference_scale, 0.0, settings.reward_scale, settings.beta), Dpo(settings.beta)
     )
     seeds = np.arange(settings.seed, settings.seed + settings.seeds)
-    worlds = jax.jit(jax.vmap(lambda seed: run_world(base, run_key(seed))))(jnp.asarray(seeds, jnp.uint32))
+    worlds = jit(jax.vmap(lambda seed: run_world(base, run_key(seed))))(jnp.asarray(seeds, jnp.uint32))
     designs = landscape.optimal_designs(worlds.reward[:, 0], tuple(DESIGNS.values()))
     laws = _laws(worlds, designs)
     reward = np.asarray(worlds.reward[:, 0], np.float64)
@@ -100,7 +101,7 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
 def _laws(worlds: Problem, designs: dict) -> np.ndarray:
     """Pair laws of all samplers and designs at the optimum, shape (sampler, seed, n, n), exactly normalised."""
 
-    @jax.jit
+    @jit
     def listed(worlds: Problem):
         def one(problem: Problem):
             return jnp.stack([s.pair_law(problem, problem.log_target).matrix()[0] for s in SAMPLERS.values()])
@@ -116,7 +117,7 @@ def _laws(worlds: Problem, designs: dict) -> np.ndarray:
 def _theory(worlds: Problem, laws: np.ndarray, designs: dict) -> xr.Dataset:
     """Hessians, spectra and predicted errors per pair."""
 
-    @jax.jit
+    @jit
     def predicted(laws, reward, log_target, beta):
         hessian = landscape.hessian_at_optimum(laws, reward, beta)
         covariance = landscape.asymptotic_covariance(hessian)
@@ -156,7 +157,7 @@ def _simulated(rng: np.random.Generator, law: np.ndarray, chance: np.ndarray, pa
     return (won + np.swapaxes(shown - won, 1, 2)).astype(float)
 
 
-_fit = jax.jit(lambda wins: fit_counts(wins, steps=NEWTON_STEPS))
+_fit = jit(lambda wins: fit_counts(wins, steps=NEWTON_STEPS))
 
 
 def _fitted(wins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape.linear import best_in_class, direct
 from didsim.landscape.linear.model import LinearModel
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.policies import LogLinear
 from didsim.worlds import Problem, problem
 from didsim.worlds.preferences import BradleyTerry
@@ -92,7 +93,7 @@ def _null_direction() -> np.ndarray:
     return np.cross(SCORES, np.ones(3))
 
 
-@jax.jit
+@jit
 def _ends(world: Problem, betas: Float[Array, " cells"], counts: Float[Array, " cells"]) -> tuple[Array, Array]:
     """Log-policies of all routes in every cell, shape (cells, routes, 3), and AuxDPO's parameter."""
     dtype = betas.dtype

@@ -23,6 +23,7 @@ from didsim.dynamics import Sgd, train
 from didsim.figures.settings import Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import ChiPo, Dpo, Hypo, SquaredPo, loss, population
 from didsim.objectives.squared_log import lower_branch
 from didsim.samplers import ChosenRejected, Joint
@@ -79,7 +80,7 @@ def _on_path(many: Problem, place, beta) -> Problem:
     return replace(many, log_chosen=chosen, log_rejected=rejected)
 
 
-@partial(jax.jit, static_argnames="name")
+@partial(jit, static_argnames="name")
 def _ends(many: Problem, places: Float[Array, " places"], name: str) -> tuple[Array, Array, Array]:
     """Mean change of chosen and of rejected responses at the minimiser, shape (places, worlds), and the worst gradient."""
 

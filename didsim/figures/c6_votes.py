@@ -19,6 +19,7 @@ from didsim.figures.settings import Count, Positive, Seed, Share, config
 from didsim.figures.verdicts import Verdict, below, by_dtype, must_break
 from didsim.landscape.solvers import solve
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Dpo, IpoSum
 from didsim.samplers import Joint
 from didsim.worlds import Problem, problem
@@ -121,7 +122,7 @@ def _solved(
     return np.asarray(solve(world, objective(beta), Joint(law), PreferenceMatrix(wins)).log_policy, float)
 
 
-@jax.jit
+@jit
 def _davidson_fit(reward: Float[Array, "worlds n"], tie: Float[Array, ""]) -> Float[Array, "worlds n"]:
     """Rewards of largest mean log-likelihood of wins, losses and ties over uniform pairs, by Newton's method from zero."""
     n = reward.shape[-1]

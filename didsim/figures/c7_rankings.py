@@ -20,6 +20,7 @@ from pydantic import Field
 from didsim.figures.settings import Positive, Seed, config
 from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.numerics import simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Gvpo, Multinomial, PlackettLuce, loss, population
 from didsim.objectives.rankings import log_best_of, log_plackett_luce
 from didsim.samplers import Uniform
@@ -198,7 +199,7 @@ def _slopes(settings: Config, key: Array) -> dict:
             for name, at in (("slope_target", world.log_target), ("slope_ref", world.log_ref))}  # fmt: skip
 
 
-@jax.jit
+@jit
 def _steepest(world: Problem, shown, logits: Array) -> Array:
     """Largest gradient entry of every objective of lists in a table's logits."""
 

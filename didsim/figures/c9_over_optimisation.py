@@ -23,6 +23,7 @@ from didsim.figures.verdicts import Verdict, above, below, by_dtype, must_break
 from didsim.landscape import gold_slope, turning_point
 from didsim.numerics import simplex
 from didsim.numerics.quadrature import panel_rule
+from didsim.numerics.traces import jit
 from didsim.objectives import ChiPo, Dpo, SquaredPo, loss, population
 from didsim.samplers import BestOf, FromReference, Uniform
 from didsim.worlds import Problem, problem
@@ -96,7 +97,7 @@ def _drawn(settings: Config) -> tuple[Problem, Float[Array, "worlds n"]]:
     return problem(ref, reward=gold + settings.error * rare * noise, beta=1.0), gold
 
 
-@partial(jax.jit, static_argnames="name")
+@partial(jit, static_argnames="name")
 def _minimisers(world: Problem, betas: Float[Array, " betas"], name: str) -> Float[Array, "betas worlds n"]:
     """Population minimisers of DPO, χPO or SquaredPO by β, from their formulas."""
     # Chosen and rejected laws with log(π_w/π_l) = r̂ up to a constant: what Bradley-Terry labels of the proxy tell.
@@ -105,7 +106,7 @@ def _minimisers(world: Problem, betas: Float[Array, " betas"], name: str) -> Flo
     return jax.vmap(lambda beta: ROUTES[name](beta).minimiser(told))(betas)
 
 
-@partial(jax.jit, static_argnames="name")
+@partial(jit, static_argnames="name")
 def _steepest(world: Problem, log_policy: Float[Array, "worlds n"], beta, name: str) -> Float[Array, ""]:
     """Largest gradient entry of the population loss on uniform pairs with the proxy's labels."""
     shown = population(world, Uniform(), BradleyTerry(), world.log_ref)
@@ -113,7 +114,7 @@ def _steepest(world: Problem, log_policy: Float[Array, "worlds n"], beta, name: 
     return jnp.abs(slope).max()
 
 
-@jax.jit
+@jit
 def _measured(way: Float[Array, "stops worlds n"], world: Problem, gold: Float[Array, "worlds n"]) -> dict[str, Array]:
     return {
         "gold": simplex.expectation(way, gold),

@@ -19,6 +19,7 @@ from didsim.landscape.hessian import laplacian, laplacian_weights
 from didsim.numerics import checks, linalg
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.search import longest_step
+from didsim.numerics.traces import jit
 from didsim.samplers import Joint
 
 LARGEST = 64
@@ -141,7 +142,7 @@ class _Programme(NamedTuple):
         return half + half.T
 
 
-@jax.jit
+@jit
 def _designs(reward: Float[Array, "batch n"], kinds: Float[Array, "criteria 1"]) -> Design:
     over_rewards = jax.vmap(_follow_path, in_axes=(0, None))
     return jax.vmap(lambda kind: over_rewards(reward, kind[0]))(kinds)

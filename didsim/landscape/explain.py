@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from didsim.numerics import checks
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.search import slope
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective, loss, population
 from didsim.objectives.comparisons import Population, comparisons_for, view
 from didsim.policies import Policy, Table
@@ -112,7 +113,7 @@ def explain(
     return _explain(problem, objective, sampler, labels, policy, params, step)
 
 
-@jax.jit
+@jit
 def _explain(problem, objective, sampler, labels, policy: Policy, params: Params, step) -> Explanation:
     # What every pair pulls at, here.
     log_policy = policy.log_probs(params, problem.log_ref)
@@ -138,7 +139,7 @@ def likelihood_rates(
     return _rates(problem, objective, sampler, labels, policy, policy.init(problem.log_ref) if params is None else params)
 
 
-@jax.jit
+@jit
 def _rates(problem, objective, sampler, labels, policy: Policy, params: Params) -> Float[Array, "prompts n"]:
     def log_probs(free):
         return policy.log_probs(free, problem.log_ref)

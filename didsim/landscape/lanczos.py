@@ -18,6 +18,7 @@ from didsim.landscape.hessian import ProductLaplacian
 from didsim.numerics import checks, linalg
 from didsim.numerics.pytrees import pytree
 from didsim.numerics.search import conjugate_gradients
+from didsim.numerics.traces import jit
 from didsim.worlds.random import normal
 
 INNER_STEPS = 300
@@ -76,7 +77,7 @@ def extreme_eigenvalues(hessian: ProductLaplacian, *, steps: int = 40, tolerance
     return _extremes(hessian, jnp.asarray(limit, dtype), jnp.uint32(checks.seed(seed)), steps)
 
 
-@functools.partial(jax.jit, static_argnames=("steps",))
+@functools.partial(jit, static_argnames=("steps",))
 def _extremes(hessian: ProductLaplacian, tolerance: Array, seed: Array, steps: int) -> Extremes:
     return jax.vmap(lambda one: _both_ends(one, tolerance, jax.random.key(seed), steps))(hessian)
 

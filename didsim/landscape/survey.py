@@ -7,7 +7,6 @@ takes.  Spectrum, rate and pairs are those at the optimum, with the sampler as i
 
 from typing import final
 
-import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
@@ -22,6 +21,7 @@ from didsim.numerics import checks, linalg, simplex
 from didsim.numerics.pair_sums import expected_kernel
 from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.traces import jit
 from didsim.samplers import ProductMixture, Sampler
 from didsim.samplers.data import Data
 from didsim.worlds import Problem
@@ -136,7 +136,7 @@ def mixture_components(law: ProductMixture) -> Int[Array, "prompts n"]:
     return jnp.where(label < n, label, jnp.arange(n))
 
 
-@jax.jit
+@jit
 def _dense(problem: Problem, sampler: Sampler, target: Array, beta: Array, accuracy: Array) -> Survey:
     shown = sampler.pair_law(problem, target).matrix()
     label = components(comparison_graph(shown))

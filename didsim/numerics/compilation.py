@@ -23,6 +23,8 @@ LIGHTLY: Any = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitter
 SHORT = 20  # responses of rows for which `lightly` costs nothing: at 20 no run took longer, at 32 half as long again
 ENDING = "-cache"  # as JAX has it
 MARK = hashlib.sha256().digest_size
+TRACES = "DIDSIM_TRACES"  # variable of the environment: the folder of traced programs
+NO_TRACES = "0"
 
 
 def on_processor() -> bool:
@@ -45,7 +47,7 @@ def lightly() -> Any:
     return {name: value for name, value in LIGHTLY.items() if name not in os.environ.get("XLA_FLAGS", "")}
 
 
-def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
+def use_compilation_cache(folder: Path | str | None = None, *, traces: bool = False) -> Path | None:
     """Keeps compiled programs on disk and finds them there, from now on in this process and in those it starts.
 
     An entry that is torn, or not the one that was written under its name, is compiled anew; what cannot be written is not
@@ -53,6 +55,8 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
 
     Args:
         folder: where; the user's cache folder if missing.
+        traces: keep traced programs too (`didsim.numerics.traces`), so that what was run before is not traced again either:
+            for processes that run this package as it is on disk, with no part of it replaced in memory.
 
     Returns:
         The folder in use; None if the cache is off or no folder can be made.
@@ -76,6 +80,8 @@ def use_compilation_cache(folder: Path | str | None = None) -> Path | None:
     for option, value in (("jax_compilation_cache_dir", str(home)), ("jax_persistent_cache_min_compile_time_secs", 0.0)):
         jax.config.update(option, value)
         os.environ[option.upper()] = str(value)  # for the processes that this one starts
+    if traces:
+        os.environ.setdefault(TRACES, str(home))
     _check_entries(home)
     return home
 

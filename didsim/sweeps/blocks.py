@@ -19,6 +19,7 @@ from didsim.dynamics.labels import float_dtype
 from didsim.dynamics.run import execute, is_short, run_key
 from didsim.numerics import checks
 from didsim.numerics.compilation import lightly
+from didsim.numerics.traces import jit
 from didsim.sweeps.axes import Grid, replace_path
 
 Results = dict[str, np.ndarray]
@@ -54,21 +55,14 @@ def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct
     shapes = []
     for place, run in enumerate(grid.programs()):
         values, seeds, paths = _arguments(grid, place * per_program, width)
-        leaves, build = jax.tree.flatten((run, values, seeds))
-        shapes.append(_shapes(build, tuple(map(jax.typeof, leaves)), paths))
+        found = _block.shapes(run, values, seeds, paths=paths)
+        shapes.append({name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in found.items()})
     return shapes
-
-
-@functools.lru_cache(maxsize=256)
-def _shapes(build: Any, kinds: tuple, paths: tuple[str, ...]) -> dict[str, jax.ShapeDtypeStruct]:
-    traced = _block.eval_shape(*jax.tree.unflatten(build, kinds), paths=paths)
-    return {name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in traced.items()}
 
 
 # The same program for one device, compiled for each: one program spread over several devices is another program to the
 # compiler, and rounds otherwise (1e-16 to 2e-14 were seen for one run per block).
-@functools.partial(jax.jit, static_argnames=("paths",))
-def _block(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...]) -> dict[str, jax.Array]:
+def _runs(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...]) -> dict[str, jax.Array]:
     def one(run, run_values, seed):
         for path, value in zip(paths, run_values, strict=True):
             run = replace_path(run, path, value)
@@ -77,7 +71,8 @@ def _block(run: Run, values: tuple, seeds: jax.Array, *, paths: tuple[str, ...])
     return jax.vmap(one, in_axes=(None, 0, 0))(run, values, seeds)
 
 
-_short_block = jax.jit(_block, static_argnames=("paths",), compiler_options=lightly())
+_block = jit(_runs, static_argnames=("paths",))
+_short_block = jit(_runs, static_argnames=("paths",), compiler_options=lightly())
 
 
 @dataclass(frozen=True)

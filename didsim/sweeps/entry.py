@@ -16,6 +16,7 @@ from didsim.dynamics.run import run_key, run_world
 from didsim.numerics import checks
 from didsim.numerics.memory import check_bytes
 from didsim.numerics.promotion import usual_promotion
+from didsim.numerics.traces import jit
 from didsim.sweeps.axes import Axes, Grid, grid
 from didsim.sweeps.blocks import Results, compute, result_shapes
 from didsim.sweeps.labels import coordinate, moments
@@ -120,7 +121,7 @@ def drawn_worlds(run: Run, seeds: int | Sequence[int]) -> Problem:
         ArgumentError: the run's world has more than one prompt, or a bad seed.
     """
     chosen = grid(run, {}, seeds).seeds
-    worlds = jax.jit(jax.vmap(lambda seed: run_world(run, run_key(seed))))(np.asarray(chosen, np.uint32))
+    worlds = jit(jax.vmap(lambda seed: run_world(run, run_key(seed))))(np.asarray(chosen, np.uint32))
     if worlds.log_ref.shape[1] != 1:
         raise checks.ArgumentError(f"Argument `run` must have one prompt per world, but has {worlds.log_ref.shape[1]}.")
     flat = {name: getattr(worlds, name)[:, 0] for name in Problem.__dataclass_fields__ if name not in ("log_prompts", "beta")}

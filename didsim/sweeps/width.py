@@ -11,6 +11,7 @@ from didsim.dynamics import Run, footprint
 from didsim.dynamics.run import execute, run_key, sizes
 from didsim.numerics import checks
 from didsim.numerics.memory import check_bytes
+from didsim.numerics.traces import kept_value
 from didsim.sweeps.axes import Grid
 
 CACHE_BYTES = 4 * 2**20
@@ -39,6 +40,7 @@ def default_width(grid: Grid, memory: int = MEMORY) -> int:
     return -(-grid.size // blocks)
 
 
+@kept_value
 def largest_arrays(run: Run) -> tuple[int, int]:
     """Bytes of the largest array within one training step, and anywhere in a run."""
     return footprint.largest_arrays(jax.make_jaxpr(execute)(run, run_key(0)).jaxpr, outside=run.loops)

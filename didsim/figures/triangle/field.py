@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from didsim.landscape import explain
 from didsim.numerics import checks
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective
 from didsim.policies import Table
 from didsim.samplers import Sampler
@@ -72,7 +73,7 @@ def motion(
     return _motion(problem, objective, sampler, labels, laws)
 
 
-@jax.jit
+@jit
 def _motion(problem, objective, sampler, labels, laws: Float[Array, "points 3"]) -> Float[Array, "points 3"]:
     floored = jnp.log(jnp.maximum(laws, jnp.finfo(laws.dtype).tiny))
 

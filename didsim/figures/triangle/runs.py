@@ -11,6 +11,7 @@ from didsim.dynamics import Run, Sgd, Trajectory
 from didsim.dynamics.run import execute, run_key
 from didsim.figures.triangle.field import check_three
 from didsim.numerics import checks, simplex
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective, loss
 from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import StartedAt
@@ -74,7 +75,7 @@ def follow(
     return tuple(_execute(run(log_start), run_key(0)) for log_start in logs)
 
 
-_execute = jax.jit(execute)
+_execute = jit(execute)
 
 
 def law(problem, objective, log_policy, comparisons) -> dict[str, Array]:
@@ -88,7 +89,7 @@ def law(problem, objective, log_policy, comparisons) -> dict[str, Array]:
     }
 
 
-@jax.jit
+@jit
 def safe_step(problem, objective, sampler, labels, log_laws: Float[Array, "points 3"]) -> Float[Array, ""]:
     """Step size ``min(1/λ_max, 0.1/|∇L|_∞)``, worst over the given policies: it neither overshoots nor leaps (S4; derived)."""
 

@@ -7,7 +7,6 @@ opposite edge, or the whole triangle.
 
 from typing import final
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -16,6 +15,7 @@ from didsim import landscape
 from didsim.figures.triangle.field import check_three
 from didsim.landscape.solvers import Status, solve
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective
 from didsim.samplers import Sampler
 from didsim.worlds import Problem
@@ -96,7 +96,7 @@ def _nowhere(law: Float[Array, "3"]) -> SolutionSet:
     return SolutionSet(jnp.int32(NONE), jnp.full((2, 3), jnp.nan, law.dtype), law)
 
 
-@jax.jit
+@jit
 def _groups(problem: Problem, sampler: Sampler) -> Int[Array, "1 3"]:
     return landscape.components(landscape.comparison_graph(sampler.pair_law(problem, problem.log_ref).matrix()))
 

@@ -2,7 +2,6 @@
 
 import enum
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -10,6 +9,7 @@ from didsim.did import power_law_misfit
 from didsim.landscape.atlas.departures import Case
 from didsim.landscape.atlas.ends import Ends
 from didsim.landscape.solvers import Status
+from didsim.numerics.traces import jit
 
 REACHED = 1e-10  # nats of JSD: the target to rounding
 GOOD = 1e-8  # residual of an end that counts as solved
@@ -97,7 +97,7 @@ def _between(low: float, high: float) -> float:
     return low if np.isinf(low) else 0.5 * (low + high)
 
 
-@jax.jit
+@jit
 def _misfit(law, reference, reward):
     return power_law_misfit(law, reference, reward, jnp.zeros_like(reward)).misfit
 

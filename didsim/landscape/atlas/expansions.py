@@ -17,6 +17,7 @@ from jax.flatten_util import ravel_pytree
 from didsim.landscape.atlas.departures import Case
 from didsim.numerics.compilation import quickly
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective
 from didsim.objectives.comparisons import Population, prompt_losses, view
 from didsim.objectives.parts import Comparisons
@@ -165,7 +166,7 @@ def expansion(objective: Objective, problem: Any, ordered: Any, x: Any, at: Any)
 @functools.cache
 def _expander() -> Callable:
     """A row's program runs a few hundred times on arrays of some kilobytes."""
-    return jax.jit(jax.vmap(expansion), compiler_options=quickly())
+    return jit(jax.vmap(expansion), compiler_options=quickly())
 
 
 def _law(policy: Policy, problem: Any, params: Any) -> Any:
@@ -173,19 +174,19 @@ def _law(policy: Policy, problem: Any, params: Any) -> Any:
     return policy.log_probs(rebuild(params), problem.log_ref)[0]
 
 
-@jax.jit
+@jit
 @jax.vmap
 def _first(policy: Policy, problem: Any) -> Any:
     return ravel_pytree(policy.init(problem.log_ref))[0]
 
 
-@jax.jit
+@jit
 @jax.vmap
 def _tangent(policy: Policy, problem: Any, params: Any) -> tuple[Any, Any]:
     return _law(policy, problem, params), jax.jacfwd(_law, argnums=2)(policy, problem, params)
 
 
-@jax.jit
+@jit
 @jax.vmap
 def _curve(policy: Policy, problem: Any, params: Any, weight: Any) -> Any:
     return jax.hessian(lambda free: weight @ _law(policy, problem, free))(params)

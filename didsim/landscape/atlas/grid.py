@@ -26,6 +26,7 @@ from didsim.landscape.solvers import Status
 from didsim.numerics import checks, simplex
 from didsim.numerics.compilation import quickly
 from didsim.numerics.errors import ArgumentError
+from didsim.numerics.traces import jit
 from didsim.objectives import OBJECTIVES, Dpo, Objective
 from didsim.policies import Table
 from didsim.worlds import Problem, RandomReward, World
@@ -118,7 +119,7 @@ def lay_out(departures: Mapping[str, Departure], world: World, worlds: int, seed
         return [(each.apply(k, base), each.policy(k, base.problem)) for each, k in zip(departures.values(), own, strict=True)]
 
     keys = jax.random.split(jax.random.key(seed), worlds)
-    built = jax.jit(jax.vmap(one), compiler_options=quickly())(keys)
+    built = jit(jax.vmap(one), compiler_options=quickly())(keys)
     cases = jax.tree.map(lambda *parts: np.concatenate([np.asarray(part) for part in parts]), *[case for case, _ in built])
     if cases.problem.log_ref.shape[1] != 1:
         raise ArgumentError(f"Argument `world` must have one prompt, but has {cases.problem.log_ref.shape[1]}.")

@@ -17,6 +17,7 @@ from didsim.landscape.solvers.newton import iterate
 from didsim.landscape.solvers.result import Solution, Status
 from didsim.numerics import linalg, simplex
 from didsim.numerics.search import conjugate_gradients, longest_step, slope
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective, Responses, responses
 from didsim.objectives.comparisons import comparisons_for, prompt_losses, view
 from didsim.samplers.data import Data
@@ -26,7 +27,7 @@ INNER_STEPS = 200
 INNER_TOLERANCE = 1e-3
 
 
-@functools.partial(jax.jit, static_argnames=("steps",))
+@functools.partial(jit, static_argnames=("steps",))
 def newton_krylov(problem: Problem, objective: Objective, data: Data, log_start, steps: int) -> Solution:
     """Newton-CG from a log-law; arguments as `didsim.solve` has checked them."""
 

@@ -4,7 +4,6 @@ Newton's method with the pseudo-inverse of the closed Hessian (`didsim.objective
 kinked losses through a sequence of rounded ones, losses that are not convex from several starts.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from didsim.landscape.solvers.result import Solution, Status
 from didsim.numerics import linalg, simplex
 from didsim.numerics.compilation import QUICKLY
 from didsim.numerics.search import longest_step
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective, population
 from didsim.objectives.comparisons import prompt_losses, view
 from didsim.objectives.curvature import Expansion, expand
@@ -63,8 +63,7 @@ def iterate(step: Callable[[Array], tuple[Array, Array, Array]], log_start: Floa
     return jax.lax.while_loop(lambda s: (s.turns < steps) & ~jnp.all(s.done), body, start)
 
 
-@functools.partial(jax.jit, static_argnames=("count", "steps"))
-def newton(problem: Problem, objective: Objective, data: Data, log_start, seed, count: int, steps: int) -> Solution:
+def _newton_from_starts(problem: Problem, objective: Objective, data: Data, log_start, seed, count: int, steps: int) -> Solution:
     """Newton's method from ``count`` starts; arguments as `didsim.solve` has checked them."""
     # Draw the starts and solve from each.
     noise = normal(jax.random.key(seed), (count, *log_start.shape)).astype(log_start.dtype)
@@ -87,7 +86,8 @@ def newton(problem: Problem, objective: Objective, data: Data, log_start, seed, 
     )
 
 
-newton_quickly = jax.jit(newton, static_argnames=("count", "steps"), compiler_options=QUICKLY)
+newton = jit(_newton_from_starts, static_argnames=("count", "steps"))
+newton_quickly = jit(_newton_from_starts, static_argnames=("count", "steps"), compiler_options=QUICKLY)
 """`newton` compiled in a quarter of the time, for problems so small that half as much time again for the run is less."""
 
 

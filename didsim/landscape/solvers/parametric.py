@@ -21,6 +21,7 @@ from didsim.numerics import checks
 from didsim.numerics.brief import called
 from didsim.numerics.promotion import usual_promotion
 from didsim.numerics.pytrees import pytree
+from didsim.numerics.traces import jit
 from didsim.objectives import Objective, loss
 from didsim.objectives.comparisons import comparisons_for
 from didsim.policies import Policy
@@ -125,7 +126,7 @@ def solve_policy(
     return in_double(lambda *wide: _solved(*wide, number, starts, steps), (problem, objective, policy, data, noise))
 
 
-@functools.partial(jax.jit, static_argnames=("count", "steps"))
+@functools.partial(jit, static_argnames=("count", "steps"))
 def _solved(problem, objective, policy, data: Data, noise, number, count: int, steps: int) -> PolicySolution:
     return minimise(jax.random.key(number), problem, objective, policy, data, noise, count=count, steps=steps)
 
