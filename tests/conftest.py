@@ -23,6 +23,7 @@ def _with_checks_of_annotations(*, typechecker):
 
 
 jaxtyping.jaxtyped = _with_checks_of_annotations  # what the import hook of --jaxtyping-packages calls
+os.environ["DIDSIM_TRACES"] = "0"  # tests replace parts of the package, which a kept trace would not see
 use_compilation_cache(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 jax.config.update("jax_enable_x64", True)
 

@@ -225,7 +225,7 @@ def _program(run: Run, key: Key[Array, ""]) -> Any:
 @kept_value
 def _extent(run: Run, key: Key[Array, ""]) -> tuple[int, int]:
     """Bytes of a run's largest array, and its responses."""
-    traced = _execute.traced_once.trace(run, key)
+    traced = _execute.trace(run, key)
     return largest_arrays(traced.jaxpr.jaxpr, outside=0)[1], traced.out_info.log_policy.shape[-1]
 
 

@@ -34,7 +34,7 @@ SETTINGS = (
     *("jax_enable_x64", "jax_explicit_x64_dtypes", "jax_numpy_dtype_promotion", "jax_numpy_rank_promotion"),
     *("jax_default_matmul_precision", "jax_default_prng_impl", "jax_enable_custom_prng", "jax_threefry_partitionable"),
     *("jax_random_seed_offset", "jax_use_direct_linearize", "jax_softmax_custom_jvp", "jax_default_device"),
-    *("jax_debug_nans", "jax_debug_infs", "jax_enable_checks", "jax_check_tracer_leaks", "jax_disable_jit"),
+    *("jax_debug_nans", "jax_debug_infs", "jax_enable_checks", "jax_check_tracer_leaks"),
 )  # which decide what is traced
 
 
@@ -51,8 +51,9 @@ class Jitted:
 
     def __init__(self, function: Callable, static: tuple[str, ...], options: Any) -> None:
         functools.update_wrapper(self, function)
-        self.traced_once = jax.jit(function, static_argnames=static)
-        self.plain = jax.jit(self.traced_once, static_argnames=static, compiler_options=options) if options else self.traced_once
+        self._inner = jax.jit(function, static_argnames=static)
+        self.plain = jax.jit(self._inner, static_argnames=static, compiler_options=options) if options else self._inner
+        self.trace = self._inner.trace
         self._function, self._static, self._options = function, static, options
         self._names = tuple(inspect.signature(function).parameters) if static else ()
         self._programs: dict[Any, _Program | None] = {}
@@ -63,7 +64,7 @@ class Jitted:
             return self.plain(*arguments, **keywords)
         return jax.tree.unflatten(program.out, program.call(*leaves))
 
-    def shapes(self, *arguments: Any, **keywords: Any) -> Any:
+    def eval_shape(self, *arguments: Any, **keywords: Any) -> Any:
         """Shapes and dtypes of what comes out, in its structure; nothing is computed."""
         program = self._find(arguments, keywords)[1]
         if program is None:
@@ -112,7 +113,7 @@ class Jitted:
 
         def flat(*leaves: Any) -> list:
             held = jax.tree.unflatten(structure, leaves)
-            result = self.traced_once(**held, **fixed) if self._static else self.traced_once(*held[0], **held[1])
+            result = self._inner(**held, **fixed) if self._static else self._inner(*held[0], **held[1])
             ends, form = jax.tree.flatten(result)
             out.append(form)
             return ends
@@ -135,7 +136,7 @@ def jit(function: Callable, *, static_argnames: str | tuple[str, ...] = (), comp
     Example:
         >>> import jax.numpy as jnp
         >>> double = jit(lambda x: 2 * x)
-        >>> double(jnp.ones(2)).tolist(), double.shapes(jnp.ones(2)).shape
+        >>> double(jnp.ones(2)).tolist(), double.eval_shape(jnp.ones(2)).shape
         ([2.0, 2.0], (2,))
     """
     names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
@@ -173,7 +174,8 @@ def _value(store: Programs, name: str | None, compute: Callable[[], Any]) -> Any
 def _store() -> Programs | None:
     """Where traced programs are kept; None where none are, or where no one has tried it."""
     folder = os.environ.get(TRACES, NO_TRACES)
-    if folder == NO_TRACES or jax.config.jax_disable_jit or not on_processor() or jax.device_count() > 1:
+    settings: Any = jax.config
+    if folder == NO_TRACES or settings.jax_disable_jit or not on_processor() or jax.device_count() > 1:
         return None
     return Programs(Path(folder))
 

@@ -55,7 +55,7 @@ def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct
     shapes = []
     for place, run in enumerate(grid.programs()):
         values, seeds, paths = _arguments(grid, place * per_program, width)
-        found = _block.shapes(run, values, seeds, paths=paths)
+        found = _block.eval_shape(run, values, seeds, paths=paths)
         shapes.append({name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in found.items()})
     return shapes
 

@@ -27,6 +27,6 @@ class Info(Command):
         print(f"devices    {len(devices)} × {devices[0].device_kind}")
         print(f"processes  {jax.process_count()}")
         print(f"programs   {use_compilation_cache() or 'not kept'}")
-        print("           JAX_ENABLE_COMPILATION_CACHE=0 keeps none")
+        print("           JAX_ENABLE_COMPILATION_CACHE=0 keeps none, DIDSIM_TRACES=0 compiled ones alone")
         print("precision  float64 (--no-x64: float32); in Python as jax_enable_x64 says")
         return 0
