@@ -175,9 +175,8 @@ def _store() -> Programs | None:
     """Where traced programs are kept; None where none are, or where no one has tried it."""
     folder = os.environ.get(TRACES, NO_TRACES)
     settings: Any = jax.config
-    if folder == NO_TRACES or settings.jax_disable_jit or not on_processor() or jax.device_count() > 1:
-        return None
-    return Programs(Path(folder))
+    wanted = folder != NO_TRACES and settings.jax_enable_compilation_cache and not settings.jax_disable_jit
+    return Programs(Path(folder)) if wanted and on_processor() and jax.device_count() == 1 else None
 
 
 def _settings() -> tuple:
