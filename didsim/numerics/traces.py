@@ -88,9 +88,8 @@ class Jitted:
         if not self._static:
             return (arguments, keywords), {}
         named = dict(zip(self._names, arguments, strict=False)) | keywords
-        return {name: named[name] for name in named if name not in self._static}, {
-            name: named[name] for name in self._static if name in named
-        }
+        fixed = {name: named.pop(name) for name in self._static if name in named}
+        return named, fixed
 
     def _made(self, store: Programs, free: Any, fixed: dict, asked: tuple) -> _Program | None:
         name = _name(asked)
