@@ -55,7 +55,7 @@ def use_compilation_cache(folder: Path | str | None = None, *, traces: bool = Fa
 
     Args:
         folder: where; the user's cache folder if missing.
-        traces: keep traced programs too (`didsim.numerics.traces`), so that what was run before is not traced again either:
+        traces: keep traced programs too (``didsim.numerics.traces``), so that what was run before is not traced again either:
             for processes that run this package as it is on disk, with no part of it replaced in memory.
 
     Returns:
