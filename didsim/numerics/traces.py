@@ -93,14 +93,9 @@ class Jitted:
 
     def _made(self, store: Programs, free: Any, fixed: dict, asked: tuple) -> _Program | None:
         name = _name(asked)
-        if name is None:
-            return None
-        written = store.get(name)
+        written = None if name is None else _written(store, name, lambda: self._exported(free, fixed))
         if written is None:
-            written = self._exported(free, fixed)
-            if written is None:
-                return None
-            store.put(name, written)
+            return None
         out, program = pickle.loads(written)
         program = export.deserialize(program)
         return _Program(jax.jit(program.call, compiler_options=self._options), out, program.out_avals)
@@ -154,20 +149,22 @@ def kept_value(function: Callable) -> Callable:
         leaves, structure = jax.tree.flatten(arguments)
         asked = structure, _kinds(leaves), _settings()
         if asked not in values:
-            values[asked] = _value(store, _name((_code(), function, *asked)), lambda: function(*arguments))
+            name = _name((_code(), function, *asked))
+            written = None if name is None else _written(store, name, lambda: pickle.dumps(function(*arguments)))
+            values[asked] = function(*arguments) if written is None else pickle.loads(written)
         return values[asked]
 
     return found
 
 
-def _value(store: Programs, name: str | None, compute: Callable[[], Any]) -> Any:
-    held = None if name is None else store.get(name)
-    if held is not None:
-        return pickle.loads(held)
-    value = compute()
-    if name is not None:
-        store.put(name, pickle.dumps(value))
-    return value
+def _written(store: Programs, name: str, write: Callable[[], bytes | None]) -> bytes | None:
+    """What is kept under a name; written there first if nothing is and there is something to write."""
+    found = store.get(name)
+    if found is None:
+        found = write()
+        if found is not None:
+            store.put(name, found)
+    return found
 
 
 def _store() -> Programs | None:
@@ -183,7 +180,8 @@ def _settings() -> tuple:
 
 
 def _kinds(leaves: list) -> tuple:
-    return tuple((one.shape, str(one.dtype), one.weak_type) for one in map(jax.typeof, leaves))
+    typed = (one if hasattr(one, "weak_type") else jax.typeof(one) for one in leaves)  # arrays and types of arrays have theirs
+    return tuple((one.shape, str(one.dtype), one.weak_type) for one in typed)
 
 
 @functools.cache

@@ -55,9 +55,15 @@ def result_shapes(grid: Grid, width: int) -> list[dict[str, jax.ShapeDtypeStruct
     shapes = []
     for place, run in enumerate(grid.programs()):
         values, seeds, paths = _arguments(grid, place * per_program, width)
-        found = _block.eval_shape(run, values, seeds, paths=paths)
-        shapes.append({name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in found.items()})
+        leaves, build = jax.tree.flatten((run, values, seeds))
+        shapes.append(_shapes(build, tuple(map(jax.typeof, leaves)), paths))
     return shapes
+
+
+@functools.lru_cache(maxsize=256)  # JAX's own answer takes three times as long
+def _shapes(build: Any, kinds: tuple, paths: tuple[str, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+    found = _block.eval_shape(*jax.tree.unflatten(build, kinds), paths=paths)
+    return {name: jax.ShapeDtypeStruct(value.shape[1:], value.dtype) for name, value in found.items()}
 
 
 # The same program for one device, compiled for each: one program spread over several devices is another program to the
