@@ -117,25 +117,28 @@ def _text(path: Path) -> str:
         raise LogError(f"Argument `LOGS` must be a readable file, but {path} is not ({error.strerror}).") from None
 
 
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise LogError(f"names in an object must differ, but {twice!r} is there twice.")
+    return _frame(made)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)  # once for all lines: making one takes longer than reading a line
+
+
 def _loads(text: str, where: str) -> Any:
     """The JSON value of a text, in which no object names an entry twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> Any:
-        made = dict(pairs)
-        if len(made) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise LogError(f"{where}: names in an object must differ, but {twice!r} is there twice.")
-        return _frame(made)
-
     try:
-        return json.loads(text, object_pairs_hook=once)
+        return _DECODER.decode(text)
     except RecursionError:
         raise LogError(f"{where}: JSON must be nested less deeply.") from None
     except json.JSONDecodeError:
         raise
-    except LogError:
-        raise
+    except LogError as error:
+        raise LogError(f"{where}: {error}") from None
     except ValueError:  # Python's limit on the digits of an integer
         raise LogError(f"{where}: an integer must have at most 4,300 digits, but one has more.") from None
 

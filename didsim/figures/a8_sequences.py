@@ -64,7 +64,7 @@ class Config:
         "seeds": 2,
         "steps": 600,
         "pairs": 200,
-        "inits": 4,
+        "inits": 8,
     }
 
     vocabulary: int = Field(4, ge=2, le=64)

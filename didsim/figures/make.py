@@ -111,8 +111,7 @@ def make(job: Job, out: Path) -> Outcome:
     record = manifest(text, getattr(job.config, "seed", 0), seconds, [v.to_json() for v in verdicts])
     with files.scratch_folder(out) as scratch:
         stem = scratch / job.entry.stem
-        save(picture, f"{stem}.svg")
-        save(picture, f"{stem}.png")
+        save(picture, f"{stem}.svg", f"{stem}.png")
         _for_disk(data).to_netcdf(f"{stem}.nc", engine="scipy")
         Path(f"{stem}.toml").write_text(text, encoding="utf-8")
         Path(f"{stem}.manifest.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -75,10 +75,17 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     return inside
 
 
-def save(figure: Figure, path: Path | str) -> None:
-    """Writes a picture in the house style, the same bytes each time: what the style says of files holds only inside it."""
+def save(figure: Figure, *paths: Path | str) -> None:
+    """Writes a picture in the house style, the same bytes each time: what the style says of files holds only inside it.
+
+    It is laid out for the first file, and the others show it as it is there: working that out takes longer than drawing.
+    """
+    layout = figure.get_layout_engine()
     with style():
-        figure.savefig(path, metadata={DATED.get(Path(path).suffix, "Software"): None})
+        for path in paths:
+            figure.savefig(path, metadata={DATED.get(Path(path).suffix, "Software"): None})
+            figure.set_layout_engine("none")
+    figure.set_layout_engine(layout)
 
 
 def band(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str, **line: Any) -> None:
