@@ -68,6 +68,7 @@ def eigvals(matrix: Float[Array, "*batch n n"]) -> Complex[Array, "*batch n"]:
     return _each(jnp.linalg.eigvals, "(n,n)->(n)")(matrix)
 
 
+@jax.jit
 def small_solve(matrix: Float[Array, "*batch n n"], right: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """``A⁻¹ b`` for positive definite A of a few rows, all at once: Gauss-Jordan elimination, which such A allow unpivoted.
 

@@ -4,6 +4,9 @@ A law is an array of log-probabilities whose last axis runs over the N responses
 normalisation form a vector space: adding log-probabilities is multiplying laws, scaling is tempering, and a constant
 is forgotten.  Everything here broadcasts over leading axes, works in the dtype it is given, and is written so that a
 small distance keeps its relative accuracy instead of drowning in the rounding of a sum that cancels.
+
+Nearly everything is made of these functions, so each is compiled by itself: JAX then traces it once for each shape, not
+wherever it is used, and outside of other programs it is one program instead of one for each operation.
 """
 
 import math
@@ -15,6 +18,7 @@ from jaxtyping import Array, Float
 LOG_TWO = 0.6931471805599453
 
 
+@jax.jit
 def normalize(log_weights: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Log-law proportional to the given log-weights: ``w - log Σ e^w`` (definition)."""
     return log_weights - jax.nn.logsumexp(log_weights, axis=-1, keepdims=True)
@@ -25,11 +29,13 @@ def uniform(n: int, dtype=None) -> Float[Array, " n"]:
     return jnp.full((n,), -jnp.log(float(n)), dtype=dtype or jnp.zeros(()).dtype)
 
 
+@jax.jit
 def clr(log_weights: Float[Array, "*#batch n"]) -> Float[Array, "*#batch n"]:
     """Centred log-ratio ``v - mean(v)``: the representative of a law that sums to zero."""
     return log_weights - log_weights.mean(-1, keepdims=True)
 
 
+@jax.jit
 def tilt(
     log_law: Float[Array, "*#batch n"], direction: Float[Array, "*#batch n"], amount: Float[Array, "..."] | float = 1.0
 ) -> Float[Array, "*#batch n"]:
@@ -40,6 +46,7 @@ def tilt(
     return normalize(log_law + amount * direction)
 
 
+@jax.jit
 def geodesic(
     log_start: Float[Array, "*#batch n"], log_end: Float[Array, "*#batch n"], t: Float[Array, ""] | float
 ) -> Float[Array, "*#batch n"]:
@@ -50,6 +57,7 @@ def geodesic(
     return normalize((1.0 - t) * log_start + t * log_end)
 
 
+@jax.jit
 def log_partition(
     log_law: Float[Array, "*#batch n"], direction: Float[Array, "*#batch n"], t: Float[Array, ""] | float
 ) -> Float[Array, "*#batch"]:
@@ -57,17 +65,20 @@ def log_partition(
     return jax.nn.logsumexp(log_law + t * direction, axis=-1)
 
 
+@jax.jit
 def expectation(log_law: Float[Array, "*#batch n"], values: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Mean ``E_π f``; responses without mass contribute zero whatever ``f`` is there."""
     mass = jnp.exp(log_law)
     return jnp.sum(jnp.where(mass > 0, mass * jnp.where(mass > 0, values, 0.0), 0.0), axis=-1)
 
 
+@jax.jit
 def entropy(log_law: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Shannon entropy ``-Σ π log π`` in nats, with ``0 log 0 = 0``."""
     return -expectation(log_law, log_law)
 
 
+@jax.jit
 def kl(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Kullback-Leibler divergence ``Σ p log(p/q)`` in nats; ``inf`` where ``p`` has mass and ``q`` has none.
 
@@ -76,11 +87,13 @@ def kl(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Fl
     return _relative(log_p, log_p - log_q, log_q)
 
 
+@jax.jit
 def jeffreys(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Jeffreys divergence ``J(p,q) = KL(p‖q) + KL(q‖p)`` in nats (D8)."""
     return kl(log_p, log_q) + kl(log_q, log_p)
 
 
+@jax.jit
 def jsd(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> Float[Array, "*#batch"]:
     """Jensen-Shannon divergence in nats, between 0 and log 2.
 
@@ -97,6 +110,7 @@ def jsd(log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"]) -> F
     return 0.5 * jnp.sum(middle * jnp.where(gap < 1.0, close, far), axis=-1)
 
 
+@jax.jit
 def renyi(
     log_p: Float[Array, "*#batch n"], log_q: Float[Array, "*#batch n"], alpha: Float[Array, "..."] | float
 ) -> Float[Array, "*#batch"]:
@@ -114,6 +128,7 @@ def renyi(
     return jnp.where(apart | escapes, jnp.inf, close)
 
 
+@jax.jit
 def path_divergences(
     log_start: Float[Array, "*#batch n"], log_end: Float[Array, "*#batch n"], t: Float[Array, "..."] | float
 ) -> tuple[Float[Array, "*#batch"], Float[Array, "*#batch"]]:
@@ -133,6 +148,7 @@ def path_divergences(
     return _relative(middle, place * gap - total, log_start), _relative(middle, (place - 1.0) * gap - total, log_end)
 
 
+@jax.jit
 def cumulants(log_law: Float[Array, "*#batch n"], values: Float[Array, "*#batch n"]) -> Float[Array, "*#batch 3"]:
     """First three cumulants of ``f(Y)``, ``Y ~ π``: mean, variance, third central moment (D12's κ₁, κ₂, κ₃)."""
     mean = expectation(log_law, values)

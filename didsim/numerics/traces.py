@@ -216,6 +216,8 @@ class _Description(pickle.Pickler):
             return tuple, ((obj.__module__, obj.__qualname__, obj.__code__, obj.__defaults__, obj.__kwdefaults__, held),)
         if isinstance(obj, Jitted):
             return tuple, ((obj._function, obj._static),)
+        if hasattr(obj, "__wrapped__") and _named(obj) is obj and obj.__module__.partition(".")[0] in KNOWN:  # by `jax.jit`
+            return tuple, ((obj.__module__, obj.__qualname__),)
         if isinstance(obj, types.ModuleType) and obj.__name__.partition(".")[0] in KNOWN:
             return tuple, ((obj.__name__,),)
         if isinstance(obj, types.CodeType):
@@ -225,7 +227,7 @@ class _Description(pickle.Pickler):
         return NotImplemented
 
 
-def _named(function: types.FunctionType) -> Any:
+def _named(function: Any) -> Any:
     """What stands under a function's name in its module."""
     found: Any = sys.modules.get(function.__module__)
     for part in function.__qualname__.split("."):

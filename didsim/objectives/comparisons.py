@@ -206,6 +206,7 @@ class SampledPairs(Comparisons):
         return weight, chosen, jnp.concatenate([self.second, self.first], axis=1)
 
 
+@jax.jit
 def weighted(weight: Float[Array, "*any"], value: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """``weight · value``, where a pair that cannot be counts nothing even if its loss overflows."""
     return weight * jnp.where((weight == 0) & jnp.isinf(value), 0.0, value)

@@ -170,6 +170,7 @@ def _below(
     return policy_below(lambda top, drop: problem.log_ref + lowered(top, drop), reward, none, -problem.log_ref)
 
 
+@jax.jit
 def powered(log_ratio: Float[Array, "*any"], power: Float[Array, ""], beta: Scalar) -> Float[Array, "*any"]:
     """``β (e^{px} - 1)/p``, with its limit ``βx`` at p = 0."""
     exponent = jnp.where(power == 0, 1.0, power)
@@ -177,6 +178,7 @@ def powered(log_ratio: Float[Array, "*any"], power: Float[Array, ""], beta: Scal
     return jnp.where(power == 0, beta * log_ratio, grown)
 
 
+@jax.jit
 def lowered_power(log_ratio: Float[Array, "*#any"], drop: Float[Array, "*#any"], power: Float[Array, ""]) -> Float[Array, "*any"]:
     """The ``x`` with ``e^{px}/p = e^{p log_ratio}/p - drop``; -inf where, for p > 0, the reward has its lower end before."""
     size = jnp.where(power == 0, 1.0, jnp.abs(power))
@@ -188,6 +190,7 @@ def lowered_power(log_ratio: Float[Array, "*#any"], drop: Float[Array, "*#any"],
     return jnp.where(power == 0, log_ratio - drop, jnp.where(power < 0, raised, reduced))
 
 
+@jax.jit
 def log_lambert(value: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """The ``x`` with ``x + e^x = value``, which is ``log W(e^value)``, W Lambert's function, by Newton's method."""
 

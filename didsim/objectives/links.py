@@ -48,41 +48,49 @@ class Link:
         return self.terms if self.terms is not None and all(term.kernel == "log_sigmoid" for term in self.terms) else None
 
 
-@jax.custom_jvp
-def logistic(margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """Logistic link ``-log σ(m)``; its derivative is ``-σ(-m)``, one exponential instead of three."""
-    return jax.nn.softplus(-margin)
+def _with_slope(rule: Callable) -> Callable:
+    """Decorator: a function whose derivative a rule says, compiled by itself: JAX traces it once, not wherever it is used."""
+
+    def made(function):
+        whole = jax.custom_jvp(function)
+        whole.defjvp(rule)
+        return jax.jit(whole)
+
+    return made
 
 
-@logistic.defjvp
 def _logistic_jvp(primals, tangents):
     (margin,), (tangent,) = primals, tangents
     return logistic(margin), -jax.nn.sigmoid(-margin) * tangent
 
 
-@jax.custom_jvp
-def sigmoid(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """``σ(x)`` with the slope ``σ(x) σ(-x)``, which is right in both tails; ``σ (1 - σ)`` rounds to 0 in one of them."""
-    return jax.nn.sigmoid(x)
+@_with_slope(_logistic_jvp)
+def logistic(margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """Logistic link ``-log σ(m)``; its derivative is ``-σ(-m)``, one exponential instead of three."""
+    return jax.nn.softplus(-margin)
 
 
-@sigmoid.defjvp
 def _sigmoid_jvp(primals, tangents):
     (x,), (tangent,) = primals, tangents
     return sigmoid(x), sigmoid(x) * sigmoid(-x) * tangent
 
 
-@jax.custom_jvp
+@_with_slope(_sigmoid_jvp)
+def sigmoid(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``σ(x)`` with the slope ``σ(x) σ(-x)``, which is right in both tails; ``σ (1 - σ)`` rounds to 0 in one of them."""
+    return jax.nn.sigmoid(x)
+
+
+def _margin_jvp(primals, tangents):
+    return margin(*primals), tangents[0] - tangents[1]
+
+
+@_with_slope(_margin_jvp)
 def margin(chosen_reward: Float[Array, "*any"], rejected_reward: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """``g_w - g_l``, ±∞ by which is greater if one of them has overflown (see `scaled_expm1`), 0 if they are one number."""
     gap = jnp.where(chosen_reward == rejected_reward, 0.0, chosen_reward - rejected_reward)
     overflown = jnp.maximum(jnp.abs(chosen_reward), jnp.abs(rejected_reward)) >= jnp.finfo(gap.dtype).max / 8
     return jnp.where(overflown & (gap != 0), jnp.where(gap > 0, jnp.inf, -jnp.inf), gap)
-
-
-@margin.defjvp
-def _margin_jvp(primals, tangents):
-    return margin(*primals), tangents[0] - tangents[1]
 
 
 def logistic_link(shift: float | Float[Array, "..."] = 0.0, *, odd: bool = True) -> Link:
@@ -114,18 +122,18 @@ def finite(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
     return jnp.clip(x, -top, top)
 
 
-@jax.custom_jvp
+def _bounded_jvp(primals, tangents):
+    return bounded(*primals), tangents[0]
+
+
+@_with_slope(_bounded_jvp)
 def bounded(margin: Float[Array, "*any"]) -> Float[Array, "*any"]:
     """``m`` with ±∞ taken for a quarter of the largest number, where ``m²`` has a finite slope; its own slope is 1 there too."""
     quarter = jnp.finfo(margin.dtype).max / 4
     return jnp.clip(margin, -quarter, quarter)
 
 
-@bounded.defjvp
-def _bounded_jvp(primals, tangents):
-    return bounded(*primals), tangents[0]
-
-
+@jax.jit
 def ramp(x: Float[Array, "*any"], width: float | Float[Array, ""]) -> Float[Array, "*any"]:
     """``max(0, x)``, rounded to ``w log(1 + e^{x/w})`` where ``width`` w is positive; both are convex and increasing."""
     scale = jnp.where(jnp.asarray(width) > 0, width, 1.0)
@@ -138,6 +146,7 @@ def hinge_link(margin: float | Float[Array, "..."], width: float | Float[Array, 
     return Link(lambda m: ramp(margin - m, width), (Term("hinge", 1.0, -1, margin),) if sharp else None)
 
 
+@jax.jit
 def clip(x: Float[Array, "*any"], bound: float | Float[Array, ""], width: float | Float[Array, ""]) -> Float[Array, "*any"]:
     """``x`` kept within ``±bound``, as the difference of two ramps whose corners are rounded at the scale ``width``.
 
@@ -149,13 +158,6 @@ def clip(x: Float[Array, "*any"], bound: float | Float[Array, ""], width: float 
     return ramp(x + bound, width) - ramp(x - bound, width) - bound
 
 
-@jax.custom_jvp
-def expm1(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
-    """``e^x - 1``, whose slope times 0 is 0 where it overflows: a pair that cannot be has none (derived)."""
-    return jnp.expm1(x)
-
-
-@expm1.defjvp
 def _expm1_jvp(primals, tangents):
     slope = jnp.exp(primals[0])
     # Two factors, each finite: with a tangent of 0 the product is 0, and with one of ordinary size it overflows to ∞.
@@ -163,7 +165,22 @@ def _expm1_jvp(primals, tangents):
     return expm1(primals[0]), finite(slope) * tangents[0] * again
 
 
-@jax.custom_jvp
+@_with_slope(_expm1_jvp)
+def expm1(x: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """``e^x - 1``, whose slope times 0 is 0 where it overflows: a pair that cannot be has none (derived)."""
+    return jnp.expm1(x)
+
+
+def _scaled_expm1_jvp(primals, tangents):
+    (x, scale), (x_dot, scale_dot) = primals, tangents
+    inside, beyond, _ = _within_range(x, scale)
+    # Two factors, each finite: with a tangent of 0 the product is 0, and with one of ordinary size it overflows to ∞.
+    again = jnp.where(beyond, jnp.finfo(inside.dtype).max / 8, 1.0)
+    by_x = jnp.where(beyond, again, scale * jnp.exp(inside))
+    return scaled_expm1(x, scale), (by_x * x_dot + finite(jnp.expm1(inside)) * scale_dot) * again
+
+
+@_with_slope(_scaled_expm1_jvp)
 def scaled_expm1(x: Float[Array, "*any"], scale: float | Float[Array, "..."]) -> Float[Array, "*any"]:
     """``scale · (e^x - 1)`` for a positive scale; where that overflows, a number that still rises with ``x``.
 
@@ -173,16 +190,6 @@ def scaled_expm1(x: Float[Array, "*any"], scale: float | Float[Array, "..."]) ->
     inside, beyond, top = _within_range(x, scale)
     risen = jnp.finfo(inside.dtype).max / 8 * (2.0 - top / jnp.maximum(x, top))
     return jnp.where(beyond, risen, scale * finite(jnp.expm1(inside)))
-
-
-@scaled_expm1.defjvp
-def _scaled_expm1_jvp(primals, tangents):
-    (x, scale), (x_dot, scale_dot) = primals, tangents
-    inside, beyond, _ = _within_range(x, scale)
-    # Two factors, each finite: with a tangent of 0 the product is 0, and with one of ordinary size it overflows to ∞.
-    again = jnp.where(beyond, jnp.finfo(inside.dtype).max / 8, 1.0)
-    by_x = jnp.where(beyond, again, scale * jnp.exp(inside))
-    return scaled_expm1(x, scale), (by_x * x_dot + finite(jnp.expm1(inside)) * scale_dot) * again
 
 
 def _within_range(x, scale):
