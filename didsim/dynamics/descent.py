@@ -18,7 +18,7 @@ from didsim.dynamics.rules import GradientRule, check_rule
 from didsim.dynamics.trajectory import Trajectory, ended
 from didsim.numerics.promotion import usual_promotion
 from didsim.objectives import Objective
-from didsim.objectives.comparisons import SampledPairs, comparisons_for, draw_pairs, laid_out
+from didsim.objectives.comparisons import COUNTED, comparisons_for, draw_pairs, laid_out
 from didsim.objectives.parts import Comparisons
 from didsim.policies import Policy
 from didsim.samplers.data import Data
@@ -54,10 +54,12 @@ class Task(NamedTuple):
         log_policy = jax.lax.stop_gradient(log_policy)
         return comparisons_for(self.objective, self.problem, self.data.sampler, self.data.labels, log_policy)
 
-    def drawn(self, key: Array, log_policy: Float[Array, "prompts n"]) -> SampledPairs:
-        """Pairs drawn at a policy."""
-        log_policy = jax.lax.stop_gradient(log_policy)
-        return draw_pairs(key, self.problem, self.data.sampler, self.data.labels, log_policy, self.pairs or 1)
+    def drawn(self, key: Array, log_policy: Float[Array, "prompts n"]) -> Comparisons:
+        """Pairs drawn at a policy, counted where they are many times more than there are different ones."""
+        log_policy, pairs = jax.lax.stop_gradient(log_policy), self.pairs or 1
+        drawn = draw_pairs(key, self.problem, self.data.sampler, self.data.labels, log_policy, pairs)
+        n = log_policy.shape[-1]
+        return drawn.counted(n) if pairs >= COUNTED * n**2 else drawn
 
     def moved(self, grads: Any, params: Any, optimiser_state: Any) -> tuple[Any, Any]:
         """Parameters and optimiser state after a step; optax's own types are loose."""

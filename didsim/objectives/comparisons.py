@@ -24,6 +24,7 @@ from didsim.worlds.preferences import AsShown, BradleyTerry, Labels, gather
 
 WRITTEN_OUT = 24  # measured: below, all pairs written out are as fast
 FEW = 4096
+COUNTED = 4  # measured: drawn pairs for each ordered pair of responses from which on it is faster to count them first
 LEAST = -80.0  # log-probability that stands for none where a difference of two is taken
 
 
@@ -198,6 +199,16 @@ class SampledPairs(Comparisons):
     def tied_weights(self, weight):
         half = jnp.zeros_like(self.win) if self.tied is None else 0.5 * self.tied / self.first.shape[1]
         return jnp.concatenate([half, half], axis=1)
+
+    def counted(self, n: int) -> Population:
+        """The same pairs as a law of all ordered pairs of ``n`` responses; its means are theirs but for rounding."""
+        weight, chosen, rejected = self.both_ways()
+        prompt = jnp.arange(chosen.shape[0])[:, None]
+
+        def table(weight: Float[Array, "prompts k"]) -> Float[Array, "prompts n n"]:
+            return jnp.zeros((chosen.shape[0], n, n), weight.dtype).at[prompt, chosen, rejected].add(weight)
+
+        return Population(table(weight), None if self.tied is None else table(self.tied_weights(weight)))
 
     def both_ways(self) -> tuple[Float[Array, "prompts k"], Int[Array, "prompts k"], Int[Array, "prompts k"]]:
         """Every drawn pair in both orders: weight, chosen and rejected response."""

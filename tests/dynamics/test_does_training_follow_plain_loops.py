@@ -1,6 +1,7 @@
 """Does training follow plain NumPy loops step by step, exact and sampled, alone and many at once?"""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from training_cases import STEPS, by_hand, every_step, gradient, sgd, watch
 from didsim.dynamics import Adam, Run, Sgd, train
 from didsim.dynamics.run import execute, run_key
 from didsim.objectives import Dpo
+from didsim.objectives.comparisons import COUNTED
 from didsim.samplers import OnPolicy, Uniform
 from didsim.worlds import Given, problem
 from didsim.worlds.preferences import Bernoulli, BradleyTerry
@@ -70,15 +72,16 @@ def test_on_policy_pairs_follow_the_policy():
     assert np.abs(got - by_hand("dpo", sgd(2.0), lambda logits: shown(given().ref))).max() > 1e-4
 
 
-@jax.jit
-def one_step(seeds, sampler):
+@partial(jax.jit, static_argnames="pairs")
+def one_step(seeds, sampler, pairs):
     labels = Bernoulli(BradleyTerry())
-    run = Run(Given(given().problem), make("dpo"), sampler, labels, optimiser=Sgd(1.0), steps=1, pairs=8, metrics=watch)
+    run = Run(Given(given().problem), make("dpo"), sampler, labels, optimiser=Sgd(1.0), steps=1, pairs=pairs, metrics=watch)
     return jax.vmap(lambda seed: execute(run, run_key(seed)).params)(seeds)
 
 
-def test_sampled_steps_are_the_exact_one_on_average():
-    moves = np.asarray(one_step(np.arange(4000), given().pairs)) - given().ref
+@pytest.mark.parametrize("pairs", [8, COUNTED * N**2])
+def test_sampled_steps_are_the_exact_one_on_average(pairs):
+    moves = np.asarray(one_step(np.arange(4000), given().pairs, pairs)) - given().ref
     error = moves.std(0) / np.sqrt(len(moves))
     assert np.abs((moves.mean(0) + gradient("dpo", given().ref)) / error).max() < 4.5
     flat = np.full((P, N, N), 1 / N**2)

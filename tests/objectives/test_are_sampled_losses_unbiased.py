@@ -1,6 +1,7 @@
 """Are losses of drawn pairs those of the population on average?"""
 
 import functools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from problem_cases import N, given
 from didsim import simplex
 from didsim.objectives.comparisons import draw_pairs
 from didsim.samplers import Product, Uniform
-from didsim.worlds.preferences import BradleyTerry
+from didsim.worlds.preferences import Bernoulli, BradleyTerry, Davidson
 
 DRAWS, PAIRS = 2000, 16
 
@@ -71,3 +72,28 @@ def test_rlhf_needs_no_pairs():
     pairs = draw_pairs(jax.random.key(0), given().problem, Uniform(), BradleyTerry(), given().problem.log_ref, PAIRS)
     rlhf, logits = make("rlhf"), given().logits
     assert_close(value_and_gradient(rlhf, logits, pairs), value_and_gradient(rlhf, logits, case_of("joint hard").population))
+
+
+@in_one_of_each_kind([name for name in NAMES if name not in PAIRLESS])
+def test_counting_drawn_pairs_changes_no_loss(name):
+    """The table of weights is the same data; a control has other pairs."""
+    key, case, logits = jax.random.key(4), case_of("joint hard"), given().logits
+    pairs = draw_pairs(key, given().problem, case.sampler, Bernoulli(BradleyTerry()), given().problem.log_ref, PAIRS)
+    wanted = value_and_gradient(make(name), logits, pairs)
+    assert_close(value_and_gradient(make(name), logits, pairs.counted(N)), wanted)
+    others = replace(pairs, first=(pairs.first + 1) % N).counted(N)
+    assert abs(value_and_gradient(make(name), logits, others)[0] - wanted[0]) > 1e-3
+
+
+@pytest.mark.parametrize("labels", [Davidson(tie=0.7), Bernoulli(Davidson(tie=0.7))])
+def test_counted_pairs_are_their_weights_by_hand(labels):
+    pairs = draw_pairs(jax.random.key(6), given().problem, Uniform(), labels, given().problem.log_ref, 50)
+    first, second, win, tied = (np.asarray(leaf) for leaf in jax.tree.leaves(pairs))
+    ordered, even = np.zeros((2, len(first), N, N))
+    for x, k in np.ndindex(*first.shape):
+        for a, b, weight in ((first[x, k], second[x, k], win[x, k]), (second[x, k], first[x, k], 1 - win[x, k])):
+            ordered[x, a, b] += weight / 50
+            even[x, a, b] += 0.5 * tied[x, k] / 50
+    counted = pairs.counted(N)
+    assert_close((counted.ordered, counted.tied), (ordered, even))
+    assert even.sum() > 0
