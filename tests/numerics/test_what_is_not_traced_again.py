@@ -14,9 +14,10 @@ import pytest
 
 from didsim import objectives, worlds
 from didsim.dynamics import Run
-from didsim.numerics import traces
+from didsim.numerics import simplex, traces
 from didsim.numerics.compilation import ENDING, TRACES
 from didsim.numerics.pytrees import pytree
+from didsim.objectives import links
 
 PACKAGE = Path(traces.__file__).parents[1]
 PROGRAM = """
@@ -26,7 +27,7 @@ use_compilation_cache(sys.argv[1], traces=True)
 import jax
 jax.config.update("jax_enable_x64", True)
 import didsim
-from didsim.numerics import traces
+from didsim.numerics import simplex, traces
 traced = []
 export = traces.Jitted._exported
 traces.Jitted._exported = lambda self, *given: traced.append(self.__name__) or export(self, *given)
@@ -95,6 +96,7 @@ def test_a_name_is_of_all_that_decides_a_trace():
     asked = [jax.tree.structure(part) for part in parts.values()]
     asked += [scaled(2.0), scaled(3.0), scaled(jnp.zeros(2)), scaled(jnp.ones(2)), scaled(scaled(2.0))]
     asked += [of_the_package(lambda x: x + 2.0), functools.partial(scaled(2.0)), jax.vmap(scaled(2.0)), jax.vmap(scaled(3.0))]
+    asked += [simplex.normalize, simplex.kl, scaled(simplex.kl), links.logistic]  # compiled by `jax.jit` themselves
     names = [traces._name((one,)) for one in asked]
     assert None not in names
     assert len(set(names)) == len(names)
@@ -123,7 +125,7 @@ class Own(objectives.Objective):
 
 def test_what_is_not_of_the_package_has_no_name():
     own = Run(worlds.RandomTarget(n=4), Own())
-    for one in (jax.tree.structure(own), lambda x: x, scaled(lambda x: x), jax.vmap(lambda x: x)):
+    for one in (jax.tree.structure(own), lambda x: x, scaled(lambda x: x), jax.vmap(lambda x: x), jax.jit(lambda x: x)):
         assert traces._name((one,)) is None
 
 
