@@ -12,6 +12,7 @@ from pathlib import Path
 import ziamath
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.errors import ExtensionError
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.nodes import make_refnode
 
@@ -97,7 +98,8 @@ def write_reference() -> None:
     rooms = sorted({modules[name]: name for name in own}.values())
     names = ["didsim", *(f"didsim.{room}" for room in rooms)]
     pages = {
-        name: f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members:\n   :show-inheritance:\n" for name in names
+        name: f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n   :members: {_named(name)}\n   :show-inheritance:\n"
+        for name in names
     }
     objects = {name: getattr(didsim, name) for name in didsim.__all__}
     exported = {name for room in rooms for name in getattr(modules[room], "__all__", ())}
@@ -110,6 +112,27 @@ def write_reference() -> None:
         path = folder / f"{name}.rst"
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
+
+
+def _named(room: str) -> str:
+    """The public names of a module that lies elsewhere and has no list of them; nothing where autodoc finds them itself."""
+    module = _module(room) if "." in room else didsim
+    if module.__name__ == room or hasattr(module, "__all__"):
+        return ""
+    return ", ".join(name for name, one in vars(module).items() if name[0] != "_" and _made_in(module, one))
+
+
+def _made_in(module, one) -> bool:
+    """Whether a function or class is made in a module."""
+    return callable(one) and getattr(one, "__module__", None) == module.__name__
+
+
+def show_compiled_functions() -> None:
+    """Functions that are compiled as the functions that they are: autodoc passes over what is no function."""
+    for module in [one for name, one in sys.modules.items() if name.partition(".")[0] == "didsim"]:
+        for name, one in list(vars(module).items()):
+            if hasattr(one, "__wrapped__") and not inspect.isfunction(one) and not inspect.isclass(one):
+                setattr(module, name, inspect.unwrap(one))
 
 
 FIRST = ("Problem", "Run", "Trajectory", "Solution")  # what one holds in one's hands, in the order in which one meets them
@@ -220,6 +243,16 @@ def shorten_signature(app, what, name, obj, options, signature, returned):
     return tuple(text and text.replace("jaxlib._jax.Array", "Array") for text in (signature, returned))
 
 
+def all_is_described(app, env) -> None:
+    """An error where the page of a room leaves out what it names."""
+    described = env.get_domain("py").objects
+    for page in (ROOT / "docs" / "api").glob("didsim*.rst"):
+        named = re.findall(r":members: (.+)", page.read_text())
+        missing = [name for names in named for name in names.split(", ") if f"{page.stem}.{name}" not in described]
+        if missing:
+            raise ExtensionError(f"{page.stem}: not described are {', '.join(missing)}")
+
+
 def point_to_front(app, error) -> None:
     """An index.html, which servers look for, that leads to the front page."""
     if error is None and app.builder.format == "html":
@@ -234,10 +267,12 @@ def whole_docstring(self) -> tuple[str, list[str]]:
 def setup(app) -> None:
     GoogleDocstring._consume_inline_attribute = whole_docstring
     write_reference()
+    show_compiled_functions()
     app.add_html_math_renderer("mathml", (set_mathematics, None), (set_mathematics, None))
     app.connect("builder-inited", bring_font)
     app.connect("doctree-resolved", link_statements)
     app.connect("source-read", add_contents)
     app.connect("missing-reference", find_by_last_name)
     app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("env-check-consistency", all_is_described)
     app.connect("build-finished", point_to_front)
