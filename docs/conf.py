@@ -127,14 +127,6 @@ def _made_in(module, one) -> bool:
     return callable(one) and getattr(one, "__module__", None) == module.__name__
 
 
-def show_compiled_functions() -> None:
-    """Functions that are compiled as the functions that they are: autodoc passes over what is no function."""
-    for module in [one for name, one in sys.modules.items() if name.partition(".")[0] == "didsim"]:
-        for name, one in list(vars(module).items()):
-            if hasattr(one, "__wrapped__") and not inspect.isfunction(one) and not inspect.isclass(one):
-                setattr(module, name, inspect.unwrap(one))
-
-
 FIRST = ("Problem", "Run", "Trajectory", "Solution")  # what one holds in one's hands, in the order in which one meets them
 
 
@@ -267,7 +259,6 @@ def whole_docstring(self) -> tuple[str, list[str]]:
 def setup(app) -> None:
     GoogleDocstring._consume_inline_attribute = whole_docstring
     write_reference()
-    show_compiled_functions()
     app.add_html_math_renderer("mathml", (set_mathematics, None), (set_mathematics, None))
     app.connect("builder-inited", bring_font)
     app.connect("doctree-resolved", link_statements)
