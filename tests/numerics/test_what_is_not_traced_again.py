@@ -27,7 +27,7 @@ use_compilation_cache(sys.argv[1], traces=True)
 import jax
 jax.config.update("jax_enable_x64", True)
 import didsim
-from didsim.numerics import simplex, traces
+from didsim.numerics import traces
 traced = []
 export = traces.Jitted._exported
 traces.Jitted._exported = lambda self, *given: traced.append(self.__name__) or export(self, *given)
