@@ -23,15 +23,8 @@ SORTED = ["aot", "aot_unpaired", "kldo", "hypo", "pro", "adpo", "plackett-luce",
 SORTED += ["dpo-rk", "dpo-d", "auxdpo"]
 PAIRLESS = ["rlhf", "sft[best_of_k]"]
 each_objective = pytest.mark.parametrize("name", NAMES)
-# What is the same code for all is looked at in one of each kind, and in all of them in the slow run.
+# One of each kind: what is the same code for all is looked at in these, and in all of them in the slow run.
 KINDS = ["dpo", "simpo", "dpop", "kto", "slic", "orpo", "exo_pair", "rlhf", "chi-po", "bco[batch]", "sppo", "ipo[sum]"]
-
-
-def in_one_of_each_kind(names):
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in KINDS else pytest.mark.slow) for n in names])
-
-
-each_kind = in_one_of_each_kind(NAMES)
 
 
 def outer(log_first, log_second):

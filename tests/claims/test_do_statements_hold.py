@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sampling import sampled
 
 import didsim
 from didsim import ArgumentError, claims, cli, did, objectives, preferences, samplers, simplex
@@ -129,12 +130,12 @@ def test_exact_forms_hold_in_numpy_and_fail_without_what_they_need(id):
     raws = [raw_instance(claim, seed, claim.n) for seed in range(300)]
     assert max(exact_residual(claim, raw) for raw in raws) < 1e-7
     for place, hypothesis in enumerate(claim.hypotheses):
-        worst = max(exact_residual(claim, raw, place) for raw in raws)
+        residuals = (exact_residual(claim, raw, place) for raw in raws)
         # A hypothesis that matters on few instances is left to the full run.
         if hypothesis.needed and hypothesis.name != "the update is small":
-            assert worst > 1e-4, hypothesis.name
+            assert any(residual > 1e-4 for residual in residuals), hypothesis.name
         if not hypothesis.needed:
-            assert worst < 1e-7, hypothesis.name
+            assert max(residuals) < 1e-7, hypothesis.name
 
 
 @pytest.mark.parametrize("id", ALL)
@@ -147,11 +148,12 @@ def test_imposing_twice_is_imposing_once(id):
         np.testing.assert_allclose(twice[name], once[name], atol=1e-12)
 
 
-SAMPLE = ["D7.best-rejected", "D10.both-fall", "D12.sign", "S2.conserved"]
+SAMPLE = [["D7.best-rejected", "D12.sign"], ["D10.both-fall", "S2.conserved"]]
 
 
-def test_a_sample_holds_and_every_control_fails():
-    for found in claims.verify(SAMPLE, instances=2500):
+@pytest.mark.parametrize("ids", sampled(SAMPLE, 2))
+def test_a_sample_holds_and_every_control_fails(ids):
+    for found in claims.verify(ids, instances=2500):
         assert found.ok, found.to_json()
         row = found.to_json()
         assert {"id", "source", "statement", "instances", "worst", "bound", "ok", "controls"} <= set(row)
@@ -184,10 +186,13 @@ def test_the_worst_instance_can_be_had_again():
 
 
 def test_instances_do_not_depend_on_the_precision(key):
-    for variable in (claims.law(), claims.real(4, 2), claims.between(0.05, 5.0), claims.whole(0, 3, "n")):
-        wide = draw(key, variable, 5)
-        with jax.enable_x64(False):
-            narrow = draw(key, variable, 5)
+    variables = claims.law(), claims.real(4, 2), claims.between(0.05, 5.0), claims.whole(0, 3, "n")
+    drawn = jax.jit(lambda key: [draw(key, variable, 5) for variable in variables])
+    widely = drawn(key)
+    with jax.enable_x64(False):
+        narrowly = drawn(key)
+    for variable, wide, narrow in zip(variables, widely, narrowly, strict=True):
+        assert (wide.dtype, narrow.dtype) == (np.float64, np.float32)
         np.testing.assert_allclose(narrow, wide, rtol=1e-6)
         assert wide.shape == variable.sizes(5)
         assert float(wide.min()) >= variable.low
@@ -195,7 +200,7 @@ def test_instances_do_not_depend_on_the_precision(key):
 
 
 def test_random_instances_reach_the_corners():
-    draws = np.asarray(jax.vmap(lambda k: draw(k, claims.law(), 6))(jax.random.split(jax.random.key(0), 2000)))
+    draws = np.asarray(jax.jit(jax.vmap(lambda k: draw(k, claims.law(), 6)))(jax.random.split(jax.random.key(0), 2000)))
     wide = draws.max(-1) - draws.min(-1)
     masses = np.asarray(jax.nn.softmax(draws, -1))
     assert wide.min() < 1e-2
@@ -359,6 +364,7 @@ def loss_by_hand(log, ref, chance, whole):
     return sum(chance[a, b] * np.log1p(np.exp(parts[b] - parts[a])).sum() for a, b in pairs) / 8
 
 
+@pytest.mark.slow  # another conjecture is refuted above
 def test_that_a_sum_outside_the_sigmoid_keeps_the_optimum_is_refuted_by_four_responses(ledger):
     """F10 without its hypothesis, registered as docs/extending.md shows; one segment for all tokens is DPO and keeps it."""
     for segment in (1, 2):

@@ -9,11 +9,9 @@ from didsim.claims.ledger import _judged
 from didsim.claims.trials import judge_many
 
 SAMPLE = {
-    "DID not normalised",
     "best rejected law with 1/β",
     "displacement formula drops a term",
     "best of K - 1",
-    "DPO with β squared",
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.mathtext import MathTextParser
+from sampling import sampled
 
 from didsim import cli
 from didsim.claims import LEDGER
@@ -89,9 +90,10 @@ def test_every_formula_becomes_balanced_ascii():
         assert len(re.findall(r"[^_^{]\b[a-z]{4,}\b(?![^{]*\})", re.sub(r"\\[a-zA-Z]+", "", plain))) == 0, claim.id
 
 
-def test_another_typesetter_reads_every_formula():
+@pytest.mark.parametrize("part", sampled(range(4), 4))
+def test_another_typesetter_reads_every_formula(part):
     parser = MathTextParser("path")
-    for claim in OWN.values():
+    for claim in list(OWN.values())[part::4]:
         parser.parse(f"${tex(claim.formula).replace('tfrac', 'frac')}$")
 
 

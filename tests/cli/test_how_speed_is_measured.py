@@ -68,12 +68,25 @@ def test_the_promised_rows_are_there(measured, monkeypatch):
 def test_without_rivals_rows_stay_and_say_why(monkeypatch):
     monkeypatch.setattr(available, "torch_module", lambda: None)
     monkeypatch.setattr(training, "STEPS", 2)
-    rows = {row.name: row for row in training.torch_rows(0.0) + pairs.small_n_rows(None, [(16, 2)], 0.0)}
+    with jax.enable_x64(False):
+        rows = {row.name: row for row in training._published_rows(0.0, double=False)}
+    rows |= {row.name: row for row in pairs.small_n_rows(None, [(16, 2)], 0.0)}
     assert rows["single_run_vs_torch"].ratio is None
     assert available.NO_TORCH in rows["single_run_vs_torch"].note
     assert rows["small_n_vs_c"].ratio is None
     assert available.NO_C in rows["small_n_vs_c"].note
     assert rows["small_n_vs_dense"].ratio is not None
+
+
+@pytest.mark.slow
+def test_all_rows_of_training_stay_without_torch(monkeypatch):
+    monkeypatch.setattr(available, "torch_module", lambda: None)
+    monkeypatch.setattr(training, "STEPS", 2)
+    rows = training.torch_rows(0.0)
+    assert len(rows) >= 4
+    for row in rows:
+        assert row.ratio is None or "torch" not in row.name, row.name
+        assert available.NO_TORCH in row.note or "torch" not in row.name, row.name
 
 
 def test_from_a_wheel_no_rival_is_needed(monkeypatch):

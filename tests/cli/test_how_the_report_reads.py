@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from browsing import BROWSER, WIDE, violations
+from browsing import BROWSER, WIDE, violations, visits
 from preference_runs import SAMPLE
 
 from didsim import cli
@@ -17,6 +17,7 @@ FIGURES = Path(__file__).parent.parent.parent / "figures"
 OBJECTIVES = ("dpo", "cdpo", "ipo[sum]", "simpo", "sft")
 STEMS = ("B1-support", "B8-iterated")  # the second goes in as PNG
 
+SLOW = pytest.mark.slow
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome found: the page is not looked at")
 
 
@@ -45,6 +46,13 @@ def diagnosis(tmp_path_factory):
     return out.as_uri()
 
 
+@pytest.fixture(scope="module")
+def desk(browser, address):
+    """One visit on a wide screen, for tests of which each uses other tables or leaves them as they were."""
+    with visits(browser, address) as opened:
+        yield opened(viewport={"width": 1280, "height": 900})
+
+
 def column(page, table, place):
     """What a column of the shown rows says."""
     script = "([table, place]) => [...document.querySelector(table).tBodies[0].rows].filter(r => !r.hidden).map(r => %s)"
@@ -55,8 +63,8 @@ def head(page, table, name):
     return page.locator(f"{table} > thead button", has_text=name)
 
 
-def test_numbers_sort_as_numbers(visit):
-    page = visit(viewport={"width": 1280, "height": 900})
+def test_numbers_sort_as_numbers(desk):
+    page = desk
     before = column(page, "#bench", 3)
     assert "" in before  # rows without a rival stay last, both ways
     for direction in ("ascending", "descending"):
@@ -72,8 +80,8 @@ def test_numbers_sort_as_numbers(visit):
     assert page.locator("#claims [aria-sort]").count() == 1
 
 
-def test_claims_are_filtered(visit):
-    page = visit(viewport={"width": 1280, "height": 900})
+def test_claims_are_filtered(desk):
+    page = desk
     total = len(column(page, "#claims", 0))
     claims = page.locator("form[data-table=claims]")
     said = claims.locator("output")
@@ -95,8 +103,8 @@ def test_claims_are_filtered(visit):
     page.wait_for_function(f"document.querySelector('[data-table=claims] output').textContent === '{total} of {total} claims'")
 
 
-def test_the_atlas_is_ranked_filtered_and_opened(visit):
-    page = visit(viewport={"width": 1280, "height": 900})
+def test_the_atlas_is_ranked_filtered_and_opened(desk):
+    page = desk
     assert column(page, "#atlas", 0) == list(OBJECTIVES)
     flipped = page.locator("#atlas > thead button").all_text_contents().index("10 % flipped")
     page.locator("#atlas > thead button").nth(flipped).click()
@@ -122,7 +130,7 @@ def test_the_atlas_is_ranked_filtered_and_opened(visit):
     assert opened.count() == 0
 
 
-@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("width", [pytest.param(390, marks=pytest.mark.slow), 320])
 def test_a_phone_scrolls_one_way(visit, width):
     page = visit(viewport={"width": width, "height": 800})
     assert page.evaluate(WIDE) == 0
@@ -131,7 +139,7 @@ def test_a_phone_scrolls_one_way(visit, width):
     assert page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") >= 16
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+@pytest.mark.parametrize(("scheme", "width"), [pytest.param("light", 1280, marks=SLOW), ("dark", 390)])
 def test_axe_finds_nothing(visit, scheme, width):
     page = visit(viewport={"width": width, "height": 800}, color_scheme=scheme)
     few = "#claims > tbody > tr:nth-child(n + 9), #bench > tbody > tr:nth-child(n + 9)"  # rows are alike, axe is slow
@@ -144,7 +152,7 @@ def test_axe_finds_nothing(visit, scheme, width):
     assert [id for id, _ in violations(page, "#main > select")] == ["select-name"]  # a control without a name is seen
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 320)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), pytest.param("dark", 320, marks=SLOW)])
 def test_the_page_of_a_diagnosis_too(visit, diagnosis, scheme, width):
     page = visit(diagnosis, viewport={"width": width, "height": 800}, color_scheme=scheme)
     assert page.evaluate(WIDE) == 0
@@ -208,8 +216,8 @@ def test_the_keyboard_is_enough(visit):
     assert page.locator("#B1 details").first.get_attribute("open") is not None
 
 
-def test_the_data_are_saved_as_they_were_plotted(visit, tmp_path):
-    page = visit(viewport={"width": 1280, "height": 900})
+def test_the_data_are_saved_as_they_were_plotted(desk, tmp_path):
+    page = desk
     page.locator("#B1 summary", has_text="Data").click()
     with page.expect_download() as waiting:
         page.get_by_role("link", name="Save B1-support.nc.gz").click()

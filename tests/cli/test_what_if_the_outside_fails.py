@@ -21,6 +21,8 @@ from didsim.numerics import files, provenance
 from didsim.numerics.errors import ArgumentError
 
 FULL = pathlib.Path("/dev/full")
+DEAR = ("atlas", "sampler", "simplex", "sweep")  # compile much; the others lead every kind of output through the same streams
+RUNS = [pytest.param(name, marks=pytest.mark.slow if name in DEAR else ()) for name in CASES]
 WRITERS = [(name, option, ending) for name, case in CASES.items() for option, ending in case.writes]
 FOLDERS = [(name, option) for name, case in CASES.items() for option in case.folders]
 
@@ -66,7 +68,7 @@ def one_line(capsys):
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", RUNS)
 def test_an_output_that_is_full_is_one_line_and_2(ready, quick, capsys, name):
     with open(FULL, "w", encoding="utf-8") as full, standing_for(full, "stdout"):
         assert ended(spelled(name, ready)) == (2 if CASES[name].prints else CASES[name].code)
@@ -75,7 +77,7 @@ def test_an_output_that_is_full_is_one_line_and_2(ready, quick, capsys, name):
     assert told == [line] * CASES[name].prints
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", RUNS)
 def test_a_reader_that_has_gone_leaves_the_code_that_the_work_earned(ready, quick, capsys, name):
     reading, writing = os.pipe()
     os.close(reading)
@@ -85,7 +87,7 @@ def test_a_reader_that_has_gone_leaves_the_code_that_the_work_earned(ready, quic
         assert "fault of didsim" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_of_another_encoding_is_spelled_for(ready, quick, tmp_path, name, encoding):
     with (tmp_path / "said").open("w", encoding=encoding) as said:

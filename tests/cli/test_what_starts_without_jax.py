@@ -1,9 +1,11 @@
 """Does what needs no JAX answer without importing it, and do the names it knows agree with the registries?"""
 
+import json
 import subprocess
 import sys
 
 import pytest
+from sampling import sampled
 
 from didsim.cli import known
 
@@ -17,6 +19,16 @@ except SystemExit as end:
     code = end.code
 print()
 print(code, "jax" in sys.modules, time.process_time() - began)
+"""
+ALL = """
+import json, sys
+from didsim.cli import main
+def ended(words):
+    try:
+        return main(words)
+    except SystemExit as end:
+        return end.code
+print(json.dumps([[ended(words) for words in json.loads(sys.argv[1])], "jax" in sys.modules]))
 """
 SECONDS = 1.0  # of processor time: 0.3 on a quiet machine, and importing JAX alone takes longer than this on a slow one
 
@@ -71,13 +83,22 @@ def test_answers_at_once(words, folder):
     assert seconds < SECONDS
 
 
-@pytest.mark.parametrize("words", REFUSED, ids=" ".join)
+@pytest.mark.parametrize("words", sampled(REFUSED, 3), ids=" ".join)
 def test_refuses_at_once_in_one_line(words, folder):
     code, jax, seconds, said = start(words, folder)
     assert (code, jax) == (2, False)
     assert said.startswith("error: Argument `")
     assert said.count("\n") == 1
     assert seconds < SECONDS
+
+
+def test_one_process_refuses_all_and_needs_no_jax(folder):
+    words = [sys.executable, "-c", ALL, json.dumps(REFUSED)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=folder, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == [[2] * len(REFUSED), False]
+    said = done.stderr.splitlines()
+    assert len(said) == len(REFUSED)
+    assert all(line.startswith("error: Argument `") for line in said)
 
 
 def test_a_name_that_is_known_is_not_refused(folder):

@@ -1,5 +1,6 @@
 """The logs that several files put to `didsim diagnose`."""
 
+import functools
 import json
 
 import preference_logs
@@ -13,9 +14,19 @@ def sample():
     return [json.loads(line) for line in preference_runs.SAMPLE.read_text().splitlines()]
 
 
+@pytest.fixture
+def few(sample):
+    """The sample's first twenty pairs, at every step."""
+    return [row for row in sample if row["example_id"] < 20]
+
+
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory):
-    """The three real runs, as logs."""
+def real_run(tmp_path_factory):
+    """The log of a real run by its kind, trained when it is first asked for."""
     folder = tmp_path_factory.mktemp("runs")
-    kinds = ("healthy", "displaced", "wrong reference")
-    return {kind: preference_logs.written(folder, preference_runs.run(kind), f"{kind.replace(' ', '-')}.jsonl") for kind in kinds}
+
+    @functools.cache
+    def log(kind):
+        return preference_logs.written(folder, preference_runs.run(kind), f"{kind.replace(' ', '-')}.jsonl")
+
+    return log

@@ -53,20 +53,20 @@ MALFORMED = {
     ),
     "unsorted": (
         "a.jsonl",
-        lambda s: logs.lines([*s[100:200], *s[:100]]),
-        "line 101: column 'step' must not decrease from row to row, but 0 follows 6",
+        lambda s: logs.lines([*s[20:40], *s[:20]]),
+        "line 21: column 'step' must not decrease from row to row, but 0 follows 6",
     ),
     "twice": (
         "a.jsonl",
-        lambda s: logs.lines([*s[:50], s[3], *s[50:]]),
-        "line 51: a pair must come once a step, but 3 comes again at step 0.",
+        lambda s: logs.lines([*s[:10], s[3], *s[10:]]),
+        "line 11: a pair must come once a step, but 3 comes again at step 0.",
     ),
     "two runs of means": (
         "a.jsonl",
         lambda s: logs.lines([*(m := logs.means_of(s)), *m]),
         "line 8: column 'step' must not decrease from row to row, but 0 follows 36; is this one run",
     ),
-    "cut off": ("a.jsonl", lambda s: logs.lines(s)[:-30], "line 700: a line must be one JSON object, but is not"),
+    "cut off": ("a.jsonl", lambda s: logs.lines(s)[:-30], "line 140: a line must be one JSON object, but is not"),
     "no object": ("a.jsonl", lambda s: "[1, 2]", "line 1: a row must be a JSON object, but is list."),
     "not JSON": ("a.json", lambda s: '[\n{"step": 1},\n{"step" 2}]', "a.json, line 3: the file must be JSON, but is not"),
     "scalar JSON": ("a.json", lambda s: "3", "a.json: the file must hold an array of rows, but holds int."),
@@ -75,10 +75,10 @@ MALFORMED = {
     "empty CSV": ("a.csv", lambda s: "", "must hold at least one row, but a.csv is empty."),
     "ending": ("a.log", logs.lines, "must end in .jsonl, .ndjson, .json, .csv, .tsv, .parquet, but is a.log."),
     "not UTF-8": ("a.csv", lambda s: b"step,loss\n0,1\n1,\xff\n", "a.csv, line 3: a log must be UTF-8 text, but byte 17 is not."),
-    "one step": ("a.jsonl", lambda s: logs.lines(s[:100]), "a.jsonl: a log must have at least two steps, but has only step 0."),
+    "one step": ("a.jsonl", lambda s: logs.lines(s[:20]), "a.jsonl: a log must have at least two steps, but has only step 0."),
     "one pair": (
         "a.jsonl",
-        lambda s: logs.lines(s[::100]),
+        lambda s: logs.lines(s[::20]),
         "line 1: every step must have at least 5 pairs, one a row, but step 0 has 1.",
     ),
     "beta in the log": (
@@ -112,9 +112,9 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_log_is_one_line_and_exit_2(tmp_path, capsys, sample, case):
+def test_a_malformed_log_is_one_line_and_exit_2(tmp_path, capsys, few, case):
     name, text, message = MALFORMED[case]
-    content = text(sample)
+    content = text(few)
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert cli.main(["diagnose", str(tmp_path / name)]) == 2
     error = capsys.readouterr().err

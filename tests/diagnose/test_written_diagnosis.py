@@ -1,7 +1,9 @@
 """What is printed and written of a diagnosis?"""
 
 import base64
+import contextlib
 import html.parser
+import io
 import json
 import re
 from pathlib import Path
@@ -16,6 +18,7 @@ from didsim.cli.commands import Diagnose
 from didsim.diagnose import page
 
 ROOT = Path(__file__).parent.parent.parent
+DOCUMENTATION = (ROOT / "docs" / "diagnose.md").read_text(encoding="utf-8")
 PICTURE = "data:image/svg+xml;base64,"
 
 
@@ -37,25 +40,30 @@ class Page(html.parser.HTMLParser):
                 (self.inside if value.startswith("#") else self.outside).append(value.removeprefix("#"))
 
 
-def test_files_are_written_and_kept(tmp_path, capsys):
-    words = [
-        "diagnose",
-        str(preference_runs.SAMPLE),
-        "--beta",
-        "1",
-        "--json",
-        str(tmp_path / "a.json"),
-        "--html",
-        str(tmp_path / "a.html"),
-    ]
-    assert cli.main(words) == 1
-    printed = capsys.readouterr().out
-    assert "displaced-run.jsonl: displaced" in printed
-    found = json.loads((tmp_path / "a.json").read_text())
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory):
+    """The commands that the page of the documentation prints, a folder in which they ran, how they ended and what they said."""
+    folder = tmp_path_factory.mktemp("documented")
+    (folder / "tests").symlink_to(ROOT / "tests")
+    commands = [words.split() for words in re.findall(r"^\.venv/bin/didsim (diagnose .*)$", DOCUMENTATION, flags=re.M)]
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.chdir(folder), contextlib.redirect_stdout(out):
+        codes = [cli.main(words) for words in commands]
+    out.flush()
+    return commands, folder, codes, out.buffer.getvalue().decode()
+
+
+def test_files_are_written_and_kept(documented, monkeypatch, capsys):
+    (_, words), folder, codes, printed = documented
+    monkeypatch.chdir(folder)
+    assert words[2:] == ["--beta", "1", "--html", "diagnosis.html", "--json", "diagnosis.json"]
+    assert codes[1] == 1
+    assert printed.count("displaced-run.jsonl: displaced") == 2
+    found = json.loads((folder / "diagnosis.json").read_text())
     assert found["state"] == "displaced"
     assert found["findings"]["displacement"]["numbers"]["chosen change (nats)"]["high"] < 0
     read = Page()
-    text = (tmp_path / "a.html").read_text()
+    text = (folder / "diagnosis.html").read_text()
     read.feed(text)
     assert len(set(read.ids)) == len(read.ids)
     assert set(read.inside) <= set(read.ids)
@@ -71,20 +79,18 @@ def test_files_are_written_and_kept(tmp_path, capsys):
     assert cli.main([*words, "--overwrite"]) == 1
 
 
-def test_healthy_is_exit_0(runs, capsys):
-    assert cli.main(["diagnose", str(runs["healthy"]), "--beta", "1"]) == 0
+def test_healthy_is_exit_0(real_run, capsys):
+    assert cli.main(["diagnose", str(real_run("healthy")), "--beta", "1"]) == 0
     assert "healthy" in capsys.readouterr().out
 
 
-def test_the_page_of_the_documentation_is_right(tmp_path, monkeypatch, capsys):
+def test_the_page_of_the_documentation_is_right(documented):
     """Every command it prints runs, and every flag for a column is one that exists."""
-    text = (ROOT / "docs" / "diagnose.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^\.venv/bin/didsim (diagnose .*)$", text, flags=re.M)
+    text = DOCUMENTATION
+    commands, folder, codes, _ = documented
     assert len(commands) == 2
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
-    monkeypatch.chdir(tmp_path)
-    assert [cli.main(words.split()) for words in commands] == [1, 1]
-    assert (tmp_path / "diagnosis.html").exists()
+    assert codes == [1, 1]
+    assert (folder / "diagnosis.html").exists()
     assert {flag[2:].replace("-", "_") for flag in re.findall(r"`(--[a-z-]+)`", text)} <= set(Diagnose.__dataclass_fields__)  # type: ignore[attr-defined]
     found = diagnose.diagnose(preference_runs.SAMPLE, beta=1.0)
     order = text[text.index("in this order") :]

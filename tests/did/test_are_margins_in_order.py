@@ -102,6 +102,7 @@ def test_d8_pairs_are_counted_the_same_either_way(monkeypatch):
     assert wanted[1:].sum(1).max() < 1.0
 
 
+@pytest.mark.slow  # pairs are counted the same either way above
 def test_d8_a_hundred_thousand_responses():
     n = 100_000
     rng = np.random.default_rng(1)

@@ -12,10 +12,12 @@ import pytest
 from contracts import assert_close, assert_round_trip, stack
 from objective_cases import make
 from problem_cases import N, P, given, narrow
+from sampling import sampled
 from tolerance import tolerance
 from training_cases import STEPS, by_hand, every_step, gradient, sgd, watch
 
 from didsim.dynamics import Adam, Run, Sgd, train
+from didsim.dynamics.metrics import measure
 from didsim.dynamics.run import execute, run_key
 from didsim.objectives import Dpo
 from didsim.objectives.comparisons import COUNTED
@@ -100,7 +102,7 @@ def test_a_seed_decides_a_run():
     assert np.abs(steps[0] - steps[1]).max() > 0.1 * np.abs(steps[0]).max()
 
 
-@pytest.mark.parametrize("settings", [{}, {"pairs": 3}])
+@pytest.mark.parametrize("settings", sampled([{"pairs": 3}, {}], 2))
 def test_seeing_every_step_changes_nothing(settings):
     """A run that looks at every step is another program: the same path."""
     run = Run(
@@ -126,7 +128,7 @@ def test_seeing_every_step_changes_nothing(settings):
     assert np.abs(np.diff(dense.metrics["log_policy"], axis=1)).max(axis=(2, 3)).min() > 1e-4  # every step moves
 
 
-def run_of(beta, stop_below=0.0):
+def run_of(beta, stop_below=0.0, metrics=measure):
     return Run(
         Given(given().problem),
         Dpo(beta=beta),
@@ -135,13 +137,19 @@ def run_of(beta, stop_below=0.0):
         optimiser=Sgd(2.0),
         steps=STEPS,
         stop_below=stop_below,
+        metrics=metrics,
     )
 
 
-def test_many_runs_at_once_are_the_runs():
+# All metrics of a run take long to compile.
+METRICS = pytest.mark.parametrize("metrics", sampled([watch, measure], 2), ids=["watch", "all"])
+
+
+@METRICS
+def test_many_runs_at_once_are_the_runs(metrics):
     """Over β, seeds and early stops: every lane of the batch ends where it would alone."""
     cases = [(0.5, 1, 0.0), (0.7, 2, 0.03), (2.0, 3, 0.1)]
-    runs = [run_of(jnp.asarray(beta), jnp.asarray(stop)) for beta, _, stop in cases]
+    runs = [run_of(jnp.asarray(beta), jnp.asarray(stop), metrics) for beta, _, stop in cases]
     keys = [run_key(seed) for _, seed, _ in cases]
     alone = jax.jit(execute)
     together = jax.jit(jax.vmap(execute))(stack(*runs), jnp.stack(keys))
@@ -177,8 +185,9 @@ def test_one_trace_per_choice():
     assert len(traces) == 4 * once
 
 
-def test_single_precision():
-    settings = {"steps": STEPS, "records": 50, "optimiser": Sgd(2.0), "stop_below": 1e-9}
+@METRICS
+def test_single_precision(metrics):
+    settings = {"steps": STEPS, "records": 50, "optimiser": Sgd(2.0), "stop_below": 1e-9, "metrics": metrics}
     run = train(narrow(given().problem), make("dpo"), narrow(given().pairs), BradleyTerry(), **settings)
     wide = train(given().problem, make("dpo"), given().pairs, BradleyTerry(), **settings)
     for mine, theirs in zip(jax.tree.leaves(run), jax.tree.leaves(wide), strict=True):

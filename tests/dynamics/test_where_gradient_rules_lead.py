@@ -1,5 +1,7 @@
 """Where do gradient rules lead: against loops over pairs with written-out scores, what they promise, where they end (D14)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import oracles
 import pytest
 from contracts import assert_close, assert_round_trip
 from problem_cases import SHARES, N, P, given, narrow
+from training_cases import watch
 
 import didsim
 from didsim.dynamics import Plain, ProjectedGradient, Run, Sgd, rules, train
@@ -70,9 +73,14 @@ def by_hand(log_policy, scores, project=True):
     return total
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def moved(rule, world, objective, policy, params, data):
+    return rule.gradient(world, objective, policy, params, lambda _: data)
+
+
 def direction(rule, policy, params, objective):
     data = population(given().problem, given().pairs, BradleyTerry(), given().problem.log_ref)
-    return jax.jit(lambda p: rule.gradient(given().problem, objective, policy, p, lambda _: data))(params)
+    return moved(rule, given().problem, objective, policy, params, data)
 
 
 def test_a_tables_direction_by_hand():
@@ -96,7 +104,7 @@ def test_terms_without_a_partner_keep_their_weight():
     """CPO's NLL term is projected with its pair's chosen side, which no projection touches."""
     with_nll, without = (direction(ProjectedGradient(), Table(), jnp.asarray(LOGITS), Cpo(BETA, w)) for w in (0.4, 0.0))
     data = population(given().problem, given().pairs, BradleyTerry(), given().problem.log_ref)
-    nll = jax.grad(lambda t: loss(Sft(), given().problem, normalize(t), data))(jnp.asarray(LOGITS))
+    nll = jax.jit(jax.grad(lambda t: loss(Sft(), given().problem, normalize(t), data)))(jnp.asarray(LOGITS))
     assert_close(with_nll - without, 0.4 * nll)
 
 
@@ -105,7 +113,7 @@ def test_a_loss_that_pulls_the_rejected_up_is_left_alone():
     far = Joint(jnp.log(jnp.asarray(np.eye(N)[0][:, None] * np.eye(N)[1] * np.ones((P, 1, 1)))))
     logits = jnp.asarray(given().ref).at[:, 0].add(1.0).at[:, 1].add(-9.0)
     data = population(given().problem, far, AsShown(), given().problem.log_ref)
-    both = [r.gradient(given().problem, IpoSum(1.0), Table(), logits, lambda _: data) for r in (Plain(), ProjectedGradient())]
+    both = [moved(rule, given().problem, IpoSum(1.0), Table(), logits, data) for rule in (Plain(), ProjectedGradient())]
     assert_close(*both)
 
 
@@ -126,7 +134,7 @@ def test_the_chosen_likelihood_rises_by_what_is_promised():
     shown[np.arange(len(logits)), won, lost] = 1.0
     data = population(many, Joint(jnp.asarray(oracles.log(shown))), AsShown(), many.log_ref)
     moves = {
-        rule: len(logits) * rule.gradient(many, Dpo(BETA), Table(), jnp.asarray(logits), lambda _: data)
+        rule: np.asarray(len(logits) * moved(rule, many, Dpo(BETA), Table(), jnp.asarray(logits), data))
         for rule in (Plain(), ProjectedGradient())
     }
     for k, (row, a, b) in enumerate(zip(logits, won, lost, strict=True)):
@@ -136,7 +144,7 @@ def test_the_chosen_likelihood_rises_by_what_is_promised():
         promised = BETA / (1 + np.exp(margin)) * (g_w @ g_w)
         rise = {}
         for rule, move in moves.items():
-            ahead, behind = (oracles.normalize(row - sign * step * np.asarray(move[k])) for sign in (1, -1))
+            ahead, behind = (oracles.normalize(row - sign * step * move[k]) for sign in (1, -1))
             rise[type(rule).__name__] = (ahead[a] - behind[a]) / (2 * step)
         if g_w @ g_l > 1e-6:
             conflicts += 1
@@ -194,7 +202,7 @@ def test_it_reinforces_and_misses_the_target():
 
 
 def test_rules_are_parts_of_runs():
-    data, settings = (given().pairs, BradleyTerry()), {"steps": 2, "optimiser": Sgd(1.0)}
+    data, settings = (given().pairs, BradleyTerry()), {"steps": 2, "optimiser": Sgd(1.0), "metrics": watch}
     run = Run(Given(given().problem), Dpo(BETA), *data, rule=ProjectedGradient(), **settings)
     assert_round_trip(run)
     end = jax.jit(execute)(run, run_key(0))
@@ -207,7 +215,7 @@ def test_rules_are_parts_of_runs():
 def test_single_precision():
     world, pairs = narrow((given().problem, given().pairs))
     data = population(world, pairs, BradleyTerry(), world.log_ref)
-    got = ProjectedGradient().gradient(world, Dpo(BETA), Table(), jnp.asarray(LOGITS, jnp.float32), lambda _: data)
+    got = moved(ProjectedGradient(), world, Dpo(BETA), Table(), jnp.asarray(LOGITS, jnp.float32), data)
     assert got.dtype == jnp.float32
     np.testing.assert_allclose(got, by_hand(oracles.normalize(LOGITS), table_scores(oracles.normalize(LOGITS))), atol=1e-5)
 
@@ -227,7 +235,5 @@ def test_product_laws_are_written_out(sampler):
     kept = comparisons_for(Dpo(BETA), big, sampler, labels, big.log_ref)
     written = population(big, sampler, labels, big.log_ref)
     assert type(kept) is not type(written)
-    both = [
-        ProjectedGradient().gradient(big, Dpo(BETA), Table(), big.log_target, lambda _, d=data: d) for data in (kept, written)
-    ]
+    both = [moved(ProjectedGradient(), big, Dpo(BETA), Table(), big.log_target, data) for data in (kept, written)]
     assert_close(*both)

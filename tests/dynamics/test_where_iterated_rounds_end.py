@@ -26,12 +26,24 @@ LOG_REF, LOG_LAW, LOG_POLICY = oracles.normalize(RNG.standard_normal((3, N)))
 FLAT = np.full(3, -np.log(3.0))
 
 
+multipliers, next_policy, ending = map(jax.jit, (iterated.multipliers, maps.next_policy, iterated.ending))
+dpo_optimum, dpo_fit = map(jax.jit, (maps.dpo_optimum, maps.dpo_fit))
+iterate = jax.jit(iterated.iterate, static_argnums=2)
+
+
+@jax.jit
+def twelve_rounds(iteration, start):
+    """The path, and which rounds reached their optimum."""
+    path = iterated.iterate(iteration, start, 12)
+    return path, iterated.reached(iteration, path)
+
+
 def gentle():
     return Iteration(iterated.three_cycle(0.1), jnp.asarray(FLAT))
 
 
 @pytest.mark.parametrize(
-    ("optimum", "objective"), [(maps.ipo_optimum, IpoSum(0.4)), (maps.dpo_optimum, Dpo(0.4))], ids=["ipo", "dpo"]
+    ("optimum", "objective"), [(jax.jit(maps.ipo_optimum), IpoSum(0.4)), (dpo_optimum, Dpo(0.4))], ids=["ipo", "dpo"]
 )
 def test_optima_are_the_solvers(optimum, objective):
     """On a preference matrix with cycles the closed form and the small Newton method find the general solver's minimiser."""
@@ -48,13 +60,13 @@ def test_ipo_round_by_hand():
     mass = 0.7 * np.exp(LOG_POLICY) + 0.3 * np.exp(LOG_REF)
     logits = 0.6 * LOG_POLICY + 0.4 * LOG_REF + np.array([sum(TABLE[a, b] * mass[b] for b in range(N)) for a in range(N)]) / 0.5
     iteration = Iteration(jnp.asarray(TABLE), jnp.asarray(LOG_REF), 0.6, 0.7, 0.5)
-    assert_close(np.asarray(maps.next_policy(iteration, jnp.asarray(LOG_POLICY))), oracles.normalize(logits))
+    assert_close(np.asarray(next_policy(iteration, jnp.asarray(LOG_POLICY))), oracles.normalize(logits))
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 12.0])
 def test_dpo_optimum_solves_its_equation_for_narrow_and_wide_laws(scale):
     law = oracles.normalize(scale * RNG.standard_normal(N))
-    got = np.asarray(maps.dpo_optimum(jnp.asarray(LOG_REF), jnp.asarray(TABLE), jnp.asarray(law), 0.8))
+    got = np.asarray(dpo_optimum(jnp.asarray(LOG_REF), jnp.asarray(TABLE), jnp.asarray(law), 0.8))
     margin = 0.8 * (got - LOG_REF)
     chance = 1 / (1 + np.exp(margin[None] - margin[:, None]))
     left = np.array([np.sum(np.exp(law) * (TABLE[a] - chance[a])) for a in range(N)])
@@ -70,7 +82,7 @@ def test_multipliers_of_the_three_cycle(objective):
     slope = stability.slope_at_uniform(objective, temperature)
     for power, mixing, advantage in [(0.0, 1.0, 0.5), (0.7, 0.4, 0.2), (1.0, 0.9, 0.05)]:
         iteration = Iteration(iterated.three_cycle(advantage), jnp.asarray(FLAT), power, mixing, temperature, objective)
-        found = np.asarray(iterated.multipliers(iteration, jnp.asarray(FLAT)))
+        found = np.asarray(multipliers(iteration, jnp.asarray(FLAT)))
         modulus, angle = iterated.cycle_multiplier(power, mixing, advantage, slope)
         assert_close(np.sort(np.abs(np.angle(found))), np.full(2, float(angle)), atol=1e-9)
         assert_close(np.abs(found), np.full(2, float(modulus)), atol=1e-9)
@@ -79,9 +91,9 @@ def test_multipliers_of_the_three_cycle(objective):
 def test_multipliers_are_the_growth_of_small_deviations():
     """At a fixed point of any preference matrix, by brute force: iterate a tiny deviation and fit its growth."""
     iteration = Iteration(jnp.asarray(TABLE), jnp.asarray(LOG_REF), 0.5, 0.3, 1.0)
-    rest = iterated.iterate(iteration, jnp.asarray(LOG_REF), 400)[-1]
-    modulus = np.abs(np.asarray(iterated.multipliers(iteration, rest))).max()
-    away = iterated.iterate(iteration, rest + 1e-5 * jnp.asarray(RNG.standard_normal(N)), 24)
+    rest = iterate(iteration, jnp.asarray(LOG_REF), 400)[-1]
+    modulus = np.abs(np.asarray(multipliers(iteration, rest))).max()
+    away = iterate(iteration, rest + 1e-5 * jnp.asarray(RNG.standard_normal(N)), 24)
     size = np.linalg.norm(np.asarray(away) - np.asarray(rest), axis=1)
     assert abs((size[24] / size[14]) ** 0.1 / modulus - 1.0) < 1e-2
 
@@ -99,7 +111,7 @@ def test_contraction_factor_by_hand_and_that_it_contracts():
     iteration = Iteration(jnp.asarray(TABLE), jnp.asarray(LOG_REF), 0.2, 0.5, 0.6)
     factor = 0.2 + 0.5 / 0.6 / 2 * np.linalg.norm(TABLE - 0.5, 2)
     assert_close(np.asarray(iterated.contraction_factor(iteration)), np.asarray(factor), atol=1e-9)
-    paths = [np.asarray(iterated.iterate(iteration, jnp.asarray(start), 30)) for start in (LOG_LAW, LOG_POLICY)]
+    paths = [np.asarray(iterate(iteration, jnp.asarray(start), 30)) for start in (LOG_LAW, LOG_POLICY)]
     centred = [path - path.mean(-1, keepdims=True) for path in paths]
     gap = np.linalg.norm(centred[0] - centred[1], axis=1)
     assert np.all(gap[1:] <= factor * gap[:-1] + 1e-14)
@@ -124,7 +136,7 @@ def synthetic(kind):
      ("period 7.3", Fate.CYCLE, 0, 7.3)],
 )  # fmt: skip
 def test_endings_of_known_paths(kind, fate, period, turning):
-    end = iterated.ending(jnp.asarray(synthetic(kind)))
+    end = ending(jnp.asarray(synthetic(kind)))
     assert (int(end.fate), int(end.period)) == (fate, period)
     if turning is not None:
         assert abs(float(end.turning) / turning - 1.0) < 0.01
@@ -142,9 +154,9 @@ def test_contracts():
 
 def test_single_precision():
     iteration = Iteration(jnp.asarray(TABLE, jnp.float32), jnp.asarray(LOG_REF, jnp.float32), 0.5, 0.5, 0.7, "dpo")
-    got = iterated.iterate(iteration, jnp.asarray(LOG_LAW, jnp.float32), 20)
+    got = iterate(iteration, jnp.asarray(LOG_LAW, jnp.float32), 20)
     assert got.dtype == jnp.float32
-    wide = iterated.iterate(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), iteration), jnp.asarray(LOG_LAW), 20)
+    wide = iterate(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), iteration), jnp.asarray(LOG_LAW), 20)
     assert_close(np.asarray(got, np.float64), np.asarray(wide), atol=1e-4)
 
 
@@ -184,7 +196,7 @@ def test_bad_arguments_are_named(case):
 def test_dpo_optimum_is_the_reward_however_sure_the_labels(gap, law):
     """Bradley-Terry labels of rewards 0 and R teach R (S6); ten steps from zero do not reach it."""
     reward = jnp.asarray([0.0, gap])
-    fit = maps.dpo_fit(jnp.asarray(law), jax.nn.sigmoid(reward[:, None] - reward), jnp.asarray(law), 1.0)
+    fit = dpo_fit(jnp.asarray(law), jax.nn.sigmoid(reward[:, None] - reward), jnp.asarray(law), 1.0)
     assert fit.converged
     np.testing.assert_allclose(fit.margin[1] - fit.margin[0], gap, rtol=1e-10)
 
@@ -196,8 +208,8 @@ def test_dpo_optimum_says_when_there_is_none(cut):
     for a, b in cut:
         table[a, b], table[b, a] = 1.0, 0.0
     flat = jnp.asarray(FLAT)
-    assert not maps.dpo_fit(flat, jnp.asarray(table), flat, 1.0).converged
-    assert maps.dpo_fit(flat, iterated.three_cycle(0.5), flat, 1.0).converged  # sure labels alone are no hindrance
+    assert not dpo_fit(flat, jnp.asarray(table), flat, 1.0).converged
+    assert dpo_fit(flat, iterated.three_cycle(0.5), flat, 1.0).converged  # sure labels alone are no hindrance
 
 
 SKEWED = np.log([0.7, 0.2, 0.1])
@@ -208,8 +220,8 @@ NO_OPTIMUM = [((0, 1), (0, 2)), ((1, 0), (1, 2)), ((0, 2), (1, 2))]
 def test_rounds_say_whether_they_reached_their_optimum(power):
     """Each round's optimum solves its own equation; where a group never loses, or a response has no mass, none does."""
     turning = Iteration(iterated.three_cycle(0.3), jnp.asarray(FLAT), power, 0.5, 1.0, "dpo")
-    path = iterated.iterate(turning, jnp.asarray(SKEWED), 12)
-    assert iterated.reached(turning, path).all()
+    path, reached = twelve_rounds(turning, jnp.asarray(SKEWED))
+    assert reached.all()
     for before, after in zip(np.asarray(path)[:-1], np.asarray(path)[1:], strict=True):
         law = 0.5 * np.exp(before) + 0.5 / 3
         margin = after - (power * before + (1 - power) * FLAT)
@@ -221,7 +233,7 @@ def test_rounds_say_whether_they_reached_their_optimum(power):
             table[a, b], table[b, a] = 1.0, 0.0
         for objective, all_reached in (("dpo", False), ("ipo", True)):
             sure = Iteration(jnp.asarray(table), jnp.asarray(FLAT), power, 0.5, 1.0, objective)
-            found = iterated.reached(sure, iterated.iterate(sure, jnp.asarray(SKEWED), 12))
+            found = twelve_rounds(sure, jnp.asarray(SKEWED))[1]
             assert found.all() if all_reached else not found.any()
     gone = Iteration(iterated.three_cycle(0.3), jnp.asarray(FLAT), power, 1.0, 1.0, "dpo")
     assert not iterated.reached(gone, jnp.asarray([[0.0, -1.0, -1000.0], SKEWED]))[0]

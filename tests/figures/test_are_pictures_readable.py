@@ -18,7 +18,7 @@ from didsim.plotting import MEANING, shades, styled
 
 ROOT = Path(__file__).parents[2]
 COLUMN = 85 / 25.4  # inches
-QUICK = {"A1", "B1"}
+QUICK = {"B1"}
 DRAWN = [
     pytest.param(id, marks=[] if id in QUICK else [pytest.mark.slow])
     for id, entry in FIGURES.items()

@@ -63,7 +63,7 @@ def surveyed(case):
     return survey(world(), CASES[case](), accuracy=ACCURACY)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=pytest.mark.slow if case == "best-worst" else ()) for case in CASES])
 def test_numbers_are_those_of_the_graph(case):
     found = surveyed(case)
     target = np.exp(oracles.normalize(given().ref + given().reward / BETA))

@@ -3,10 +3,13 @@
 Comparison graphs, null spaces and limits, thousands of random instances at once, against SciPy and plain gradient descent.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
+import pytest
 from contracts import assert_close, assert_jit_and_vmap
 from graph_cases import B, N, given, nullities, worst
 from tolerance import tolerance
@@ -97,35 +100,36 @@ def test_hessian_at_the_optimum_is_a_laplacian():
     assert_close(predicted, by_hand)
 
 
-def dpo_gradients(logits, labels):
-    """∂L/∂θ for every instance, in plain NumPy."""
-    margin = given().beta[:, None, None] * ((logits - given().ref)[:, :, None] - (logits - given().ref)[:, None, :])
-    force = given().shown * (1 / (1 + np.exp(-np.clip(margin, -700, 700))) - labels)
-    return given().beta[:, None] * (force.sum(2) - force.sum(1))
-
-
-def settle(update, steps):
-    logits, labels = given().ref.copy(), oracles.bradley_terry(given().reward)
-    state = np.zeros((2, *logits.shape))
+def settle(update, steps, some):
+    """Where descent in plain NumPy ends, for some of the instances."""
+    ref, beta, shown, labels = (part[some] for part in (given().ref, given().beta, given().shown, _labels()))
+    logits, state = ref.copy(), np.zeros((2, *ref.shape))
     for k in range(steps):
-        logits, state = update(k, logits, dpo_gradients(logits, labels), state)
+        margin = beta[:, None, None] * ((logits - ref)[:, :, None] - (logits - ref)[:, None, :])
+        force = shown * (1 / (1 + np.exp(-np.clip(margin, -700, 700))) - labels)
+        logits, state = update(k, logits, beta[:, None] * (force.sum(2) - force.sum(1)), state, beta, shown)
     return logits
 
 
-def plain(k, logits, slope, state):
+def _labels():
+    return oracles.bradley_terry(given().reward)
+
+
+def plain(k, logits, slope, state, beta, shown):
     # Half the inverse of the largest curvature there can be, β²/4 times the largest eigenvalue of a block's Laplacian.
-    return logits - slope / (0.5 * given().beta ** 2 * given().shown.sum(2).max(1))[:, None], state
+    return logits - slope / (0.5 * beta**2 * shown.sum(2).max(1))[:, None], state
 
 
-def adam(k, logits, slope, state):
+def adam(k, logits, slope, state, beta, shown):
     first, second = 0.9 * state[0] + 0.1 * slope, 0.999 * state[1] + 0.001 * slope**2
-    step = 0.05 * 0.995**k / given().beta[:, None]
+    step = 0.05 * 0.995**k / beta[:, None]
     update = (first / (1 - 0.9 ** (k + 1))) / (np.sqrt(second / (1 - 0.999 ** (k + 1))) + 1e-8)
     return logits - step * update, np.array([first, second])
 
 
+@functools.cache
 def limits():
-    return np.asarray(jax.vmap(landscape.descent_limit)(given().ref, given().reward, given().block_label, given().beta))
+    return np.asarray(jax.jit(jax.vmap(landscape.descent_limit))(given().ref, given().reward, given().block_label, given().beta))
 
 
 def mild():
@@ -134,23 +138,24 @@ def mild():
 
 
 def test_gradient_descent_lands_where_s2_says():
-    error = np.abs(oracles.normalize(settle(plain, 800)) - limits()).max(1)[mild()]
+    error = np.abs(oracles.normalize(settle(plain, 800, mild())) - limits()[mild()]).max(1)
     assert mild().sum() > 1500
     assert worst(error)[0] < 1e-8, worst(error)
 
 
 def test_adam_lands_elsewhere():
     """Control: a diagonal preconditioner does not conserve the sums; the ratios that the data fixes are still found."""
-    got = oracles.normalize(settle(adam, 2000))
-    gap = got - given().ref - given().reward / given().beta[:, None]
-    members = np.where(given().together, gap[:, None, :], np.nan)
-    shown = given().block >= 0
+    some = np.flatnonzero(mild())[::5]
+    got, beta = oracles.normalize(settle(adam, 2000, some)), given().beta[some]
+    gap = got - given().ref[some] - given().reward[some] / beta[:, None]
+    members = np.where(given().together[some], gap[:, None, :], np.nan)
+    shown = given().block[some] >= 0
     inside = np.nanmax(members[shown], -1) - np.nanmin(members[shown], -1)
-    calm = np.repeat(mild(), shown.sum(1))
-    assert np.quantile((inside * np.repeat(given().beta, shown.sum(1)))[calm], 0.9) < 1e-2
-    assert np.mean(np.abs(got - limits()).max(1)[mild()] > 0.02) > 0.3
+    assert np.quantile(inside * np.repeat(beta, shown.sum(1)), 0.9) < 1e-2
+    assert np.mean(np.abs(got - limits()[some]).max(1) > 0.02) > 0.3
 
 
+@pytest.mark.slow  # where the solver leaves open directions is asked of it in test_what_kind_of_answer.py
 def test_the_solver_lands_there_too():
     world = small_problem()
     sampler = Blocks(jnp.asarray(given().block[:SMALL]))
@@ -195,7 +200,7 @@ def test_two_components_break_the_odds_identity():
     """Control: the seen responses in two blocks instead of one."""
     _, kappa = _limit_and_factor(given().ref, given().reward, given().beta)
     split = np.where(given().support & (np.arange(N) > 0), 1, given().one)
-    limit = jax.vmap(landscape.descent_limit)(given().ref, given().reward, split, given().beta)
+    limit = jax.jit(jax.vmap(landscape.descent_limit))(given().ref, given().reward, split, given().beta)
     assert np.median(odds_error(given().ref, np.asarray(limit), kappa)) > 1e-2
 
 

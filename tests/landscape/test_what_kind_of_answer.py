@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
+from sampling import sampled
 from solver_cases import NEAR, N, P, given, make, run, soft, statuses
 
 from didsim.landscape.solvers import Status, solve
@@ -36,7 +37,7 @@ def blocks(labels):
         ([0] * 2 + [-1] * 6, 7),
     ],
 )
-@pytest.mark.parametrize("name", ["dpo", "cdpo", "ipo[sum]", "exo_pair"])
+@pytest.mark.parametrize("name", sampled(["dpo", "cdpo", "ipo[sum]", "exo_pair"], 2))
 def test_disconnected_data_is_reported(name, labels, components):
     got = run(make(name), blocks(labels))
     assert np.all(got.undetermined == components - 1)

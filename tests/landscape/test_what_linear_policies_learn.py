@@ -10,7 +10,9 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close, assert_round_trip
+from sampling import sampled
 from tolerance import tolerance
+from training_cases import watch
 
 from didsim import alignment, simplex
 from didsim.dynamics import Sgd, train
@@ -46,6 +48,14 @@ def given() -> SimpleNamespace:
     )
 
 
+@jax.jit
+def modelled(world, policy, sampler):
+    return alignment.linear_model(world, policy, sampler, BradleyTerry(), BETA)
+
+
+direct, best_in_class, two_stage = map(jax.jit, (alignment.direct, alignment.best_in_class, alignment.two_stage))
+
+
 def by_pairs(theta):
     """Loss, gradient and Hessian, pair by pair."""
     value, slope, bend = 0.0, np.zeros(D), np.zeros((D, D))
@@ -67,22 +77,22 @@ def test_loss_gradient_and_hessian_by_pairs():
     assert_close(np.asarray(given().model.loss(theta)), np.asarray(value), atol=1e-12)
     assert_close(np.asarray(given().model.gradient(theta)), slope)
     assert_close(np.asarray(given().model.hessian(theta)), bend)
-    assert_close(jax.grad(given().model.loss)(theta), given().model.gradient(theta))
-    assert_close(jax.hessian(given().model.loss)(theta), given().model.hessian(theta))
+    assert_close(jax.jit(jax.grad(given().model.loss))(theta), given().model.gradient(theta))
+    assert_close(jax.jit(jax.hessian(given().model.loss))(theta), given().model.hessian(theta))
 
 
 def test_the_model_is_dpo_of_a_log_linear_policy():
     sampler = Joint(jnp.log(jnp.asarray(given().shown)))
-    model = alignment.linear_model(given().world, given().policy, sampler, BradleyTerry(), BETA)
+    model = modelled(given().world, given().policy, sampler)
     log_policy = given().policy.log_probs(jnp.asarray(given().theta), given().world.log_ref)
     pairs = comparisons_for(Dpo(BETA), given().world, sampler, BradleyTerry(), log_policy)
     assert_close(model.loss(jnp.asarray(given().theta)), loss(Dpo(BETA), given().world, log_policy, pairs), atol=1e-12)
 
 
 def test_direct_is_where_training_ends():
-    best = alignment.direct(alignment.linear_model(given().world, given().policy, Uniform(), BradleyTerry(), BETA))
+    best = direct(modelled(given().world, given().policy, Uniform()))
     assert best.status == Status.CONVERGED
-    settings = {"policy": given().policy, "optimiser": Sgd(4.0), "steps": 1500, "records": 2}
+    settings = {"policy": given().policy, "optimiser": Sgd(4.0), "steps": 1500, "records": 2, "metrics": watch}
     run = train(given().world, Dpo(BETA), Uniform(), BradleyTerry(), **settings)
     assert_close(np.asarray(run.params), np.asarray(best.theta), atol=1e-8)
     assert np.abs(np.asarray(best.theta)).max() > 0.1
@@ -91,7 +101,7 @@ def test_direct_is_where_training_ends():
 def test_one_hot_features_are_a_table():
     policy = LogLinear(jnp.eye(N))
     world = problem(given().ref[0], reward=np.random.default_rng(92).standard_normal(N), beta=BETA)
-    best = alignment.direct(alignment.linear_model(world, policy, Uniform(), BradleyTerry(), BETA))
+    best = direct(modelled(world, policy, Uniform()))
     assert best.status == Status.NOT_UNIQUE
     assert best.undetermined == 1  # the common constant
     found = policy.log_probs(best.theta, world.log_ref)
@@ -117,7 +127,7 @@ def test_what_sampled_features_leave_open():
     parts = np.asarray(open_parts(model))[0]
     assert_close(parts[:4, :4], np.zeros((4, 4)), atol=1e-12)
     assert_close(parts[4, :4], np.ones(4), atol=1e-12)
-    best = alignment.direct(model, jnp.asarray([0.1, 0.2, 0.7, -0.4]))
+    best = direct(model, jnp.asarray([0.1, 0.2, 0.7, -0.4]))
     assert best.status == Status.NOT_UNIQUE
     # determined directions are learned, open ones stay where they started
     assert_close(np.asarray(best.theta), np.array([1.0, -0.5, 0.7, -0.4]), atol=1e-9)
@@ -143,7 +153,7 @@ def test_curvature_bounds_hold_and_gradient_descent_keeps_the_rate():
         assert bounds.convexity <= values[0] + 1e-15
         assert values[-1] <= bounds.smoothness + 1e-15
     assert np.linalg.eigvalsh(by_pairs(np.zeros(D))[2])[-1] > 0.99 * bounds.smoothness
-    best = alignment.direct(given().model)
+    best = direct(given().model)
     assert np.linalg.norm(best.theta) < radius / 2
     theta, gap = np.zeros(D), []
     for _ in range(60):
@@ -157,33 +167,34 @@ def test_curvature_bounds_hold_and_gradient_descent_keeps_the_rate():
 
 
 def test_value_expansion_is_autodiff():
+    @jax.jit
     def worth(theta):
         return alignment.value(given().world, given().policy.log_probs(theta, given().world.log_ref))
 
     theta = jnp.asarray(given().theta)
-    value, slope, bend = value_expansion(given().world, jnp.asarray(given().phi), theta)
+    value, slope, bend = jax.jit(value_expansion)(given().world, jnp.asarray(given().phi), theta)
     assert_close(value, worth(theta), atol=1e-12)
-    assert_close(slope, jax.grad(worth)(theta))
-    assert_close(bend, jax.hessian(worth)(theta))
+    assert_close(slope, jax.jit(jax.grad(worth))(theta))
+    assert_close(bend, jax.jit(jax.hessian(worth))(theta))
 
 
 def test_best_in_class_is_the_best_of_many():
     rng, world, policy = np.random.default_rng(92), given().world, given().policy
     starts = jnp.asarray(rng.standard_normal((4, D)))
-    best = alignment.best_in_class(world, policy, starts)
+    best = best_in_class(world, policy, starts)
     tries = jnp.asarray(best.theta) + jnp.asarray(rng.standard_normal((500, D)) * np.geomspace(1e-3, 3, 500)[:, None])
-    worth = jax.vmap(lambda theta: alignment.value(world, policy.log_probs(theta, world.log_ref)))(tries)
+    worth = jax.jit(jax.vmap(lambda theta: alignment.value(world, policy.log_probs(theta, world.log_ref))))(tries)
     assert best.status == Status.CONVERGED
     assert float(worth.max()) <= -float(best.value) + 1e-12
 
 
 def test_two_stages_meet_dpo_where_the_classes_are_alike():
-    model = alignment.linear_model(given().world, given().policy, Uniform(), BradleyTerry(), BETA)
+    model = modelled(given().world, given().policy, Uniform())
     starts = jnp.asarray(np.random.default_rng(92).standard_normal((2, D)))
-    route = alignment.two_stage(given().world, given().policy, model, jnp.asarray(given().phi), starts)
-    assert_close(np.asarray(route.policy.theta), np.asarray(alignment.direct(model).theta), atol=1e-7)
-    assert_close(np.asarray(route.reward.theta), BETA * np.asarray(alignment.direct(model).theta), atol=1e-8)
-    unlike = alignment.two_stage(given().world, given().policy, model, jnp.asarray(given().phi).at[..., 0].set(0.0), starts)
+    route = two_stage(given().world, given().policy, model, jnp.asarray(given().phi), starts)
+    assert_close(np.asarray(route.policy.theta), np.asarray(direct(model).theta), atol=1e-7)
+    assert_close(np.asarray(route.reward.theta), BETA * np.asarray(direct(model).theta), atol=1e-8)
+    unlike = two_stage(given().world, given().policy, model, jnp.asarray(given().phi).at[..., 0].set(0.0), starts)
     assert np.abs(np.asarray(unlike.policy.theta - route.policy.theta)).max() > 1e-3
 
 
@@ -192,14 +203,14 @@ def test_online_rests_where_training_on_its_own_pairs_ends():
         at = given().policy.log_probs(theta, given().world.log_ref)
         return alignment.linear_model(given().world, given().policy, OnPolicy(), BradleyTerry(), BETA, at)
 
-    rest = alignment.online(model_at, jnp.zeros(D))
+    rest = jax.jit(lambda start: alignment.online(model_at, start))(jnp.zeros(D))
     assert rest.status == Status.CONVERGED
-    settings = {"policy": given().policy, "optimiser": Sgd(4.0), "steps": 3000, "records": 2}
+    settings = {"policy": given().policy, "optimiser": Sgd(4.0), "steps": 3000, "records": 2, "metrics": watch}
     run = train(given().world, Dpo(BETA), OnPolicy(), BradleyTerry(), **settings)
     assert_close(np.asarray(run.params), np.asarray(rest.theta), atol=1e-7)
-    offline = alignment.direct(alignment.linear_model(given().world, given().policy, Uniform(), BradleyTerry(), BETA))
+    offline = direct(modelled(given().world, given().policy, Uniform()))
     assert np.abs(np.asarray(offline.theta - rest.theta)).max() > 1e-3
-    assert alignment.online(model_at, jnp.zeros(D), steps=1).status == Status.STALLED
+    assert jax.jit(lambda start: alignment.online(model_at, start, steps=1))(jnp.zeros(D)).status == Status.STALLED
 
 
 def test_value_weights_climb_the_value():
@@ -231,7 +242,7 @@ def test_feature_worlds():
     assert size > 0.5
     wanted = oracles.normalize(np.asarray(world.log_ref + world.reward / BETA))
     assert_close(np.asarray(world.log_target), wanted, atol=1e-12)
-    many = np.asarray(draw_features(jax.random.key(4), 500, 20, 20))
+    many = np.asarray(jax.jit(draw_features, static_argnums=(1, 2, 3))(jax.random.key(4), 500, 20, 20))
     assert abs(many.var() - 1.0) < 0.1
     # half of the variance is a response's own, whatever the prompt
     assert abs((many[::2] * many[1::2]).mean() - 0.5) < 0.1
@@ -240,8 +251,8 @@ def test_feature_worlds():
 def test_contracts():
     assert_round_trip(given().model)
     assert_round_trip(LinearReward(jnp.asarray(given().phi)))
-    assert_round_trip(alignment.direct(given().model))
-    ends = jax.vmap(lambda beta: alignment.direct(replace(given().model, beta=beta)).theta)(jnp.asarray([0.5, 1.0]))
+    assert_round_trip(direct(given().model))
+    ends = jax.jit(jax.vmap(lambda beta: direct(replace(given().model, beta=beta)).theta))(jnp.asarray([0.5, 1.0]))
     assert_close(np.asarray(ends[0]), 2.0 * np.asarray(ends[1]), atol=1e-8)
 
 
@@ -263,12 +274,12 @@ def test_bad_arguments_are_named(case):
         make()
 
 
-@pytest.mark.parametrize("reward", [(1.0, 0.0, 1.0), (2.0, 1.0, 2.0)])
+@pytest.mark.parametrize("reward", sampled([((1.0, 0.0, 1.0),), ((2.0, 1.0, 2.0),)], 2))
 def test_a_top_is_left_for_a_best_policy(reward):
     """By symmetry θ = 0 has no slope, but the value there is the lowest: either way it rises (one feature, -1, 0, 1)."""
     world = problem(np.log([[1 / 3] * 3]), reward=np.array([reward]), beta=0.1)
     policy = LogLinear(jnp.asarray([[-1.0], [0.0], [1.0]]))
-    best = alignment.best_in_class(world, policy, jnp.zeros((1, 1)))
+    best = best_in_class(world, policy, jnp.zeros((1, 1)))
 
     def cost(theta):
         logits = np.log(1 / 3) + theta * np.array([-1.0, 0.0, 1.0])

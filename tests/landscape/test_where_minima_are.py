@@ -33,7 +33,10 @@ def scipy_minimum(name, world, law, start):
     return both(found.x)[0], oracle.log_softmax(found.x)
 
 
-@pytest.mark.parametrize("name", sampled(SMOOTH, 3))
+# The others of these have closed forms below or are solved by the same code.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("simpo", "kto") else pytest.mark.slow) for name in SMOOTH]
+)
 def test_minimiser_is_scipys(name):
     got = soft(name)
     assert statuses(got) == {"CONVERGED"}
@@ -50,7 +53,7 @@ def test_minimiser_is_scipys(name):
         assert beside > value + 1e-9 or name == "kto"  # control: the check tells a point 1e-3 away
 
 
-@pytest.mark.parametrize("name", ["simpo", "orpo", "exo_pair"])
+@pytest.mark.parametrize("name", sampled(["orpo", "simpo", "exo_pair"], 3))
 def test_no_start_of_scipys_does_better(name):
     got, law = soft(name), laws()[0]
     for start in np.random.default_rng(1).standard_normal((6, N)):
@@ -59,7 +62,7 @@ def test_no_start_of_scipys_does_better(name):
         np.testing.assert_allclose(value, got.value[0], atol=tolerance(condition=10.0))
 
 
-@pytest.mark.parametrize("name", ["simpo", "orpo", "exo_pair", "rlhf"])
+@pytest.mark.parametrize("name", sampled(["simpo", "exo_pair", "orpo", "rlhf"], 2))
 def test_starts_agree(name):
     assert np.all(soft(name).agreeing == STARTS)
     start = jnp.asarray(oracles.normalize(np.random.default_rng(2).standard_normal((P, N))))
@@ -109,7 +112,7 @@ def test_hinge_face_of_minimisers():
     np.testing.assert_allclose(value_by_hand("hinge", stretched, 0, law), got.value[0], atol=tolerance())
 
 
-@pytest.mark.parametrize("name", KINKED)
+@pytest.mark.parametrize("name", sampled(KINKED, 3))
 @pytest.mark.parametrize("wins", ["soft", "beaten"])
 def test_kinked_minima_are_certified(name, wins):
     wins = getattr(given(), wins)
@@ -238,11 +241,12 @@ def test_single_precision(name):
     np.testing.assert_allclose(got.log_policy, soft(name).log_policy, atol=2e-2 if name in KINKED else 2e-4)
 
 
-def test_prompts_are_solved_alone():
-    together = soft("exo_pair")
+@pytest.mark.parametrize("name", sampled(["simpo", "exo_pair"], 2))
+def test_prompts_are_solved_alone(name):
+    together = soft(name)
     for x in range(P):
         alone = problem(given().ref[x], reward=given().reward[x], beta=0.7, lengths=given().lengths[x])
-        got = run(make("exo_pair"), given().shown[x : x + 1], given().soft[x : x + 1], world=alone)
+        got = run(make(name), given().shown[x : x + 1], given().soft[x : x + 1], world=alone)
         np.testing.assert_allclose(got.log_policy[0], together.log_policy[x], atol=NEAR)
         assert_close(got.value[0], together.value[x], atol=tolerance())
 
@@ -260,16 +264,18 @@ def pair_law(world, x):
     return np.exp(np.asarray(world.log_chosen[x]))[:, None] * np.exp(np.asarray(world.log_rejected[x]))[None]
 
 
-@pytest.mark.parametrize("n", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_hinges_reach_the_linear_programme_on_random_data(n):
+HINGES = {"hinge": ({"beta": 0.1}, 0.1), "slic": ({"margin": 1.0, "nll_weight": 0.0}, 1.0)}
+
+
+@pytest.mark.parametrize(("n", "name"), sampled([(3, "hinge"), (3, "slic"), (8, "hinge"), (8, "slic")], 4))
+def test_hinges_reach_the_linear_programme_on_random_data(n, name):
     """Independent draws of laws that are far apart, where corners have slopes that no curvature shows."""
-    world = random_problems(n, 10, n)
-    for loss, beta in ((OBJECTIVES["hinge"](beta=0.1), 0.1), (OBJECTIVES["slic"](margin=1.0, nll_weight=0.0), 1.0)):
-        got = solve(world, loss)
-        assert statuses(got) <= {"CONVERGED", "NOT_UNIQUE"}
-        least = np.array([hinge_programme_of(pair_law(world, x), beta) for x in range(10)])
-        np.testing.assert_allclose(got.value, least, atol=1e-9)
-        assert np.min(1.0 - least) > 1e-4  # control: where all margins are zero the loss is one
+    world, (numbers, beta) = random_problems(n, 10, n), HINGES[name]
+    got = solve(world, OBJECTIVES[name](**numbers))
+    assert statuses(got) <= {"CONVERGED", "NOT_UNIQUE"}
+    least = np.array([hinge_programme_of(pair_law(world, x), beta) for x in range(10)])
+    np.testing.assert_allclose(got.value, least, atol=1e-9)
+    assert np.min(1.0 - least) > 1e-4  # control: where all margins are zero the loss is one
 
 
 def hinge_programme_of(law, beta):
@@ -287,11 +293,12 @@ def hinge_programme_of(law, beta):
 def test_losses_that_are_not_convex_say_how_far_they_are_proved():
     """What the default starts miss lies below their value, never below the bound; nothing missed is called proved."""
     world = random_problems(3, 24, 1)
-    few, many = (solve(world, OBJECTIVES["discopop"](), starts=count) for count in (2, 24))
-    missed = np.asarray(few.value > many.value + 1e-9)
+    few, *others = (solve(world, OBJECTIVES["discopop"](), starts=2, seed=seed) for seed in range(12))
+    best = np.min([other.value for other in others], axis=0)
+    missed = np.asarray(few.value > best + 1e-9)
     assert missed.any()
     assert not np.asarray(few.proved)[missed].any()
-    assert np.all(few.lower_bound <= many.value + 1e-12)
+    assert np.all(few.lower_bound <= best + 1e-12)
     assert np.all(few.starts == 2)
     assert "best of 2 starts" in repr(few)
     sure = solve(problem(given().ref, reward=given().reward, beta=0.7), OBJECTIVES["simpo"](beta=2.0))

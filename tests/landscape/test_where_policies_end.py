@@ -13,6 +13,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close
+from sampling import sampled
 from scipy import optimize
 
 import didsim
@@ -61,22 +62,27 @@ def test_known_minima_are_found():
     assert not bool(jax.jit(lambda x: minimum(rosenbrock, x, 1e-10, 3))(jnp.asarray(starts[0])).done)
 
 
+@functools.cache
+def laws() -> dict[str, np.ndarray]:
+    return {name: np.exp(np.asarray(getattr(world(), name)[0])) for name in ("log_ref", "log_chosen", "log_rejected")}
+
+
 def brute_force_loss(logits: np.ndarray) -> float:
     """Population DPO loss of a bigram policy over π_ref, pair by pair, from its next-token logits."""
-    laws = {name: np.exp(np.asarray(getattr(world(), name)[0])) for name in ("log_ref", "log_chosen", "log_rejected")}
+    ref, chosen, rejected = laws().values()
     listed = list(itertools.product((0, 1), repeat=3))
     log_policy = []
     for y in listed:
         total = 0.0
         for k in range(3):
             row = logits[0 if k == 0 else 1 + y[k - 1]]
-            mass = [sum(p for z, p in zip(listed, laws["log_ref"], strict=True) if z[: k + 1] == (*y[:k], t)) for t in (0, 1)]
+            mass = [sum(p for z, p in zip(listed, ref, strict=True) if z[: k + 1] == (*y[:k], t)) for t in (0, 1)]
             weights = [m * math.exp(row[t]) for t, m in enumerate(mass)]
             total += math.log(weights[y[k]] / sum(weights))
         log_policy.append(total)
-    margin = 0.5 * (np.array(log_policy) - np.log(laws["log_ref"]))
+    margin = 0.5 * (np.array(log_policy) - np.log(ref))
     pairs = itertools.product(range(8), repeat=2)
-    return sum(laws["log_chosen"][a] * laws["log_rejected"][b] * math.log1p(math.exp(margin[b] - margin[a])) for a, b in pairs)
+    return sum(chosen[a] * rejected[b] * math.log1p(math.exp(margin[b] - margin[a])) for a, b in pairs)
 
 
 def test_a_bigram_ends_where_scipy_does_on_the_loss_by_hand():
@@ -96,7 +102,7 @@ RICH = {
 }
 
 
-@pytest.mark.parametrize("name", RICH)
+@pytest.mark.parametrize("name", sampled(sorted(RICH, reverse=True), 3))
 def test_rich_policies_reach_the_target_from_every_start(name):
     policy = RICH[name]()
     end = solve_policy(world(), Dpo(0.5), policy, starts=4, spread=0.5, steps=800)
@@ -115,7 +121,8 @@ def test_log_linear_policies_on_uniform_pairs_fit_the_reward():
     end = solve_policy(linear, Dpo(0.7), LogLinear(jnp.asarray(features)), Uniform(), BradleyTerry())
     assert_close(end.params, theta, atol=1e-8)
     assert_close(end.log_policy, linear.log_target, atol=1e-8)
-    narrow = solve_policy(linear, Dpo(0.7), LogLinear(jnp.asarray(features[..., :1])), Uniform(), BradleyTerry())
+    one = jnp.asarray(features * [1.0, 0.0, 0.0])
+    narrow = solve_policy(linear, Dpo(0.7), LogLinear(one), Uniform(), BradleyTerry())
     assert float(jnp.abs(narrow.log_policy - linear.log_target).max()) > 0.1
 
 
@@ -127,8 +134,12 @@ def test_answers_in_single_precision_are_worked_out_in_double():
     assert int(end.status) == Status.CONVERGED
 
 
-def test_what_does_not_converge_says_so():
+def test_too_few_steps_are_not_called_converged():
     assert int(solve_policy(world(), Dpo(0.5), prefix_table(SPACE), steps=2).status) == Status.OUT_OF_STEPS
+
+
+@pytest.mark.slow
+def test_kinks_are_not_called_converged():
     kinked = solve_policy(world(), Hinge(0.5), prefix_table(SPACE), steps=200)
     assert int(kinked.status) in (Status.STALLED, Status.OUT_OF_STEPS)
 

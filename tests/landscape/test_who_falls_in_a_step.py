@@ -48,7 +48,7 @@ def moved_params(policy):
 
 
 # One of each kind; the others are the same code with another formula.
-QUICK = ["dpo", "cdpo", "ipo[sum]", "hinge", "simpo", "cpo", "orpo", "dpop", "kto", "exo_pair", "sft", "rlhf", "bco[batch]"]
+QUICK = ["dpo", "hinge", "simpo", "orpo", "kto", "sft", "rlhf", "bco[batch]"]
 EACH = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name, kind in OBJECTIVES.items()

@@ -5,12 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from pair_sum_cases import ANALYTIC, FAMILIES, ORACLE, bound, brute, instances, kernel_sum, scale, sigma, sums, worst
+from sampling import sampled
 
 from didsim.numerics.pair_sums.sums import panels_for
 
+# Where one of these is slow, the batch below is not.
+EACH = [
+    pytest.param(method, dtype, marks=pytest.mark.slow if (method, dtype) == ("dense", np.float64) else ())
+    for method in ("dense", "fast")
+    for dtype in (np.float64, np.float32)
+]
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("method", ["dense", "fast"])
+
+@pytest.mark.parametrize(("method", "dtype"), EACH)
 @pytest.mark.parametrize("kernels", FAMILIES, ids=lambda k: k[0])
 def test_equals_brute_force(kernels, method, dtype):
     names, u, v, w = instances(dtype)
@@ -21,8 +28,17 @@ def test_equals_brute_force(kernels, method, dtype):
             assert error <= bound(dtype), f"{kernel} on {names[i]}: {error:.1e}"
 
 
-@pytest.mark.parametrize("method", ["dense", "fast"])
-@pytest.mark.parametrize("kernels", FAMILIES, ids=lambda k: k[0])
+# Of the slow one, the windows below take a batch too.
+BATCHES = [
+    pytest.param(
+        kernels, method, marks=pytest.mark.slow if (kernels, method) == (ANALYTIC, "fast") else (), id=f"{kernels[0]}-{method}"
+    )
+    for kernels in FAMILIES
+    for method in ("dense", "fast")
+]
+
+
+@pytest.mark.parametrize(("kernels", "method"), BATCHES)
 def test_batch_equals_brute_force(kernels, method):
     names, u, v, w = instances()
     for kernel, got in zip(kernels, sums(kernels, u, v, w, method=method), strict=True):
@@ -39,13 +55,18 @@ def test_fractions_equal_brute_force(kernel, dtype):
         assert error <= bound(dtype), f"{kernel} on {name}: {error:.1e}"
 
 
-@pytest.mark.parametrize("sizes", [(1, 1), (2, 2), (2, 300), (257, 65)])
-@pytest.mark.parametrize("method", ["dense", "fast"])
-def test_sizes(sizes, method):
+SIZES = [("fast", (1, 1)), ("dense", (1, 1)), ("fast", (2, 2)), ("dense", (2, 300)),
+         ("fast", (2, 300)), ("dense", (2, 2)), ("fast", (257, 65)), ("dense", (257, 65))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "sizes"), sampled(SIZES, 3))
+def test_sizes(method, sizes):
     rng = np.random.default_rng(sum(sizes))
     u, v, w = 3 * rng.normal(size=sizes[0]), 3 * rng.normal(size=sizes[1]), rng.normal(size=sizes[1])
-    for kernel in ("sigmoid", "square", "hinge"):
-        assert worst(kernel, kernel_sum(kernel, u, v, w, method=method), u, v, w) <= 1e-12
+    kernels = ("sigmoid", "square", "hinge")
+    each = jax.jit(lambda *rows: [kernel_sum(kernel, *rows, method=method) for kernel in kernels])
+    for kernel, got in zip(kernels, each(u, v, w), strict=True):
+        assert worst(kernel, got, u, v, w) <= 1e-12
 
 
 @pytest.mark.parametrize("panels", [4, 1024])
@@ -76,8 +97,10 @@ def test_negative_control_a_slightly_wrong_kernel_fails():
 
 def test_halves_add_up():
     _, u, v, w = instances()
-    for method in ("dense", "fast"):
-        values = dict(zip(ANALYTIC, sums(ANALYTIC, u, v, w, method=method), strict=True))
+    dense = sums(ANALYTIC, u, v, w, method="dense")
+    fast = zip(*[sums(ANALYTIC, *rows, method="fast") for rows in zip(u, v, w, strict=True)], strict=True)
+    for got in (dense, map(np.stack, fast)):
+        values = dict(zip(ANALYTIC, got, strict=True))
         total = np.broadcast_to(w.sum(-1, keepdims=True), u.shape)
         np.testing.assert_allclose(values["sigmoid"] + values["co_sigmoid"], total, atol=1e-12)
 
@@ -97,9 +120,12 @@ def test_numbers_that_are_not_finite_are_not_hidden(bad):
         np.testing.assert_allclose(got[1], 15.0)
 
 
-def test_large_population():
-    check_population(200_000, np.float64, 1e-12, ("log_sigmoid", "hinge"))
-    check_population(200_000, np.float32, 5e-6, ("sigmoid",))
+@pytest.mark.parametrize(
+    ("kernel", "dtype", "most"),
+    sampled([("log_sigmoid", np.float64, 1e-12), ("hinge", np.float64, 1e-12), ("sigmoid", np.float32, 5e-6)], 2),
+)
+def test_large_population(kernel, dtype, most):
+    check_population(200_000, dtype, most, (kernel,))
 
 
 @pytest.mark.slow

@@ -50,7 +50,12 @@ def test_options_of_the_environment_stand(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("n", "pairs", "program"), [(SHORT, None, "_short_block"), (SHORT + 1, None, "_block"), (4, 8, "_block")]
+    ("n", "pairs", "program"),
+    [
+        (SHORT, None, "_short_block"),
+        (SHORT + 1, None, "_block"),
+        pytest.param(4, 8, "_block", marks=pytest.mark.slow),  # blocks ask as single runs do
+    ],
 )
 def test_blocks_of_short_rows_are_compiled_lightly(n, pairs, program, monkeypatch):
     sampler, labels = (samplers.Uniform(), BradleyTerry()) if pairs else (None, None)

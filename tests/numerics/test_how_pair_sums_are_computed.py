@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 from pair_sum_cases import brute, expected_kernel, kernel_sum, kernel_sums, sigma, sums
+from sampling import sampled
 
 from didsim.numerics.pair_sums.sums import CROSSOVER, picks_dense
 
@@ -20,19 +21,19 @@ def test_jit_and_vmap_change_nothing(method):
     one = functools.partial(kernel_sum, "sigmoid", method=method, panels=256)
     together = one(u, v, w)
     np.testing.assert_allclose(jax.jit(one)(u, v, w), together, atol=1e-14)
-    np.testing.assert_allclose(jax.vmap(one)(u, v, w), together, atol=1e-14)
+    np.testing.assert_allclose(jax.jit(jax.vmap(one))(u, v, w), together, atol=1e-14)
     np.testing.assert_allclose(one(u[3], v[3], w[3]), together[3], atol=1e-14)
     for axes in ((None, 0, 0), (0, None, None)):
         row = [x if a == 0 else x[0] for x, a in zip((u, v, w), axes, strict=True)]
         full = [x if a == 0 else np.broadcast_to(x[0], x.shape) for x, a in zip((u, v, w), axes, strict=True)]
-        np.testing.assert_allclose(jax.vmap(one, axes, 1)(*row), one(*full).T, atol=1e-14)
+        np.testing.assert_allclose(jax.jit(jax.vmap(one, axes, 1))(*row), one(*full).T, atol=1e-14)
 
 
 def test_leading_axes_broadcast():
     rng = np.random.default_rng(2)
     u, v, w = rng.normal(size=(3, 1, 9)), rng.normal(size=8), rng.normal(size=(2, 8))
     for method in ("dense", "fast"):
-        got = kernel_sum("sigmoid", u, v, w, method=method)
+        got = jax.jit(functools.partial(kernel_sum, "sigmoid", method=method))(u, v, w)
         assert got.shape == (3, 2, 9)
         np.testing.assert_allclose(got[2, 1], brute(sigma, u[2, 0], v, w[1]), atol=1e-13)
 
@@ -51,7 +52,7 @@ def test_one_trace_in_a_loop():
     assert len(traces) == 1
 
 
-@pytest.mark.parametrize(("method", "check_vma"), [("fast", True), ("dense", True), ("dense", False)])
+@pytest.mark.parametrize(("method", "check_vma"), sampled([("fast", True), ("dense", True), ("dense", False)], 2))
 def test_inside_shard_map(method, check_vma):
     mesh = jax.make_mesh((1,), ("run",), axis_types=(jax.sharding.AxisType.Auto,))
     rng = np.random.default_rng(0)
@@ -63,8 +64,10 @@ def test_inside_shard_map(method, check_vma):
 
     spec = PartitionSpec("run")
     sharded = jax.shard_map(body, mesh=mesh, in_specs=(spec, PartitionSpec()), out_specs=spec, check_vma=check_vma)
-    plain = jax.vmap(
-        lambda u: jax.grad(lambda u, q: expected_kernel("log_sigmoid", jnp.ones(1), q[None], q[None], u, u), (0, 1))(u, q)
+    plain = jax.jit(
+        jax.vmap(
+            lambda u: jax.grad(lambda u, q: expected_kernel("log_sigmoid", jnp.ones(1), q[None], q[None], u, u), (0, 1))(u, q)
+        )
     )(runs)
     for a, b in zip(jax.jit(sharded)(runs, q), plain, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-13)

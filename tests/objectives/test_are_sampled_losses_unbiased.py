@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from contracts import assert_close
-from loss_cases import NAMES, PAIRLESS, by_hand, case_of, in_one_of_each_kind, policy, value_and_gradient
+from loss_cases import NAMES, PAIRLESS, by_hand, case_of, policy, value_and_gradient
 from objective_cases import make, value_at
 from problem_cases import N, given
 
@@ -47,7 +47,15 @@ def worst_z_score(name, pairs):
     return max(scores)
 
 
-@in_one_of_each_kind([name for name in NAMES if name not in [*PAIRLESS, "bco[batch]"]])
+# Rewards of log-ratios and of log-probabilities, and with a mean that is held still.
+QUICK = ["dpo", "simpo", "kto", "orpo", "exo_pair"]
+
+
+def quick(names):
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in names])
+
+
+@quick([name for name in NAMES if name not in [*PAIRLESS, "bco[batch]"]])
 def test_samples_estimate_without_bias(name):
     assert worst_z_score(name, drawn(fair=True)) < 4.5
     assert worst_z_score(name, drawn(fair=False)) > 8.0
@@ -74,7 +82,7 @@ def test_rlhf_needs_no_pairs():
     assert_close(value_and_gradient(rlhf, logits, pairs), value_and_gradient(rlhf, logits, case_of("joint hard").population))
 
 
-@in_one_of_each_kind([name for name in NAMES if name not in PAIRLESS])
+@quick([name for name in NAMES if name not in PAIRLESS])
 def test_counting_drawn_pairs_changes_no_loss(name):
     """The table of weights is the same data; a control has other pairs."""
     key, case, logits = jax.random.key(4), case_of("joint hard"), given().logits

@@ -137,7 +137,7 @@ def test_contracts_batches_and_single_precision():
     for mine, theirs in zip(got, wanted, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-10)
     narrow = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (OBJECTIVE, WORLD, logits, PAIRS))
-    value = loss(narrow[0], narrow[1], simplex.normalize(narrow[2]), narrow[3])
+    value = jax.jit(loss)(narrow[0], narrow[1], simplex.normalize(narrow[2]), narrow[3])
     assert value.dtype == jnp.float32
     assert float(value) == pytest.approx(by_hand(LOGITS), abs=1e-5)
 

@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from contracts import assert_jit_and_vmap, assert_round_trip
-from loss_cases import NAMES, case_of, each_kind, value_and_gradient
+from loss_cases import KINDS, NAMES, case_of, value_and_gradient
 from objective_cases import make, value_at
 from problem_cases import given, narrow
 from tolerance import tolerance
@@ -19,7 +20,11 @@ from didsim.objectives import (
 from didsim.worlds import problem
 
 
-@each_kind
+def quick(names):
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in names else pytest.mark.slow) for n in NAMES])
+
+
+@quick(KINDS[::2])
 def test_contracts(name):
     assert_round_trip(make(name))
     comparisons = case_of("joint flipped").population
@@ -27,7 +32,7 @@ def test_contracts(name):
     assert_jit_and_vmap(lambda o, t: value_at(o, t, comparisons, given().problem), *[(o, given().logits) for o in others])
 
 
-@each_kind
+@quick(KINDS[1::2])
 def test_single_precision_agrees(name):
     arguments = given().logits, case_of("joint flipped").population, given().problem
     wide = value_and_gradient(make(name), *arguments)

@@ -84,7 +84,7 @@ def test_value_gradient_and_end(name):
     assert np.abs(value_and_gradient(objective, end)[1]).max() < tolerance()
     assert np.abs(value_and_gradient(OBJECTIVES[name](beta=1.5), end)[1]).max() > 1e-2
     parts = WORLD, simplex.normalize(jnp.asarray(LOGITS)), PAIRS
-    narrow = loss(objective, *jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), parts))
+    narrow = jax.jit(loss)(objective, *jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), parts))
     assert narrow.dtype == jnp.float32
     assert float(narrow) == pytest.approx(by_hand(LOGITS), abs=1e-5)
 

@@ -130,8 +130,8 @@ def test_drawn_ties_are_seen_and_soft_ones_are_known(name):
     soft = draw_pairs(jax.random.key(1), WORLD, SHOWN, labels, WORLD.log_ref, many)
     drawn = draw_pairs(jax.random.key(1), WORLD, SHOWN, Bernoulli(labels), WORLD.log_ref, many)
     number = float(jax.tree.leaves(labels)[0])
-    exact = [[CASES[name][0](REWARD[x, a] - REWARD[x, b], number)[1] for a, b in zip(soft.first[x], soft.second[x], strict=True)]
-             for x in range(2)]  # fmt: skip
+    ties = [[[CASES[name][0](a - b, number)[1] for b in row] for a in row] for row in REWARD]
+    exact = [np.array(ties[x])[soft.first[x], soft.second[x]] for x in range(2)]
     np.testing.assert_allclose(soft.tied, exact, atol=tolerance())
     assert set(np.unique(drawn.tied)) == {0.0, 1.0}
     np.testing.assert_array_equal(drawn.tied == 1.0, drawn.win == 0.5)
@@ -150,7 +150,7 @@ def test_contracts(name):
     pairs, logits = shown(labels), jnp.asarray(LOGITS)
     assert_jit_and_vmap(lambda o, t: loss(o, WORLD, simplex.normalize(t), pairs), *[(o, logits) for o in others])
     narrow = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), (WORLD, logits, pairs))
-    value = loss(objective, narrow[0], simplex.normalize(narrow[1]), narrow[2])
+    value = jax.jit(loss)(objective, narrow[0], simplex.normalize(narrow[1]), narrow[2])
     assert value.dtype == jnp.float32
     assert float(value) == pytest.approx(by_hand(name, LOGITS, float(jax.tree.leaves(labels)[0])), abs=1e-5)
     far = value_and_gradient(objective, jnp.asarray(LOGITS) * 1e4, pairs)

@@ -1,5 +1,7 @@
 """Where is every population loss least, as the table of objectives says: closed forms, exact solves, and mass that is lost?"""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import oracles
 import pytest
 from objective_cases import NUMBERS, both, make
 from random_laws import Drawn
+from sampling import sampled
 from tolerance import tolerance
 
 from didsim import simplex, solve
@@ -44,7 +47,7 @@ CHANGES = {
 }
 SOLVED = [name for name in OBJECTIVES if not OBJECTIVES[name].batch_level]
 FORMULAS = [name for name in SOLVED if OBJECTIVES[name].card.limit in (Limit.TARGET, Limit.FORMULA)]
-QUICK = ["dpo", "robust", "simpo", "ipo[token_mean]", "f-dpo[js]", "kto", "apo_down", "rlhf"]
+QUICK = ["dpo", "robust", "f-dpo[js]", "kto"]  # one of each limit
 
 
 def objective(name):
@@ -209,9 +212,7 @@ SHARP = [[(-25.66, -45.33, 0.0), (-28.39, 0.0, -39.03), (-57.94, -109.95, 0.0)]]
 SHARP += [np.random.default_rng(seed).uniform(-scale, 0.0, (3, 4)) for seed, scale in enumerate((3.0, 30.0, 150.0, 500.0))]
 
 
-@pytest.mark.parametrize("beta", [1e-3, 0.1, 50.0])
-@pytest.mark.parametrize("case", range(len(SHARP)))
-@pytest.mark.parametrize("name", ["f-dpo[forward_kl]", "f-dpo[js]", "f-dpo[alpha]", "dpo"])
+@pytest.mark.parametrize(("name", "case", "beta"), sampled(itertools.product(INVERSES, range(len(SHARP)), [1e-3, 0.1, 50.0]), 4))
 def test_closed_forms_hold_at_sharp_laws(name, case, beta):
     ref, chosen, rejected = (oracles.normalize(np.array([law])) for law in SHARP[case])
     world = problem(ref, reward=np.zeros(ref.shape), log_chosen=chosen, log_rejected=rejected)
@@ -236,7 +237,7 @@ def test_a_reward_at_its_lower_end_leaves_no_closed_form():
 ANSWERED = [name for name in FORMULAS if name not in ("rebel", "rlhf", "sft[best_of_k]")]
 
 
-@pytest.mark.parametrize("name", ANSWERED)
+@pytest.mark.parametrize("name", sampled(ANSWERED, 2))
 def test_missing_support_gives_a_law_or_none(name):
     """A response that no pair shows, or that is never rejected, leaves a logistic link without a minimum; else a law."""
     low = -np.inf

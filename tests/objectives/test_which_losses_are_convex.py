@@ -1,5 +1,6 @@
 """Which losses are convex, and is their expansion to second order the traced one?"""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -7,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from contracts import assert_close
-from loss_cases import case_of, each_kind, each_objective, value_and_gradient
-from objective_cases import make
+from loss_cases import NAMES, case_of, value_and_gradient
+from objective_cases import make, value_at
 from problem_cases import SHARES, N, P, given
+from sampling import sampled
 from tolerance import tolerance
 
 from didsim import simplex
@@ -31,7 +33,11 @@ def traced_hessian(objective, logits, comparisons):
     return jnp.stack([blocks[x, :, x] for x in range(P)])
 
 
-@each_kind
+# The parts that an expansion is made of: pairs alike or not in both rewards, terms of one response, of a law, none of a pair.
+EXPANDED = ["dpo", "exo_pair", "orpo", "kto", "dpop", "rlhf"]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in EXPANDED else pytest.mark.slow) for n in NAMES])
 def test_expansion_is_the_traced_one(name):
     for case in ("joint flipped", "blocks"):
         for objective in (make(name), make(name).smoothed(0.3)):
@@ -48,7 +54,7 @@ SAME_FOR_ALL = ["dpo", "cdpo", "robust", "r-dpo", "odpo[gap]", "hinge", "exo_pai
 SAME_FOR_ALL += ["ipo[sum]", "ipo[margin]", "rebel"]
 
 
-@pytest.mark.parametrize("name", SAME_FOR_ALL)
+@pytest.mark.parametrize("name", sampled(SAME_FOR_ALL, 3))
 def test_unseen_responses_bend_nothing(name):
     """Rows of the Hessian and gradient are zero to the last bit, not to rounding, for a response that no pair shows."""
     got = expanded(make(name), given().logits, case_of("blocks").population, given().problem)
@@ -57,20 +63,37 @@ def test_unseen_responses_bend_nothing(name):
     assert np.all(got.gradient[:, :4] != 0)
 
 
+@functools.cache
+def moves():
+    """Policies, moves away from them, and data, drawn at random."""
+    rng = np.random.default_rng(11)
+    rows = [
+        (
+            rng.dirichlet(np.full(N * N, 0.3), P).reshape(P, N, N),
+            rng.uniform(0.1, 4.0) * rng.standard_normal((P, N)),
+            0.3 * rng.standard_normal((P, N)),
+        )
+        for _ in range(200)
+    ]
+    law, here, move = map(np.array, zip(*rows, strict=True))
+    return here, move, law
+
+
+@jax.jit
+def slopes(objective, logits, laws, world):
+    return jax.vmap(lambda at, law: jax.grad(value_at, argnums=1)(objective, at, Population(law), world))(logits, laws)
+
+
 def least_slope_rise(objective, world=None):
     """The smallest of ``⟨∇L(x) - ∇L(y), x - y⟩ / ‖x - y‖²`` over policies and data drawn at random: negative, not convex."""
-    rng, worst = np.random.default_rng(11), np.inf
-    for _ in range(200):
-        law = Population(jnp.asarray(rng.dirichlet(np.full(N * N, 0.3), P).reshape(P, N, N)))
-        here = rng.uniform(0.1, 4.0) * rng.standard_normal((P, N))
-        move = 0.3 * rng.standard_normal((P, N))
-        slopes = [value_and_gradient(objective, jnp.asarray(at), law, world)[1] for at in (here, here + move)]
-        rise = np.sum(np.asarray(slopes[1] - slopes[0]) * move, 1) / SHARES / np.sum(move**2, 1)
-        worst = min(worst, rise.min())
-    return worst
+    here, move, law = moves()
+    start, end = (
+        np.asarray(slopes(objective, at, law, given().problem if world is None else world)) for at in (here, here + move)
+    )
+    return (np.sum((end - start) * move, -1) / SHARES / np.sum(move**2, -1)).min()
 
 
-@each_objective
+@pytest.mark.parametrize("name", sampled(NAMES[::-1], 2))  # from the end, so that every family is there
 def test_convex_exactly_where_the_flag_says(name):
     objective = make(name).smoothed(0.5)
     worst = least_slope_rise(objective)

@@ -1,6 +1,7 @@
 """Do sequences follow the chain rule under every autoregressive policy, by loops over tuples; and CHES its formula?"""
 
 import functools
+import itertools
 import math
 
 import jax
@@ -10,6 +11,7 @@ import oracles
 import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
 from jax.flatten_util import ravel_pytree
+from sampling import sampled
 from sequence_cases import chain, prefixes, responses
 from tolerance import tolerance
 
@@ -33,6 +35,11 @@ POLICIES = {
     "transformer": lambda: Transformer(SPACE, width=4, layers=2, heads=2, seed=3),
     "transformer, flat": lambda: Transformer(SPACE, width=4, layers=1, heads=1, start="flat"),
 }
+
+
+def thorough(*names):
+    """Policies of a test, the last one in the slow run alone."""
+    return pytest.mark.parametrize("name", [*names[:-1], pytest.param(names[-1], marks=pytest.mark.slow)])
 
 
 @functools.cache
@@ -103,21 +110,20 @@ def test_every_autoregressive_policy_is_a_case():
     assert {type(made(name)) for name in POLICIES} == set(Autoregressive.__subclasses__())
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@thorough(*POLICIES)
 def test_laws_are_those_of_the_chain_rule_by_hand(name):
     policy = made(name)
     theta = params(policy, 5)
     by_hand = law_by_hand(policy, theta, REF)
-    law = jax.jit(policy.log_probs)(theta, jnp.asarray(REF))
-    assert_close(law, by_hand, atol=tolerance(condition=100))
     tokens = jnp.broadcast_to(SPACE.tokens(), (PROMPTS, SPACE.n, SPACE.length))
-    per_token = jax.jit(policy.token_log_probs)(theta, tokens, jnp.asarray(REF))
+    both = jax.jit(lambda theta, ref: (policy.log_probs(theta, ref), policy.token_log_probs(theta, tokens, ref)))
+    law, per_token = both(theta, jnp.asarray(REF))
+    assert_close(law, by_hand, atol=tolerance(condition=100))
     assert_close(per_token.sum(-1), by_hand, atol=tolerance(condition=100))
     assert not np.any(np.where(SPACE.counts(tokens), 0.0, per_token))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(("name", "dtype"), sampled(itertools.product(POLICIES, [np.float32, np.float64]), 3))
 def test_starts_where_it_says(name, dtype):
     policy, ref = made(name), jnp.asarray(REF, dtype)
     law = jax.jit(lambda ref: policy.log_probs(policy.init(ref), ref))(ref)
@@ -131,7 +137,7 @@ def test_starts_where_it_says(name, dtype):
         assert_close(jnp.exp(law).sum(-1), np.ones(PROMPTS, dtype))
 
 
-@pytest.mark.parametrize("name", ["bigram", "transformer", "transformer, flat"])
+@thorough("bigram", "transformer, flat", "transformer")
 def test_contracts(name):
     policy = made(name)
     assert_round_trip(policy)
@@ -139,7 +145,7 @@ def test_contracts(name):
     assert_jit_and_vmap(lambda policy, theta, ref: policy.log_probs(theta, ref), *calls)
 
 
-@pytest.mark.parametrize("name", ["bigram", "transformer"])
+@thorough("bigram", "transformer")
 def test_gradient_is_the_finite_difference(name):
     policy = made(name)
     theta = params(policy, 6)
@@ -170,7 +176,7 @@ def test_blocks_change_nothing(monkeypatch):
     assert_close(value_and_slope(), whole, atol=1e-11)
 
 
-@pytest.mark.parametrize("name", ["prefix table, flat", "bigram", "transformer"])
+@thorough("prefix table, flat", "transformer", "bigram")
 def test_samples_come_from_the_law(name):
     policy = made(name)
     theta = params(policy, 8)
@@ -207,7 +213,7 @@ def test_k_grams_end_where_the_prefix_table_is():
 
 def test_worlds_of_sequences_follow_the_power_law():
     space = SequenceSpace(2, 3, ends=True)
-    world = RandomSequences(space, prompts=2, beta=0.7).draw(jax.random.key(0))
+    world = jax.jit(RandomSequences(space, prompts=2, beta=0.7).draw)(jax.random.key(0))
     assert_close(world.log_chosen, world.log_ref)
     assert_close(world.lengths, np.broadcast_to([len(y) for y in responses(space)], (2, space.n)).astype(float))
     ratio = np.asarray(0.7 * (world.log_target - world.log_ref) - (world.log_chosen - world.log_rejected))

@@ -119,7 +119,7 @@ def test_one_hot_features_make_tables():
 
 def test_shared_features_move_responses_that_were_never_shown():
     """L2: gradient descent on pairs of the first three responses decides the fourth through its features."""
-    features = np.array([[0.0], [1.0], [2.0], [3.0]])
+    features = np.arange(4.0)[:, None] * [1.0, 0.0, 0.0, 0.0]  # as many as a table has, so that both are one program
     ref = jnp.log(jnp.array([0.4, 0.3, 0.2, 0.1]))
     world = didsim.problem(ref, reward=jnp.asarray(features[:, 0]), beta=1.0)
     seen = didsim.samplers.Restrict(Uniform(), jnp.array([True, True, True, False]))
@@ -127,10 +127,11 @@ def test_shared_features_move_responses_that_were_never_shown():
     data = {"optimiser": optimiser, "steps": 600, "records": 2}
     run = didsim.train(world, Dpo(1.0), seen, BradleyTerry(), policy=LogLinear(jnp.asarray(features)), **data)
     assert_close(run.log_policy, world.log_target, atol=1e-6)
-    table = didsim.train(world, Dpo(1.0), seen, BradleyTerry(), **data)
+    table = didsim.train(world, Dpo(1.0), seen, BradleyTerry(), policy=LogLinear(jnp.eye(4)), **data)
     assert float(jnp.abs(table.log_policy - world.log_target).max()) > 0.1
 
 
+@pytest.mark.slow  # contexts are swept in test_do_sequences_follow_the_chain_rule.py
 def test_sweeps_take_features_as_an_axis():
     run = didsim.Run(RandomReward(n=N, prompts=PROMPTS), Dpo(0.5), Uniform(), BradleyTerry(), LogLinear(jnp.asarray(L.features)))
     short = didsim.Run(run.world, run.objective, run.sampler, run.labels, run.policy, steps=20, records=2)

@@ -25,14 +25,20 @@ L = Drawn(
 
 @pytest.mark.parametrize(("samplers", "kind"), [(PRODUCTS, ProductMixture), (DENSE, JointLaw)])
 def test_it_shows_what_the_sampler_of_that_number_shows(samplers, kind):
-    for index, sampler in enumerate(samplers):
-        law = Switch(samplers, index).pair_law(L.world, L.policy)
+
+    @jax.jit
+    def shown(sampler):
+        law = sampler.pair_law(L.world, L.policy)
+        return law, law.matrix(), law.total(), sampler.draws(L.world, L.policy)
+
+    alone = [shown(sampler) for sampler in samplers]
+    for index, (_, matrix, _, draws) in enumerate(alone):
+        law, *numbers = shown(Switch(samplers, index))
         assert isinstance(law, kind)  # a mixture of products wherever all are
-        assert_close(law.matrix(), sampler.pair_law(L.world, L.policy).matrix())
-        assert_close(law.total(), jnp.ones(2))
-        assert_close(Switch(samplers, index).draws(L.world, L.policy), sampler.draws(L.world, L.policy))
-    others = Switch(samplers, 0).pair_law(L.world, L.policy).matrix()
-    assert float(jnp.abs(others - samplers[1].pair_law(L.world, L.policy).matrix()).max()) > 0.01
+        for got, wanted in zip(numbers, (matrix, jnp.ones(2), draws), strict=True):
+            assert_close(got, wanted)
+    others = shown(Switch(samplers, 0))[1]
+    assert float(jnp.abs(others - alone[1][1]).max()) > 0.01
 
 
 @pytest.mark.parametrize("samplers", [PRODUCTS, DENSE])
@@ -43,9 +49,13 @@ def test_contracts(samplers):
 
 
 def test_components_of_weight_zero_are_never_drawn():
-    law = Switch((Restrict(Uniform(), jnp.array([True, True, False, False])), MixR()), 0).pair_law(L.world, L.policy)
-    assert law.weights.shape == (2, 3)
-    first, second = law.draw(jax.random.key(2), 1000)
+    @jax.jit
+    def drawn(sampler):
+        law = sampler.pair_law(L.world, L.policy)
+        return law.weights, law.draw(jax.random.key(2), 1000)
+
+    weights, (first, second) = drawn(Switch((Restrict(Uniform(), jnp.array([True, True, False, False])), MixR()), 0))
+    assert weights.shape == (2, 3)
     assert int(jnp.maximum(first, second).max()) == 1
 
 

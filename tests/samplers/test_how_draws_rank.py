@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
@@ -16,6 +17,12 @@ from didsim.samplers.behaviours import BestOf, FromReference, Ranked, RejectionS
 from didsim.samplers.recipes import BestWorst, RankPair
 from didsim.worlds import problem
 
+log_rank_of = jax.jit(ranks.log_rank_of)
+log_best_of = jax.jit(ranks.log_best_of)
+log_best_and_worst_of = jax.jit(ranks.log_best_and_worst_of)
+log_two_ranks_of = jax.jit(ranks.log_two_ranks_of, static_argnums=(1, 2, 3))
+ranked = jax.jit(ranks.ranks)
+
 
 def random_bases(count: int, n: int, ties: bool):
     rng = np.random.default_rng(41)
@@ -28,7 +35,7 @@ def test_best_of_k_stays_near_its_base(ties):
     """KL(best of k ‖ base) ≤ log k - (k-1)/k, for any real k, any ties, thousands of bases (S10)."""
     score, base, rng = random_bases(3000, 16, ties)
     k = jnp.asarray(np.exp(rng.uniform(0.0, 5.0, 3000)))
-    law = ranks.log_best_of(ranks.ranks(score, base), k[:, None])
+    law = log_best_of(ranked(score, base), k[:, None])
     bound = jnp.log(k) - (k - 1.0) / k
     excess = np.asarray(simplex.kl(law, base) - bound)
     assert excess.max() < tolerance(condition=10.0), f"instance {excess.argmax()}"
@@ -39,30 +46,30 @@ def test_best_of_k_stays_near_its_base(ties):
 def test_the_bound_is_reached_by_many_responses():
     n, k = 4096, 7.0
     flat = jnp.full(n, -np.log(n))
-    law = ranks.log_best_of(ranks.ranks(jnp.arange(float(n)), flat), k)
+    law = log_best_of(ranked(jnp.arange(float(n)), flat), k)
     assert abs(float(simplex.kl(law, flat)) - (np.log(k) - (k - 1) / k)) < 2e-3
 
 
 def test_rank_one_is_the_best_and_ranks_average_to_the_base():
     score, base, _ = random_bases(20, 6, True)
-    standing = ranks.ranks(score, base)
+    standing = ranked(score, base)
     near = tolerance(condition=25.0)  # powers of five of numbers near one, and differences of them
-    laws_by_rank = jnp.stack([jnp.exp(ranks.log_rank_of(standing, 5, rank)) for rank in range(1, 6)])
-    assert_close(laws_by_rank[0], jnp.exp(ranks.log_best_of(standing, 5)), atol=near)
+    laws_by_rank = jnp.stack([jnp.exp(log_rank_of(standing, 5, rank)) for rank in range(1, 6)])
+    assert_close(laws_by_rank[0], jnp.exp(log_best_of(standing, 5)), atol=near)
     assert_close(laws_by_rank.mean(0), jnp.exp(base), atol=near)
     assert float(abs(laws_by_rank[:4].mean(0) - jnp.exp(base)).max()) > 0.01
-    joint = jnp.exp(ranks.log_two_ranks_of(standing, 5, 2, 4))
+    joint = jnp.exp(log_two_ranks_of(standing, 5, 2, 4))
     assert_close(joint.sum(-1), laws_by_rank[1], atol=near)
     assert_close(joint.sum(-2), laws_by_rank[3], atol=near)
-    ends = jnp.exp(ranks.log_two_ranks_of(standing, 5, 1, 5))
-    assert_close(jnp.exp(ranks.log_best_and_worst_of(standing, 5)), ends, atol=near)
+    ends = jnp.exp(log_two_ranks_of(standing, 5, 1, 5))
+    assert_close(jnp.exp(log_best_and_worst_of(standing, 5)), ends, atol=near)
 
 
 def test_rare_levels_keep_their_relative_accuracy():
     """A response of mass 1e-40 is the best of k with chance k·1e-40, a difference of powers would say 0."""
     rare = np.log(1e-40)
     base = jnp.asarray([[np.log(0.5), np.log(0.5), rare]])
-    law = ranks.log_best_of(ranks.ranks(jnp.asarray([[0.0, 1.0, 2.0]]), base), 8.0)
+    law = log_best_of(ranked(jnp.asarray([[0.0, 1.0, 2.0]]), base), 8.0)
     np.testing.assert_allclose(law[0, 2], np.log(8.0) + rare, rtol=1e-12)
     assert float(1.0**8 - (1.0 - 1e-40) ** 8) == 0.0
 
@@ -89,47 +96,53 @@ def tail(p: Fraction, k: int, least: int) -> Fraction:
 def test_ranks_are_exact_for_masses_of_any_size(k, spread):
     """Against exact fractions: nothing that can be drawn is dropped, however rare, and its log-mass has 13 digits."""
     mass, base = exact_law(np.random.default_rng(k), spread)
-    standing = ranks.ranks(jnp.arange(6.0), base)
+    standing = ranked(jnp.arange(6.0), base)
     below = [sum(mass[:i], Fraction(0)) for i in range(7)]
     for rank in {1, (k + 1) // 2, k}:
         wanted = [log(tail(below[i + 1], k, k - rank + 1) - tail(below[i], k, k - rank + 1)) for i in range(6)]
-        np.testing.assert_allclose(ranks.log_rank_of(standing, float(k), float(rank)), wanted, rtol=1e-11, atol=1e-11)
+        np.testing.assert_allclose(log_rank_of(standing, float(k), float(rank)), wanted, rtol=1e-11, atol=1e-11)
     wanted = np.full((6, 6), -np.inf)
     for b in range(6):
         wanted[b, b] = k * log(mass[b])
         for a in range(b):
             inside = below[b] - below[a + 1]
             wanted[b, a] = log((inside + mass[a] + mass[b]) ** k - (inside + mass[b]) ** k - (inside + mass[a]) ** k + inside**k)
-    joint = ranks.log_best_and_worst_of(standing, float(k))
+    joint = log_best_and_worst_of(standing, float(k))
     np.testing.assert_allclose(joint, wanted, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(ranks.log_two_ranks_of(standing, k, 1, k), wanted, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(log_two_ranks_of(standing, k, 1, k), wanted, rtol=1e-11, atol=1e-11)
 
 
 def test_single_precision_keeps_rare_pairs():
     """In float32 a mass of 1e-5 is no longer 2e-3 off."""
     mass = [Fraction(1, 10**5), Fraction(1, 2), Fraction(1, 2) - Fraction(1, 10**5)]
-    standing = ranks.ranks(jnp.arange(3.0, dtype=jnp.float32), jnp.asarray([log(one) for one in mass], jnp.float32))
-    got = ranks.log_best_and_worst_of(standing, 4.0)
+    standing = ranked(jnp.arange(3.0, dtype=jnp.float32), jnp.asarray([log(one) for one in mass], jnp.float32))
+    got = log_best_and_worst_of(standing, 4.0)
     rest = mass[1] + mass[0]
     wanted = log(1 - (1 - mass[0]) ** 4 - rest**4 + mass[1] ** 4)
     assert abs(float(got[2, 0]) - wanted) < 1e-5
+
+
+@jax.jit
+def kept(world):
+    """What a whole nucleus, the best of four, the first of four and a smaller nucleus keep; pairs of best and worst."""
+    start, base = FromReference(), world.log_ref
+    single = TopP(start, 1.0), BestOf(start, 4), Ranked(start, 4, 1), TopP(start, 0.9)
+    double = BestWorst(k=4), RankPair(k=4, first=1, second=4)
+    return [one.log_law(world, base) for one in single], [two.pair_law(world, base).log_matrix() for two in double]
 
 
 @pytest.mark.parametrize("rare", [-20.0, -45.0, -300.0])
 def test_whole_nuclei_and_first_ranks_keep_what_best_of_keeps(rare):
     base = jnp.asarray(oracles.normalize(np.array([[rare, 0.3, 0.0, -1.0]])))
     world = problem(base, reward=np.array([3.0, 0.0, 1.0, 2.0]))
-    start = FromReference()
-    whole = TopP(start, 1.0).log_law(world, base)
+    (whole, best, first, smaller), joints = kept(world)
     np.testing.assert_allclose(whole, base, rtol=1e-14)
-    best = BestOf(start, 4).log_law(world, base)
-    np.testing.assert_allclose(Ranked(start, 4, 1).log_law(world, base), best, rtol=1e-12)
+    np.testing.assert_allclose(first, best, rtol=1e-12)
     np.testing.assert_allclose(best[0, 0], np.log(4.0) + base[0, 0], rtol=1e-8)
-    for sampler in (BestWorst(k=4), RankPair(k=4, first=1, second=4)):
-        joint = sampler.pair_law(world, base).log_matrix()[0]
+    for (joint,) in joints:
         assert np.isfinite(joint[0, 1:]).all()
         assert np.isinf(joint[1:, 0]).all()  # the highest is never the worse one
-    assert np.isinf(TopP(start, 0.9).log_law(world, base)[0, 0])  # control: a smaller nucleus leaves it out
+    assert np.isinf(smaller[0, 0])  # control: a smaller nucleus leaves it out
 
 
 @pytest.mark.parametrize("gap", [1e-6, 1.0, 30.0, 100.0, 800.0])

@@ -193,20 +193,36 @@ def made(parts) -> dict:
     return {name: make(parts) for name, (make, _) in CASES.items()}
 
 
-@pytest.fixture(scope="module")
-def found():
-    """Pair laws of every case in both precisions, compiled once for all."""
+# Products of behaviours, ranks of the same draws, mixtures, masses of pairs, each sort of behaviour: in single precision too.
+SORTS = ["best-of-base", "best-worst", "rank-pair-1-3", "implicit-best-of", "nucleus", "greedy", "half-tilted", "rejection"]
+SORTS += ["mix-r", "mix-p-star", "pilaf", "nested", "few-blocks"]
+VARIANTS = [case for case in CASES if case not in SORTS]
+GROUPS = (SORTS, pytest.param(VARIANTS, marks=pytest.mark.slow))
+
+
+@functools.cache
+def laws_of(case, dtype):
+    """The pair law of a case, compiled once with all those of its group."""
+    return compiled(case in SORTS, dtype)[case]
+
+
+@functools.cache
+def compiled(sorts, dtype):
     parts = instance(1)
-    build = jax.jit(all_laws)
-    return {
-        dtype: build(made(parts), parts.problem(dtype), jnp.asarray(parts.policy, dtype)) for dtype in (np.float32, np.float64)
-    }
+    several = {name: sampler for name, sampler in made(parts).items() if (name in SORTS) == sorts}
+    return jax.jit(all_laws)(several, parts.problem(dtype), jnp.asarray(parts.policy, dtype))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("case", CASES)
-def test_pair_law(found, case, dtype):
-    law, wanted = found[dtype][case], CASES[case][1](instance(1))
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        *((case, np.float64) for case in CASES),
+        *((case, np.float32) for case in SORTS),
+        *(pytest.param(case, np.float32, marks=pytest.mark.slow) for case in VARIANTS),
+    ],
+)
+def test_pair_law(case, dtype):
+    law, wanted = laws_of(case, dtype), CASES[case][1](instance(1))
     matrix = law.matrix()
     assert_close(matrix, wanted.astype(dtype))
     np.testing.assert_array_equal(np.asarray(matrix) == 0, wanted == 0)  # zero masses are exact
@@ -223,19 +239,24 @@ def judge(law, wanted, key) -> float:
     return min(oracles.p_value(c, w) for c, w in zip(counts, wanted, strict=True))
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_draws_have_the_law(found, case):
-    law, wanted = found[np.float64][case], CASES[case][1](instance(1))
+@pytest.mark.parametrize("case", [*SORTS, *(pytest.param(case, marks=pytest.mark.slow) for case in VARIANTS)])
+def test_draws_have_the_law(case):
+    law, wanted = laws_of(case, np.float64), CASES[case][1](instance(1))
     assert judge(law, wanted, jax.random.key(17)) > 1e-4
     assert judge(law, wanted * np.random.default_rng(8).uniform(0.9, 1.1, wanted.shape), jax.random.key(17)) < 1e-6
 
 
-def test_contracts():
-    calls = [(made(parts), parts.problem(), jnp.asarray(parts.policy)) for parts in map(instance, range(3))]
+@pytest.mark.parametrize("group", GROUPS, ids=["sorts", "variants"])
+def test_contracts(group):
+    calls = [
+        ({name: made(parts)[name] for name in group}, parts.problem(), jnp.asarray(parts.policy))
+        for parts in map(instance, range(3))
+    ]
     assert_round_trip(calls[0][0])
     widened = [(jax.tree.map(lambda leaf: jnp.asarray(leaf, float), call[0]), *call[1:]) for call in calls]
     for one in widened:  # labels are integers
-        one[0]["few-blocks"] = S.Blocks(jnp.asarray(BLOCK), blocks=3)
+        if "few-blocks" in group:
+            one[0]["few-blocks"] = S.Blocks(jnp.asarray(BLOCK), blocks=3)
     assert_jit_and_vmap(lambda *call: {name: law.matrix() for name, law in all_laws(*call).items()}, *widened)
 
 
@@ -282,7 +303,7 @@ def test_best_of_takes_a_traced_number_of_draws():
     parts = instance(0)
     world, log_policy = parts.problem(), jnp.asarray(parts.policy)
     ks = jnp.asarray([1.0, 2.0, 3.0])
-    laws_by_k = jax.vmap(lambda k: S.BestOf(S.FromReference(), k).log_law(world, log_policy))(ks)
+    laws_by_k = jax.jit(jax.vmap(lambda k: S.BestOf(S.FromReference(), k).log_law(world, log_policy)))(ks)
     assert_close(laws_by_k[0], parts.ref)
     assert_close(jnp.exp(laws_by_k[2]), rank_law(parts.ref, 0))
 
@@ -294,9 +315,10 @@ def test_nothing_is_selected_by_an_implicit_reward_that_is_zero(dtype):
     ref = jnp.asarray(oracles.normalize(3.0 * rng.standard_normal((1, 200))), dtype)
     world = problem(ref, reward=jnp.asarray(rng.standard_normal((1, 200)), dtype))
     rounded = ref + jnp.asarray(rng.integers(-1, 2, (1, 200)), dtype) * jnp.finfo(dtype).eps * jnp.abs(ref)
-    law = S.BestOf(S.FromReference(), 16, "implicit").log_law(world, rounded)
+    log_law = jax.jit(S.BestOf(S.FromReference(), 16, "implicit").log_law)
+    law = log_law(world, rounded)
     assert_close(law, ref, atol=tolerance(dtype, condition=16.0))
-    moved = S.BestOf(S.FromReference(), 16, "implicit").log_law(world, simplex.tilt(ref, world.reward, 0.01))
+    moved = log_law(world, simplex.tilt(ref, world.reward, 0.01))
     assert float(jnp.abs(moved - ref).max()) > 1.0
 
 

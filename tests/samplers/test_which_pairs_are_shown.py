@@ -1,6 +1,7 @@
 """Every sampler: its pair law against loops, its draws against the law, and the shared contracts."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close, assert_jit_and_vmap, assert_round_trip
+from sampling import sampled
 
 from didsim import samplers
 from didsim.numerics.checks import ArgumentError
@@ -161,8 +163,17 @@ def test_every_sampler_is_a_case():
     assert seen <= set(samplers.SAMPLERS.values())
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("case", CASES)
+SINGLE = ("chosen-rejected", "mix", "joint")
+
+
+@pytest.mark.parametrize(
+    ("case", "dtype"),
+    [
+        *itertools.product(CASES, [np.float64]),
+        *itertools.product(SINGLE, [np.float32]),
+        *(pytest.param(case, np.float32, marks=pytest.mark.slow) for case in CASES if case not in SINGLE),
+    ],
+)
 def test_pair_law(case, dtype):
     make, law = CASES[case]
     parts = instance(1)
@@ -174,7 +185,7 @@ def test_pair_law(case, dtype):
 
 @pytest.mark.parametrize(
     ("case", "dtype"),
-    [(case, np.float64) for case in CASES] + [(case, np.float32) for case in ("chosen-rejected", "mix", "joint")],
+    [*sampled(itertools.product(CASES, [np.float64]), 2), *itertools.product(SINGLE, [np.float32])],
 )
 def test_draws(case, dtype):
     make, law = CASES[case]
@@ -185,13 +196,13 @@ def test_draws(case, dtype):
     assert judge(counts, shaken) < 1e-6
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sampled(CASES, 2))
 def test_contracts(case):
     assert_round_trip(calls(case)[0][0])
     assert_jit_and_vmap(law_and_matrix, *calls(case))
 
 
-@pytest.mark.parametrize("case", ["mix", "joint"])
+@pytest.mark.parametrize("case", ["mix", pytest.param("joint", marks=pytest.mark.slow)])
 def test_contracts_of_pair_laws(case):
     laws = [jax.tree.map(jnp.float32, sampler.pair_law(*rest)) for sampler, *rest in calls(case)]  # compiles in half the time
     assert_round_trip(laws[0])

@@ -1,5 +1,7 @@
 """The small sweep in memory and in a store."""
 
+import shutil
+
 import pytest
 from sweep_cases import SWEEP
 
@@ -11,7 +13,15 @@ def memory():
     return sweep(**SWEEP)
 
 
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory):
+    """Its store, to be read only."""
+    out = tmp_path_factory.mktemp("stored") / "store"
+    sweep(**SWEEP, out=out)
+    return out
+
+
 @pytest.fixture
-def out(tmp_path):
-    sweep(**SWEEP, out=tmp_path / "store")
-    return tmp_path / "store"
+def out(stored, tmp_path):
+    """A copy of the store."""
+    return shutil.copytree(stored, tmp_path / "store")

@@ -102,7 +102,8 @@ def test_one_to_four_devices_make_the_same_store(tmp_path, grid):
         assert same(open_sweep(out), open_sweep(tmp_path / "1"))
 
 
-@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow  # as a sweep that is killed on one device and goes on on two, in test_can_a_stored_sweep_go_on
+@pytest.mark.parametrize("devices", [1, 2, 4])
 def test_devices_do_not_change_a_bit(tmp_path, whole, devices):
     config, expected = whole
     assert start(config, tmp_path / "store", devices=devices).wait(timeout=120) == 0
@@ -168,13 +169,14 @@ def test_two_processes_finish_together(tmp_path, whole):
     assert same(open_sweep(tmp_path / "store"), expected)
 
 
-def test_a_pool_that_loses_a_worker_is_resumed(tmp_path, memory):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_pool_that_loses_a_worker_is_resumed(tmp_path, memory, workers):
     def kill_at_four(finished, total):
         if finished == 4:
             os.kill(next(iter(pool._processes)), signal.SIGKILL)
 
     with (
-        process_pool(2) as pool,
+        process_pool(workers) as pool,
         pytest.raises(concurrent.futures.BrokenExecutor, match=r"start the same sweep again to go on"),
     ):
         sweep(**SWEEP, out=tmp_path / "store", executor=pool, progress=kill_at_four)

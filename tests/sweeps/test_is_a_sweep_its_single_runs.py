@@ -23,23 +23,34 @@ RUN = Run(
 )
 
 
+@pytest.fixture(scope="module")
+def betas():
+    """A sweep over β in blocks of two, and what it told of its progress."""
+    seen = []
+    axes = {"objective.beta": [0.3, 1.0]}
+    data = sweep(RUN, axes, seeds=3, width=2, progress=lambda done, total: seen.append((done, total)))
+    return data, seen
+
+
 def test_every_cell_equals_its_single_run():
+    single = jax.jit(execute)
     data = sweep(RUN, {"objective.beta": [0.3, 1.0], "optimiser.learning_rate": [0.5, 2.0, 4.0]}, seeds=[3, 7], width=5)
     for b, beta in enumerate([0.3, 1.0]):
         for r, rate in enumerate([0.5, 2.0, 4.0]):
             for s, seed in enumerate([3, 7]):
                 one = replace_path(replace_path(RUN, "objective.beta", beta), "optimiser.learning_rate", rate)
-                path = execute(one, run_key(seed))
+                path = single(one, run_key(seed))
                 cell = data.isel(beta=b, learning_rate=r, seed=s)
                 np.testing.assert_allclose(cell["loss"], path.metrics["loss"], rtol=1e-13)
                 np.testing.assert_allclose(cell["log_policy"], path.log_policy, rtol=1e-12)
 
 
 def test_zipped_axes_move_together():
-    data = sweep(RUN, {("objective.beta", "world.beta"): [0.3, 1.0], "world.reward_scale": [0.0, 1.0]}, seeds=2)
+    betas = ("objective.beta", "world.beta")
+    data = sweep(RUN, {betas: [0.3, 1.0], "world.reward_scale": [0.0, 1.0]}, seeds=2, width=4)
     assert dict(data["value_gap"].sizes) == {"beta": 2, "reward_scale": 2, "seed": 2, "record": 6}
-    tied = sweep(RUN, {("objective.beta", "world.beta"): [(0.3, 0.3), (1.0, 1.0)]}, seeds=2)
-    np.testing.assert_allclose(tied["loss"], data["loss"].isel(reward_scale=1), rtol=1e-13)
+    tied = sweep(RUN, {betas: [(0.3, 0.3), (1.0, 1.0)], "world.reward_scale": [1.0]}, seeds=2, width=4)
+    np.testing.assert_allclose(tied["loss"].isel(reward_scale=0), data["loss"].isel(reward_scale=1), rtol=1e-13)
 
 
 def test_choices_are_labelled_and_each_is_traced_once():
@@ -49,14 +60,14 @@ def test_choices_are_labelled_and_each_is_traced_once():
         traces.append(1)
         return metrics.measure(*arguments)
 
-    run = replace_path(replace_path(RUN, "metrics", counting), "world.n", 20)
-    run = replace_path(run, "world.prompts", 8)
+    run = replace_path(replace_path(RUN, "metrics", counting), "world.n", 6)
+    run = replace_path(run, "world.prompts", 3)
     choices = {"uniform": samplers.Uniform(), "reference": samplers.ReferencePairs(), "on-policy": samplers.OnPolicy()}
-    data = sweep(run, {"sampler": choices, "objective.beta": [0.1, 0.2, 0.5, 1.0, 2.0]}, seeds=64, width=64)
-    assert dict(data["loss"].sizes) == {"sampler": 3, "beta": 5, "seed": 64, "record": 6}
+    data = sweep(run, {"sampler": choices, "objective.beta": [0.1, 0.2, 0.5, 1.0, 2.0]}, seeds=8, width=8)
+    assert dict(data["loss"].sizes) == {"sampler": 3, "beta": 5, "seed": 8, "record": 6}
     assert list(data["sampler"].values) == list(choices)
-    assert data["log_policy"].sizes["prompt"] == 8
-    assert data["log_policy"].sizes["response"] == 20
+    assert data["log_policy"].sizes["prompt"] == 3
+    assert data["log_policy"].sizes["response"] == 6
     assert len(traces) == 3
 
 
@@ -70,8 +81,8 @@ def test_array_axes_and_block_width_do_not_change_results():
     np.testing.assert_allclose(unseen, reference, atol=1e-12)
 
 
-def test_seeds_share_their_world_across_other_axes():
-    data = sweep(RUN, {"objective.beta": [0.3, 1.0]}, seeds=3)
+def test_seeds_share_their_world_across_other_axes(betas):
+    data, _ = betas
     np.testing.assert_array_equal(data["value"].isel(beta=0, record=0), data["value"].isel(beta=1, record=0))
     assert len(np.unique(data["value_gap"].isel(beta=0, record=0))) == 3
 
@@ -90,14 +101,13 @@ def test_drawn_worlds_are_those_of_the_sweep():
     np.testing.assert_allclose(data["value_gap"].isel(record=0), gap, rtol=1e-12)
 
 
-def test_progress_counts_blocks():
-    seen = []
-    sweep(RUN, {"objective.beta": [0.3, 1.0]}, seeds=3, width=2, progress=lambda done, total: seen.append((done, total)))
+def test_progress_counts_blocks(betas):
+    _, seen = betas
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_units_and_provenance():
-    data = sweep(RUN, seeds=1)
+def test_units_and_provenance(betas):
+    data, _ = betas
     assert data["loss"].attrs["units"] == "nats"
     assert data.attrs["dtype"] == "float64"
     assert data.attrs["jax"] == jax.__version__

@@ -11,12 +11,12 @@ from didsim.sweeps import open_sweep
 
 def test_the_command_prints_or_writes(tmp_path, capsys):
     (tmp_path / "s.toml").write_text(CONFIG)
-    words = ["sweep", str(tmp_path / "s.toml")]
+    words = ["sweep", str(tmp_path / "s.toml"), "--width", "50"]
     assert cli.main(words) == 0
     printed = capsys.readouterr().out
     assert re.search(r"beta\s+loss.*\n\s*0\.3 ", printed)
     assert "means over 40 seeds after 30 steps" in printed
-    words += ["--out", str(tmp_path / "store")]
+    words = [*words[:2], "--out", str(tmp_path / "store")]
     assert cli.main([*words, "--width", "50"]) == cli.main(words) == 0
     assert "3 of 3 blocks of 50 runs" in capsys.readouterr().out
     chunk(tmp_path / "store").unlink()

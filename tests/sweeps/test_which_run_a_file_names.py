@@ -41,6 +41,7 @@ features = [[0.0], [1.0], [2.0], [0.0], [1.0], [2.0]]
 name = "sgd"
 learning_rate = 0.5
 """
+ROUNDS = FULL + '[rounds]\ninner = 10\ndepth = 2\nreference = {name = "parameter_average", rate = 0.25}\n'
 
 
 def _write(folder, text):
@@ -84,11 +85,15 @@ def test_sequences_are_built_from_a_table():
 
 
 def test_rounds_and_their_references(tmp_path):
-    text = FULL + '[rounds]\ninner = 10\ndepth = 2\nreference = {name = "parameter_average", rate = 0.25}\n'
-    run = run_from(read_toml(_write(tmp_path, text)))
+    run = run_from(read_toml(_write(tmp_path, ROUNDS)))
     assert run.rounds == Rounds(inner=10, depth=2, reference=ParameterAverage(0.25))
     table = {"rounds": [{"inner": 10}, {"inner": 30, "age": 1}]}
     assert axes_from(table) == {"rounds": {"inner=10": Rounds(inner=10), "inner=30 age=1": Rounds(inner=30, age=1)}}
+
+
+@pytest.mark.slow  # axes of parts are trained in test_is_a_sweep_its_single_runs, and rounds in the room of dynamics
+def test_references_of_rounds_can_be_an_axis(tmp_path):
+    run = run_from(read_toml(_write(tmp_path, ROUNDS)))
     axes = axes_from({"rounds": {"reference": ["fixed", {"name": "parameter_average", "rate": 0.25}]}})
     data = sweep(run, axes, seeds=2)["loss"].isel(record=-1)
     assert list(data["reference"].values) == ["fixed", "parameter_average"]

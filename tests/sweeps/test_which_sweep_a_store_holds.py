@@ -44,8 +44,9 @@ def test_a_store_of_an_earlier_release_is_resumed(tmp_path):
     }
     zipfile.ZipFile(EARLIER).extractall(tmp_path / "store")
     assert list(open_store(tmp_path / "store").statuses() == TO_DO) == [False, True] * 4
-    resumed = sweep(run_with_schedule(10.0), axes, seeds=2, out=tmp_path / "store")
-    fresh = sweep(run_with_schedule(10.0), axes, seeds=2, width=2)
+    run = run_with_schedule(10.0)
+    resumed = sweep(run, axes, seeds=2, out=tmp_path / "store")
+    fresh = sweep(run, axes, seeds=2, width=2)
     assert resumed.attrs["blocks_done"] == resumed.attrs["blocks"] == 8
     assert resumed.attrs["didsim"] == "0.1.0"
     since = set(fresh.variables) - set(resumed.variables)  # a store keeps the numbers that it was begun with

@@ -239,18 +239,23 @@ WRONG = [
 ]
 
 
+def of(id, *rest):
+    """Parameters of a test of one exercise: the first of each notebook is quick."""
+    return pytest.param(id, *rest, marks=() if id.endswith(".a") else pytest.mark.slow)
+
+
 def test_the_key_has_every_exercise():
     assert set(KEY) == set(exercises.EXERCISES)
 
 
-@pytest.mark.parametrize("id", KEY)
+@pytest.mark.parametrize("id", [of(id) for id in KEY])
 def test_the_right_answer_passes(id):
     verdict = exercises.check(id, KEY[id]())
     assert verdict.ok, verdict.message
     assert str(verdict) == f"{id}: right."
 
 
-@pytest.mark.parametrize("id", KEY)
+@pytest.mark.parametrize("id", [of(id) for id in KEY])
 def test_a_perturbed_answer_does_not_pass(id):
     right, within = KEY[id](), exercises.EXERCISES[id].within
     if isinstance(right, str):
@@ -261,7 +266,9 @@ def test_a_perturbed_answer_does_not_pass(id):
     assert exercises.check(id, off).message.startswith(f"{id}: wrong. ")
 
 
-@pytest.mark.parametrize(("id", "answer", "said"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("id", "answer", "said"), [of(*row) for row in WRONG], ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_typical_wrong_answer_is_told_where_to_look(id, answer, said):
     verdict = exercises.check(id, answer())
     assert not verdict
@@ -269,14 +276,14 @@ def test_a_typical_wrong_answer_is_told_where_to_look(id, answer, said):
     assert said in verdict.message
 
 
-@pytest.mark.parametrize("id", KEY)
+@pytest.mark.parametrize("id", [of(id) for id in KEY])
 def test_every_slip_is_far_from_the_right_answer(id):
     exercise = exercises.EXERCISES[id]
     for slip in exercise.slips:
         assert exercises.check(id, slip.answer()).message == f"{id}: wrong. {slip.hint}"
 
 
-@pytest.mark.parametrize("id", KEY)
+@pytest.mark.parametrize("id", [of(id) for id in KEY])
 def test_no_hint_gives_the_answer_away(id):
     exercise = exercises.EXERCISES[id]
     right = exercise.answer()

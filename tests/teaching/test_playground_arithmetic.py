@@ -122,7 +122,7 @@ FAULTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("fault", sampled(FAULTS, 6))
+@pytest.mark.parametrize("fault", sampled(FAULTS, 12))
 def test_a_planted_fault_is_seen(browser, states, wanted, fault):
     *change, name = FAULTS[fault]
     found = worst(computed(browser, changed(*change), READINGS, states[:EVERY_PAIR]), wanted[:EVERY_PAIR])
@@ -144,7 +144,7 @@ def changed(before, after):
     return html.replace(before, after)
 
 
-@pytest.mark.parametrize(("objective", "sampler"), [("dpo", "chosen_rejected"), ("orpo", "on_policy")])
+@pytest.mark.parametrize(("objective", "sampler"), sampled([("orpo", "on_policy"), ("dpo", "chosen_rejected")], 2))
 def test_run_field_and_one_step(browser, states, objective, sampler):
     """The whole run, the field, one step and the condition number, from didsim's own functions for them."""
     state = next(s for s in states if (s["objective"], s["sampler"]) == (objective, sampler) and s["start"]) | {"rate": None}
