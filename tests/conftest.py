@@ -4,15 +4,20 @@ import inspect
 import os
 from pathlib import Path
 
-# Nearly all of the tests' time is compilation, and little of that is needed to be right.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# Nearly all of the tests' time is compilation, and little of that is needed to be right; each process has one core.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import jaxtyping
 import pytest
 
 from didsim.numerics.compilation import use_compilation_cache
+from didsim.numerics.processes import collect_rarely
 
+collect_rarely()
 with_checks = jaxtyping.jaxtyped
 
 

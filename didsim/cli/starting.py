@@ -42,6 +42,9 @@ def start_jax(*, fast: bool = False, briefly: bool = False, single: bool = False
         raise _no_start(str(error)) from None
     if fresh and os.environ.get("XLA_FLAGS"):
         _try_flags()
+    from didsim.numerics.processes import collect_rarely
+
+    collect_rarely()
     use_compilation_cache(traces=True)
     _tell_the_compiler(QUICKLY if fast else LIGHTLY if briefly else {})
 

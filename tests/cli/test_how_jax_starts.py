@@ -1,5 +1,6 @@
 """Which settings does a command give JAX's compiler, and do those of the user stand?"""
 
+import gc
 import os
 
 import pytest
@@ -33,6 +34,16 @@ def test_what_runs_briefly_is_optimised_little(command, options, monkeypatch):
     monkeypatch.setattr(type(command), "run", lambda _: 0)
     assert _computed(command) == 0
     assert asked == [options]
+
+
+def test_garbage_is_collected_rarely():
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)  # Python's own
+    try:
+        starting.start_jax()
+        assert gc.get_threshold() == (10_000, 20, 50)
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_figures_run_briefly():
