@@ -64,7 +64,7 @@ def _increments(ax: Axes, data: xr.Dataset) -> None:
         ax.plot(x * sign, y * sign, ".", color=colour_of(link), markersize=2.2, rasterized=True)
         reach = max(reach, float(np.abs(x).max()))
         top = np.argmax(np.abs(x))
-        beside(ax, (abs(x[top]), abs(y[top])), link, (-6, 5), ha="right", color=colour_of(link))
+        beside(ax, (abs(x[top]), abs(y[top])), link, (-6, -3), ha="right", color=colour_of(link))
     ax.plot([0, reach], [0, beta * reach], **PREDICTED)
     beside(ax, (0.62 * reach, 0.62 * beta * reach), rf"slope $\beta$ = {beta:g}", (-10, -16))
     ax.set(

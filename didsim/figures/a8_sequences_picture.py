@@ -122,7 +122,7 @@ def _ranks(ax: Axes, data: xr.Dataset) -> None:
     ax.set_yticks(range(len(names)), list(names.values()))
     ax.invert_yaxis()
     ax.set(xlim=(-0.75, 1.05))
-    ax.set(xlabel="rank correlation", title="d  what foretells a fall?")
+    ax.set(xlabel="rank correlation", title="d  foretelling a fall")
 
 
 def _segments(ax: Axes, data: xr.Dataset) -> None:

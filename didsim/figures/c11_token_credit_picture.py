@@ -14,7 +14,7 @@ LETTERS = "abcdef"
 @styled
 def draw(data: xr.Dataset) -> Figure:
     """Top: token by token for all responses, best and worst response; below: credit against advantage, and sums."""
-    figure, (heat, way, tokens, sums) = new_figure(6.2, [1.0, 1.15], rows=2)
+    figure, (heat, way, tokens, sums) = new_figure(7.4, [1.0, 1.15], rows=2)
     order = np.argsort(-data["reward"].values)
     _heat(figure, heat, data.isel(response=order))
     _ways(way, data.isel(response=order))
@@ -41,7 +41,7 @@ def _heat(figure: Figure, ax: Axes, ranked: xr.Dataset) -> None:
             for column in range(columns):
                 shade = "white" if abs(credit[row, column]) > 0.5 * most else BLACK
                 letter = LETTERS[int(ranked["letter"].values[row, column])]
-                ax.text(column, row, letter, ha="center", va="center", fontsize=6.5, color=shade)
+                ax.text(column, row, letter, ha="center", va="center", fontsize=7.5, color=shade)
     ax.set(xticks=range(columns), xticklabels=[str(k + 1) for k in range(columns)], yticks=[])
     ax.set(xlabel="token", ylabel="responses, best reward at the top", title=r"a  credit $\beta\,\log\,\pi^*/\pi_\mathrm{ref}$")
     figure.colorbar(drawn, ax=ax, shrink=0.8, pad=0.03)

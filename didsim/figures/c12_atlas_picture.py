@@ -16,6 +16,7 @@ from didsim.plotting import BLACK, GREY, name_of, styled
 COLUMN = 85.0 / 25.4  # inches
 ROW, HEAD, FOOT = 0.115, 1.05, 0.68
 SMALL = 5.0
+FEW = 16  # objectives, whose names are short; the whole atlas has long names, and numbers in smaller letters
 FULL = 0.5  # change of the lacking value at which the colour is full
 DARKEST = 2.0  # lacking value of the matched column at which grey is black
 
@@ -29,7 +30,7 @@ def draw(data: xr.Dataset) -> Figure:
     height = HEAD + ROW * shown.sizes["objective"] + FOOT
     figure = Figure(figsize=(COLUMN, height))
     figure.set_layout_engine("none")
-    left, width = 0.3, 0.535
+    left, width = (0.25, 0.6) if shown.sizes["objective"] <= FEW else (0.3, 0.535)
     ax = figure.add_axes((left, FOOT / height, width, 1.0 - (HEAD + FOOT) / height))
     values = shown["gap"].median("world").values
     first = list(shown["departure"].values).index("matched")
@@ -68,7 +69,8 @@ def _mark(ax: Axes, shown: xr.Dataset) -> None:
             mark = MARKS[kind].replace("*", "∗")
             dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and value > 0.6 * DARKEST)
             text = mark if np.isnan(value) else f"{100 * value:.0f}{mark}"
-            size, colour = SMALL - (0.5 if len(text) < 4 else 1.2), "white" if dark else BLACK
+            colour = "white" if dark else BLACK
+            size = SMALL if len(shown["objective"]) <= FEW else SMALL - (0.5 if len(text) < 4 else 1.2)
             ax.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
             if bool(first.sel(cell)):
                 ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=BLACK, linewidth=0.8))
@@ -101,4 +103,4 @@ def _scale(figure: Figure, height: float, left: float, width: float) -> None:
     text = "Numbers: lacking value, % of the reference's; frame: least (ties too; RLHF, ? apart).\n"
     text += "Colour: change against matched, whose own value is grey, 0 (white) to 200 % (black).\n"
     text += "∗ reaches π*   s a set of minima   n no minimum   - not defined   ? not solved in every world"
-    figure.text(0.02, 0.08 / height, text, fontsize=SMALL - 0.4, va="bottom")
+    figure.text(0.02, 0.08 / height, text, fontsize=SMALL, va="bottom")
