@@ -13,6 +13,7 @@ import threading
 import jax
 import pytest
 from command_cases import CASES, RUN, given, make_quick, spelled
+from sampling import picked
 
 from didsim import cli
 from didsim.cli import consoles
@@ -22,7 +23,7 @@ from didsim.numerics.errors import ArgumentError
 
 FULL = pathlib.Path("/dev/full")
 DEAR = ("atlas", "sampler", "simplex", "sweep")  # compile much; the others lead every kind of output through the same streams
-RUNS = [pytest.param(name, marks=pytest.mark.slow if name in DEAR else ()) for name in CASES]
+RUNS = picked(CASES, CASES.keys() - set(DEAR))
 WRITERS = [(name, option, ending) for name, case in CASES.items() for option, ending in case.writes]
 FOLDERS = [(name, option) for name, case in CASES.items() for option in case.folders]
 

@@ -7,14 +7,13 @@ import numpy as np
 import preference_logs as logs
 import preference_runs
 import pytest
+from sampling import picked, sampled
 
 from didsim import diagnose
 
+
 # The displaced run is also the sample, and another run's weights as reference are a fault of `test_known_faults`.
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize("kind", ["healthy", pytest.param("displaced", marks=SLOW), pytest.param("wrong reference", marks=SLOW)])
+@pytest.mark.parametrize("kind", picked(["healthy", "displaced", "wrong reference"], ["healthy"]))
 def test_real_runs_are_named_rightly(real_run, kind):
     found = diagnose.diagnose(real_run(kind), beta=preference_runs.BETA)
     assert found.state == kind
@@ -24,7 +23,8 @@ def test_real_runs_are_named_rightly(real_run, kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "drawn", "other"), [("healthy", "rejected", "chosen"), pytest.param("displaced", "chosen", "rejected", marks=SLOW)]
+    ("kind", "drawn", "other"),
+    sampled([("healthy", "rejected", "chosen"), ("displaced", "chosen", "rejected")], 2),
 )
 def test_reference_draws_of_real_runs_fall_by_kl(real_run, kind, drawn, other):
     """Healthy: rejected responses are drawn from the reference; displaced: chosen ones.  There A = 1, elsewhere not (D10)."""

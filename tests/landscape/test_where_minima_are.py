@@ -10,7 +10,7 @@ import oracles
 import population_oracles
 import pytest
 from contracts import assert_close
-from sampling import sampled
+from sampling import picked, sampled
 from scipy.optimize import brentq, linprog, minimize, root
 from solver_cases import KINKED, NEAR, NUMBERS, SMOOTH, STARTS, N, P, given, laws, make, run, soft, statuses
 from tolerance import tolerance
@@ -34,9 +34,7 @@ def scipy_minimum(name, world, law, start):
 
 
 # The others of these have closed forms below or are solved by the same code.
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in ("simpo", "kto") else pytest.mark.slow) for name in SMOOTH]
-)
+@pytest.mark.parametrize("name", picked(SMOOTH, ["simpo", "kto"]))
 def test_minimiser_is_scipys(name):
     got = soft(name)
     assert statuses(got) == {"CONVERGED"}

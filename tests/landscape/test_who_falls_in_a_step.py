@@ -12,6 +12,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close
+from sampling import picked
 
 import didsim
 from didsim import explain as explaining
@@ -49,11 +50,7 @@ def moved_params(policy):
 
 # One of each kind; the others are the same code with another formula.
 QUICK = ["dpo", "hinge", "simpo", "orpo", "kto", "sft", "rlhf", "bco[batch]"]
-EACH = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name, kind in OBJECTIVES.items()
-    if not kind.batch_level
-]
+EACH = picked([name for name, kind in OBJECTIVES.items() if not kind.batch_level], QUICK)
 
 
 @pytest.mark.parametrize("name", EACH)

@@ -11,6 +11,7 @@ from contracts import assert_close
 from loss_cases import NAMES, PAIRLESS, by_hand, case_of, policy, value_and_gradient
 from objective_cases import make, value_at
 from problem_cases import N, given
+from sampling import picked
 
 from didsim import simplex
 from didsim.objectives.comparisons import draw_pairs
@@ -52,7 +53,7 @@ QUICK = ["dpo", "simpo", "kto", "orpo", "exo_pair"]
 
 
 def quick(names):
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in names])
+    return pytest.mark.parametrize("name", picked(names, QUICK))
 
 
 @quick([name for name in NAMES if name not in [*PAIRLESS, "bco[batch]"]])

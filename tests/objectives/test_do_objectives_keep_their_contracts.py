@@ -8,6 +8,7 @@ from contracts import assert_jit_and_vmap, assert_round_trip
 from loss_cases import KINDS, NAMES, case_of, value_and_gradient
 from objective_cases import make, value_at
 from problem_cases import given, narrow
+from sampling import picked
 from tolerance import tolerance
 
 from didsim import simplex
@@ -21,7 +22,7 @@ from didsim.worlds import problem
 
 
 def quick(names):
-    return pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in names else pytest.mark.slow) for n in NAMES])
+    return pytest.mark.parametrize("name", picked(NAMES, names))
 
 
 @quick(KINDS[::2])

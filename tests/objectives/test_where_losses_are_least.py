@@ -9,7 +9,7 @@ import oracles
 import pytest
 from objective_cases import NUMBERS, both, make
 from random_laws import Drawn
-from sampling import sampled
+from sampling import picked, sampled
 from tolerance import tolerance
 
 from didsim import simplex, solve
@@ -83,7 +83,7 @@ def test_own_limits_are_not_the_target(name):
         assert np.abs(slope(name, L.world.log_target)).max() > 1e-4
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SOLVED])
+@pytest.mark.parametrize("name", picked(SOLVED, QUICK))
 def test_the_solver_agrees(name):
     solution = solve(L.world, objective(name))
     kind, formula = objective(name).card.limit, objective(name).minimiser(L.world)

@@ -11,7 +11,7 @@ from contracts import assert_close
 from loss_cases import NAMES, case_of, value_and_gradient
 from objective_cases import make, value_at
 from problem_cases import SHARES, N, P, given
-from sampling import sampled
+from sampling import picked, sampled
 from tolerance import tolerance
 
 from didsim import simplex
@@ -37,7 +37,7 @@ def traced_hessian(objective, logits, comparisons):
 EXPANDED = ["dpo", "exo_pair", "orpo", "kto", "dpop", "rlhf"]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in EXPANDED else pytest.mark.slow) for n in NAMES])
+@pytest.mark.parametrize("name", picked(NAMES, EXPANDED))
 def test_expansion_is_the_traced_one(name):
     for case in ("joint flipped", "blocks"):
         for objective in (make(name), make(name).smoothed(0.3)):
