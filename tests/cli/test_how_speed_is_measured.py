@@ -65,6 +65,7 @@ def test_the_promised_rows_are_there(measured, monkeypatch):
     assert {*names, *(row.name for row in sweeps + gradients)} >= PROMISED
 
 
+@pytest.mark.slow
 def test_without_rivals_rows_stay_and_say_why(monkeypatch):
     monkeypatch.setattr(available, "torch_module", lambda: None)
     monkeypatch.setattr(training, "STEPS", 2)
@@ -223,6 +224,7 @@ def test_the_crossover_can_be_measured_again():
 SMALL = accelerator.Sizes(runs=8, fewer=4, width=4, steps=2, responses=100, seconds=0.0)
 
 
+@pytest.mark.slow
 def test_an_accelerators_rows_hold_the_gradient_against_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(accelerator, "FULL", SMALL)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -172,6 +172,7 @@ def test_axe_finds_nothing_on_the_page_of_all_committed_results(visit, tmp_path,
     assert page.evaluate(WIDE) == 0
 
 
+@pytest.mark.slow
 def test_every_picture_has_a_name_and_a_white_ground(visit):
     page = visit(viewport={"width": 1280, "height": 900}, color_scheme="dark")
     pictures = page.get_by_role("img")
@@ -184,6 +185,7 @@ def test_every_picture_has_a_name_and_a_white_ground(visit):
     assert page.locator("#B8 img").get_attribute("alt").startswith("Figure B8: iterated.")
 
 
+@pytest.mark.slow
 def test_the_theme_is_chosen_and_kept(visit):
     page = visit(viewport={"width": 1280, "height": 900}, color_scheme="light")
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -243,6 +245,7 @@ def test_without_scripts_all_can_be_read(visit):
     assert page.locator("#B1 pre").is_visible()
 
 
+@pytest.mark.slow
 def test_print_unfolds_and_hides_the_controls(visit):
     page = visit(viewport={"width": 670, "height": 900}, color_scheme="dark")  # A4 within its margins
     page.emulate_media(media="print")

@@ -9,7 +9,7 @@ import preference_runs
 import pytest
 from sampling import picked, sampled
 
-from didsim import diagnose
+from didsim import cli, diagnose
 
 
 # The displaced run is also the sample, and another run's weights as reference are a fault of `test_known_faults`.
@@ -20,6 +20,11 @@ def test_real_runs_are_named_rightly(real_run, kind):
     assert found.log.tracks.shape == (7, 100)
     assert bool(found.caution) == (kind == "wrong reference")
     json.dumps(found.dictionary, allow_nan=False)
+
+
+def test_healthy_is_exit_0(real_run, capsys):
+    assert cli.main(["diagnose", str(real_run("healthy")), "--beta", "1"]) == 0
+    assert "healthy" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

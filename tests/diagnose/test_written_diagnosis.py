@@ -79,11 +79,6 @@ def test_files_are_written_and_kept(documented, monkeypatch, capsys):
     assert cli.main([*words, "--overwrite"]) == 1
 
 
-def test_healthy_is_exit_0(real_run, capsys):
-    assert cli.main(["diagnose", str(real_run("healthy")), "--beta", "1"]) == 0
-    assert "healthy" in capsys.readouterr().out
-
-
 def test_the_page_of_the_documentation_is_right(documented):
     """Every command it prints runs, and every flag for a column is one that exists."""
     text = DOCUMENTATION

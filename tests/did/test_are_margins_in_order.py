@@ -23,6 +23,7 @@ def test_d8_margin_slope_is_least_squares_over_pairs():
     np.testing.assert_allclose(np.stack([slope, residual], -1), oracles.rows(oracles.pair_slope, u, v), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_d8_margins_are_proportional_and_ordered_under_the_power_law():
     chosen, ref, target, beta = cast(np.float64, MANY.chosen, MANY.ref, MANY.target, MANY.betas)
     rejected = did.optimal_rejected(chosen, ref, target, beta)

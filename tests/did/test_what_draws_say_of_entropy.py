@@ -196,6 +196,7 @@ def test_the_record_holds_what_the_parts_say(dtype):
     np.testing.assert_array_equal(got.trusted, shape <= did.pareto_shape_limit(64))
 
 
+@pytest.mark.slow
 def test_draws_from_another_proposal_estimate_the_same_entropy():
     rng = np.random.default_rng(6)
     proposal = oracles.normalize(0.5 * L.target)

@@ -158,6 +158,7 @@ def test_drawn_rounds_are_the_population_on_average():
     assert np.abs((moved.mean(0) - 1.3 * exact) / (moved.std(0) / np.sqrt(len(moved)))).max() > 4.5
 
 
+@pytest.mark.slow
 def test_a_policy_with_features_keeps_its_own_start():
     """The reference of the reward moves, the policy's own part does not; in a log-linear class both averages agree."""
     policy = LogLinear(jnp.asarray(FEATURES))
@@ -186,6 +187,7 @@ def trained_ipo(rounds, steps):
     return np.asarray(run.metrics["log_policy"]), run
 
 
+@pytest.mark.slow
 def test_projected_gradients_go_through_rounds():
     policy = LogLinear(jnp.asarray(FEATURES) + 1.0)
     got, _ = trained(Rounds(1), rule=ProjectedGradient(), policy=policy)
@@ -205,6 +207,7 @@ def test_a_settled_round_stops_and_the_next_goes_on():
     assert short.status == Status.OUT_OF_STEPS
 
 
+@pytest.mark.slow
 def test_rounds_are_axes_of_a_sweep():
     run = Run(
         Given(world()), Dpo(BETA), OnPolicy(), BradleyTerry(), optimiser=Sgd(RATE), steps=6, records=50,

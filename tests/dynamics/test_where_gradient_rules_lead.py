@@ -125,6 +125,7 @@ def single_pairs():
         yield logits, *rng.choice(N, 2, replace=False)
 
 
+@pytest.mark.slow
 def test_the_chosen_likelihood_rises_by_what_is_promised():
     """First-order rise ``c‖g_w‖²`` in conflict, more without; the plain gradient rises by less in every conflict."""
     step, conflicts = 1e-6, 0

@@ -2,6 +2,7 @@
 
 import numpy as np
 import oracles
+import pytest
 from contracts import assert_close
 from objective_cases import make
 from problem_cases import BETA, P, given
@@ -67,6 +68,7 @@ def test_dpo_training_reaches_the_target():
         assert np.abs(end - target).max() > 0.1
 
 
+@pytest.mark.slow
 def test_simpo_training_ends_at_the_differential_information():
     """D6: the reference-free reward learns π*/π_ref, not π*."""
     end, target = end_of(SimPo(beta=BETA)), np.asarray(power().log_target)

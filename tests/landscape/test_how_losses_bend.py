@@ -93,6 +93,7 @@ def test_extreme_eigenvalues_are_scipys(dense):
     np.testing.assert_allclose(found.smallest, dense[0], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_extreme_eigenvalues_in_single_precision(dense):
     hessian = landscape.product_laplacian(mixture(jnp.float32), jnp.asarray(given().margin, jnp.float32), BETA)
     found = landscape.extreme_eigenvalues(hessian)

@@ -97,6 +97,7 @@ def test_the_peak_is_at_one_half_and_the_other_side_decides_the_sign():
     assert np.ptp(two_level_signal(0.5, share, 2.0)) < 1e-15
 
 
+@pytest.mark.slow
 def test_a_million_responses():
     n = 1_000_000
     even_steps = jnp.linspace(0.0, 3.0, n)[None]

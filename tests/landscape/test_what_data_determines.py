@@ -143,6 +143,7 @@ def test_gradient_descent_lands_where_s2_says():
     assert worst(error)[0] < 1e-8, worst(error)
 
 
+@pytest.mark.slow
 def test_adam_lands_elsewhere():
     """Control: a diagonal preconditioner does not conserve the sums; the ratios that the data fixes are still found."""
     some = np.flatnonzero(mild())[::5]

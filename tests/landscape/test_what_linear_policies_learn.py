@@ -119,6 +119,7 @@ def sparse_model():
     return LinearModel(jnp.asarray(phi), jnp.asarray(shown), jnp.asarray(wins), jnp.zeros(1), jnp.asarray(BETA))
 
 
+@pytest.mark.slow
 def test_what_sampled_features_leave_open():
     """L2: an unseen response is learned iff its differences lie in the span of the sampled ones."""
     model = sparse_model()
@@ -178,6 +179,7 @@ def test_value_expansion_is_autodiff():
     assert_close(bend, jax.jit(jax.hessian(worth))(theta))
 
 
+@pytest.mark.slow
 def test_best_in_class_is_the_best_of_many():
     rng, world, policy = np.random.default_rng(92), given().world, given().policy
     starts = jnp.asarray(rng.standard_normal((4, D)))
@@ -188,6 +190,7 @@ def test_best_in_class_is_the_best_of_many():
     assert float(worth.max()) <= -float(best.value) + 1e-12
 
 
+@pytest.mark.slow
 def test_two_stages_meet_dpo_where_the_classes_are_alike():
     model = modelled(given().world, given().policy, Uniform())
     starts = jnp.asarray(np.random.default_rng(92).standard_normal((2, D)))

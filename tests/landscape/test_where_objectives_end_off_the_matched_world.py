@@ -333,6 +333,7 @@ def test_nearly_all_cells_of_all_objectives_are_solved():
     assert {str(one) for one in np.unique(data["reason"])} <= {"", NO_REWARD}
 
 
+@pytest.mark.slow
 def test_rounding_does_not_drive_away_what_no_pair_shows():
     # Every second or third of these worlds was not solved: near a minimum all that is left of a slope is rounding.
     found = atlas.chart(("kldo",), {"unseen": atlas.DEPARTURES["unseen"]}, worlds=12)

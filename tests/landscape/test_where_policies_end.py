@@ -13,7 +13,7 @@ import numpy as np
 import oracles
 import pytest
 from contracts import assert_close
-from sampling import sampled
+from sampling import picked
 from scipy import optimize
 
 import didsim
@@ -102,7 +102,7 @@ RICH = {
 }
 
 
-@pytest.mark.parametrize("name", sampled(sorted(RICH, reverse=True), 3))
+@pytest.mark.parametrize("name", picked(sorted(RICH), ["prefix table"]))
 def test_rich_policies_reach_the_target_from_every_start(name):
     policy = RICH[name]()
     end = solve_policy(world(), Dpo(0.5), policy, starts=4, spread=0.5, steps=800)
@@ -126,6 +126,7 @@ def test_log_linear_policies_on_uniform_pairs_fit_the_reward():
     assert float(jnp.abs(narrow.log_policy - linear.log_target).max()) > 0.1
 
 
+@pytest.mark.slow
 def test_answers_in_single_precision_are_worked_out_in_double():
     narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), world())
     end = solve_policy(narrow, Dpo(0.5), prefix_table(SPACE))

@@ -192,6 +192,7 @@ def test_another_prompt_moves_this_one_only_through_shared_parameters():
         assert (np.abs(outsiders).max() > 1e-3) == shared
 
 
+@pytest.mark.slow
 def test_many_responses_without_a_jacobian():
     n = 20_000
     world = didsim.problem(simplex.uniform(n), reward=jnp.linspace(-1.0, 1.0, n))

@@ -56,6 +56,7 @@ def test_no_factor_is_not_finite():
     assert not np.all(np.isfinite(linalg.cholesky_solve(-jnp.eye(3), jnp.ones(3))))
 
 
+@pytest.mark.slow
 def test_two_threads_do_not_wait_for_each_other():
     """With whole batches this program stops for ever within its first calls on two threads."""
     environment = {**os.environ, "NPROC": "2", "XLA_FLAGS": ""}

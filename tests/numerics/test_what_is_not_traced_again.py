@@ -32,19 +32,23 @@ traced = []
 export = traces.Jitted._exported
 traces.Jitted._exported = lambda self, *given: traced.append(self.__name__) or export(self, *given)
 world, objective = didsim.worlds.RandomTarget(n=4), didsim.objectives.Dpo(0.5)
-problem = world.draw(jax.random.key(0))
-run = didsim.train(problem, objective, steps=20, records=3)
-data = didsim.sweep(didsim.Run(world, objective, steps=20, records=3), {"objective.beta": [0.5, 1.0]}, seeds=2)
-print(*(x.tobytes().hex() for x in (run.metrics["jsd_target"], data["jsd_target"].values)))
+asked = {
+    "run": lambda: didsim.train(world.draw(jax.random.key(0)), objective, steps=20, records=3).metrics["jsd_target"],
+    "sweep": lambda: didsim.sweep(didsim.Run(world, objective, steps=20, records=3), seeds=2)["jsd_target"].values,
+}
+print(*(asked[one]().tobytes().hex() for one in sys.argv[2:]))
 print(*traced)
 """
 
 
-def answers(folder: Path, package: Path = PACKAGE, **environment: str) -> tuple[list[str], list[str]]:
-    """Bits of a run and of a sweep in a process of its own, and what it traced in order to keep it."""
+COMPILED = {"run": "execute", "sweep": "_runs"}  # what each of these compiles
+
+
+def answers(folder: Path, *asked: str, package: Path = PACKAGE, **environment: str) -> tuple[list[str], list[str]]:
+    """Bits of what is asked in a process of its own, and what it traced in order to keep it."""
     inherited = {name: value for name, value in os.environ.items() if name != TRACES and not name.startswith("JAX_")}
     told = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(folder)],
+        [sys.executable, "-c", PROGRAM, str(folder), *asked],
         cwd=package.parent,  # which Python looks into first
         env=inherited | environment,
         capture_output=True,
@@ -55,26 +59,32 @@ def answers(folder: Path, package: Path = PACKAGE, **environment: str) -> tuple[
     return bits.split(), traced.split()
 
 
-def test_a_second_process_traces_nothing_and_another_source_is_seen(tmp_path):
+# `make test` asks for a run only: each process takes seconds to start, and a sweep's function is kept in the same way.
+@pytest.mark.parametrize("asked", [("run",), pytest.param(("run", "sweep"), marks=pytest.mark.slow)])
+def test_a_second_process_traces_nothing_and_another_source_is_seen(tmp_path, asked):
     cache, other = tmp_path / "cache", tmp_path / "didsim"
-    first, traced = answers(cache)
-    assert traced == ["execute", "_runs"]
-    assert answers(cache) == (first, [])
-    # Traced as usual, the numbers have the same bits.
-    assert answers(tmp_path / "none", DIDSIM_TRACES="0") == (first, [])
-    assert not list(tmp_path.glob(f"none/*/traced*{ENDING}"))
+    first, traced = answers(cache, *asked)
+    assert traced == [COMPILED[one] for one in asked]
+    assert answers(cache, *asked) == (first, [])
     # One line more in the source, far from what is asked, and all is traced anew.
     shutil.copytree(PACKAGE, other, ignore=shutil.ignore_patterns("__pycache__"))
     with (other / "numerics" / "simplex.py").open("a") as source:
         source.write("\n_jsd = jsd\n\n\ndef jsd(one, other):\n    return 2.0 * _jsd(one, other)\n")
-    changed, traced = answers(cache, other)
-    assert traced == ["execute", "_runs"]
+    changed, traced = answers(cache, *asked, package=other)
+    assert traced == [COMPILED[one] for one in asked]
     for bits, doubled in zip(first, changed, strict=True):
         np.testing.assert_array_equal(2.0 * np.frombuffer(bytes.fromhex(bits)), np.frombuffer(bytes.fromhex(doubled)))
-    # What is damaged is traced anew.
+
+
+@pytest.mark.slow
+def test_traced_as_usual_or_from_what_is_damaged_the_bits_are_the_same(tmp_path):
+    cache = tmp_path / "cache"
+    first, traced = answers(cache, *COMPILED)
+    assert answers(tmp_path / "none", *COMPILED, DIDSIM_TRACES="0") == (first, [])
+    assert not list(tmp_path.glob(f"none/*/traced*{ENDING}"))
     for path in cache.glob(f"*/traced*{ENDING}"):
         path.write_bytes(path.read_bytes()[:-1])
-    assert answers(cache) == (first, ["execute", "_runs"])
+    assert answers(cache, *COMPILED) == (first, traced)
 
 
 def of_the_package(function):

@@ -53,7 +53,7 @@ OBJECTIVES = [
     objectives.ApoZero(0.5),
     objectives.BestOfSft(3),
 ]
-QUICK = 8  # the others share their kernels with one of these, and are taken in the slow run
+QUICK = 4  # the others share their kernels with one of these, and are taken in the slow run
 QUICK_DATA = ("chosen-rejected", "as shown"), ("mixture", "as shown"), ("mixture", "soft")
 CASES = [
     pytest.param(o, law, label, marks=() if place < QUICK and (law, label) in QUICK_DATA else pytest.mark.slow)
@@ -128,6 +128,7 @@ def test_metrics_do_not_depend_on_how_pairs_are_kept(label):
         np.testing.assert_allclose(one[name], other[name], atol=1e-12, err_msg=name)
 
 
+@pytest.mark.slow
 def test_very_many_soft_pairs_leave_accuracy_out(monkeypatch):
     _, _, kept = _both(objectives.Dpo(0.5), "mixture", "soft")
     monkeypatch.setattr(comparisons, "FEW", 4)

@@ -131,6 +131,7 @@ def test_robust_reaches_the_target_on_flipped_labels():
         assert (np.abs(got).max() < tolerance()) == reaches
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "gathers"), [("aot", False), ("aot_unpaired", True)])
 def test_sorted_margins_by_training(name, gathers):
     """AOT on pairs ends at a law of its own; unpaired, all mass gathers on one response and margins grow for ever."""

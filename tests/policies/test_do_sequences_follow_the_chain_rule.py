@@ -220,6 +220,7 @@ def test_worlds_of_sequences_follow_the_power_law():
     assert_close(ratio, np.broadcast_to(ratio[:, :1], ratio.shape))
 
 
+@pytest.mark.slow
 def test_the_prefix_table_is_trained_as_any_policy():
     """L6: another path than the free table's, the same minimiser."""
     space = SequenceSpace(2, 2)

@@ -117,6 +117,7 @@ def test_one_hot_features_make_tables():
     assert_close(gradient(ContextLinear(jnp.eye(PROMPTS)), jnp.zeros((N, PROMPTS))).T, table)
 
 
+@pytest.mark.slow
 def test_shared_features_move_responses_that_were_never_shown():
     """L2: gradient descent on pairs of the first three responses decides the fourth through its features."""
     features = np.arange(4.0)[:, None] * [1.0, 0.0, 0.0, 0.0]  # as many as a table has, so that both are one program

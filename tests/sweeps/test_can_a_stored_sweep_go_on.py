@@ -77,6 +77,7 @@ def test_starting_again_computes_only_what_is_to_do(out, memory, monkeypatch):
     assert_same_numbers(again, memory)
 
 
+@pytest.mark.slow
 def test_overwriting_starts_anew(out, memory):
     other = sweep(**{**SWEEP, "seeds": 2}, out=out, overwrite=True)
     assert other.sizes["seed"] == 2
@@ -146,11 +147,8 @@ def _kill_and_resume(tmp_path, kills):
     assert_same_numbers(open_sweep(tmp_path / "store"), open_sweep(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+# `make test` kills a worker of a pool: a pool that loses one is resumed too.
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 3, 25])
 def test_killed_and_resumed_on_other_devices(tmp_path, kills):
     _kill_and_resume(tmp_path, kills)
-
-
-@pytest.mark.slow
-def test_killed_25_times_and_resumed_on_other_devices(tmp_path):
-    _kill_and_resume(tmp_path, 25)

@@ -93,6 +93,7 @@ def test_failed_cells_are_data():
     assert set(data["status"].sel(reward_scale=1.0).values) == {didsim.Status.OUT_OF_STEPS}
 
 
+@pytest.mark.slow
 def test_drawn_worlds_are_those_of_the_sweep():
     run = replace_path(RUN, "world.prompts", 1)
     data = sweep(run, seeds=[2, 5])
@@ -142,6 +143,7 @@ def test_grid_numbers_lanes_row_by_row():
     np.testing.assert_array_equal(seeds, [0, 2, 0, 2])
 
 
+@pytest.mark.slow
 def test_custom_optimisers_can_be_an_axis():
     data = sweep(RUN, {"optimiser": {"sgd": Sgd(1.0), "adam": Adam(0.1)}}, seeds=1)
     assert data["loss"].sel(optimiser="adam").shape == (1, 6)

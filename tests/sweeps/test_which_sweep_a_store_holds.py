@@ -77,6 +77,7 @@ def test_a_field_that_came_later_has_its_default_there(tmp_path, objective, diff
         sweep(run_with_schedule(10.0), axes, seeds=2, out=tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_a_schedule_that_counts_whole_steps_can_be_stored_and_resumed(tmp_path):
     """Optax turns the whole number of steps that a schedule holds into a floating one when it is first used."""
     run = run_with_schedule(10)

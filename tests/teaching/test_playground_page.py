@@ -80,6 +80,7 @@ def test_the_mouse_moves_a_mark_and_the_address_follows(visit):
     assert page.get_by_role("combobox", name="Start from a notebook").input_value() == ""
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_finger_moves_a_mark_and_a_tap_sets_the_start(visit):
     page = visit(viewport=PHONE, has_touch=True, is_mobile=True)
@@ -159,6 +160,7 @@ def test_what_a_link_says_wrongly_is_told(visit, address):
     assert page.evaluate(STATE)["beta"] == 0.5
 
 
+@pytest.mark.slow
 @needs_browser
 def test_beta_moves_what_does_not_stay(visit):
     page = visit(viewport=DESK)
@@ -176,6 +178,7 @@ def test_beta_moves_what_does_not_stay(visit):
     assert two["target"] != one["target"]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_numbers_can_be_typed(visit):
     page = visit(viewport=DESK)
@@ -188,6 +191,7 @@ def test_numbers_can_be_typed(visit):
     assert page.evaluate(STATE) == state
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_outcome_is_said_in_words(visit):
     page = visit(viewport=DESK)
@@ -219,6 +223,7 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(visit, light, da
     assert [id for id, _ in violations(page, "#main > select")] == ["select-name"]  # a control without a name is seen
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_narrow_phone_scrolls_one_way(visit):
     page = visit(viewport={"width": 320, "height": 700})
@@ -226,6 +231,7 @@ def test_a_narrow_phone_scrolls_one_way(visit):
     assert page.evaluate("document.querySelector('#handle-ref .grip').getBoundingClientRect().width") >= 40
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_theme_is_chosen(visit):
     page = visit(viewport=DESK, color_scheme="light")
@@ -237,6 +243,7 @@ def test_the_theme_is_chosen(visit):
     assert page.evaluate(ground) == light
 
 
+@pytest.mark.slow
 @needs_browser
 def test_print_is_white_without_controls_and_says_the_state(visit):
     page = visit(viewport={"width": 703, "height": 900}, color_scheme="dark")  # A4 within its margins
@@ -250,6 +257,7 @@ def test_print_is_white_without_controls_and_says_the_state(visit):
     assert len(re.findall(rb"/Type\s*/Page[^s]", page.pdf(prefer_css_page_size=True))) <= 2
 
 
+@pytest.mark.slow
 @needs_browser
 def test_the_link_is_copied(visit):
     page = visit(viewport=DESK)

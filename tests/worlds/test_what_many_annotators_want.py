@@ -36,6 +36,7 @@ def test_distortion_and_favourites_by_hand():
     np.testing.assert_allclose(found, [[np.exp(row[one.argmax()]) for one in REWARDS] for row in LOG_REF])
 
 
+@pytest.mark.slow
 def test_a_file_names_them_and_dpo_leaves_the_minority_behind():
     """Borda points of the average against its utility: the few who care much are outvoted by the many who care little."""
     few = {"log_weights": np.log([0.6, 0.4]).tolist(), "rewards": [[1.0, 0.5, 0.0], [0.0, 1.0, 9.0]]}
