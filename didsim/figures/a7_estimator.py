@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 from pydantic import Field
 
 from didsim import did
@@ -28,6 +28,7 @@ TOKENS = 4
 LEVEL = 0.95
 PAPER = 32
 Worlds = dict[str, tuple[tuple[str, ...], np.ndarray, np.ndarray]]
+Draws = tuple[Array, Array]  # log-weights and log-ratios
 
 
 @config
@@ -68,28 +69,35 @@ class Config:
 def run(settings: Config) -> xr.Dataset:
     """Replicates the estimator in every world at every K, and averages token-level entropies over 32 drawn sequences."""
     random = np.random.default_rng(settings.seed)
-    worlds = {**_tails(random, settings), **_temperatures(random, settings)}
+    tails, temperatures = _tails(random, settings), _temperatures(random, settings)
     sequences, token = _sequences(random, settings)
-    worlds |= sequences
-    log_proposal = np.concatenate([laws.reshape(-1, settings.n) for _, laws, _ in worlds.values()])
-    ratio = np.concatenate([ratios.reshape(-1, settings.n) for _, _, ratios in worlds.values()])
-    theory = _theory(jnp.asarray(log_proposal), jnp.asarray(ratio))
-    key = jax.random.key(settings.seed)
+    # Intervals and the weights' tails are looked at in the first sort only, and are most of the work.
+    others, first = {**temperatures, **sequences}, len(TAILS) * settings.seeds
+    data = xr.merge([_measured(tails, 0, settings, settings.bootstrapped), _measured(others, first, settings, 0)])
+    data = data.assign(token).assign_coords(tail=list(TAILS), kind=list(KINDS), sign=[1, -1])
+    limit = [did.pareto_shape_limit(k) for k in settings.samples]
+    repeats = [settings.replicates(k) for k in settings.samples]
+    return data.assign(shape_limit=("k", limit), replicates=("k", repeats)).assign_attrs(level=LEVEL)
+
+
+def _measured(worlds: Worlds, first: int, settings: Config, bootstrapped: int) -> xr.Dataset:
+    """What replicates say in worlds that are counted from ``first``; of intervals and weights where some are bootstrapped."""
+    log_proposal, ratio = (
+        jnp.asarray(np.concatenate([one[part].reshape(-1, settings.n) for one in worlds.values()])) for part in (1, 2)
+    )
+    theory = _theory(log_proposal, ratio)
+    key, which = jax.random.key(settings.seed), jnp.arange(first, first + len(ratio))
     rows = []
     for k in settings.samples:
         found = _replicate(
-            jax.random.fold_in(key, k), jnp.asarray(log_proposal), jnp.asarray(ratio), theory["exact"],
-            samples=k, replicates=settings.replicates(k), bootstrapped=settings.bootstrapped, resamples=settings.resamples,
+            jax.random.fold_in(key, k), which, log_proposal, ratio, theory["exact"], samples=k,
+            replicates=settings.replicates(k), bootstrapped=bootstrapped, resamples=settings.resamples,
         )  # fmt: skip
         rows.append(jax.device_get(found))
     measured = {name: np.stack([row[name] for row in rows], axis=-1) for name in rows[0]}
     table = {name: (("world", "k"), value) for name, value in measured.items()}
     table |= {name: (("world",), np.asarray(value)) for name, value in theory.items()}
-    flat = xr.Dataset(table, coords={"k": list(settings.samples)})
-    data = _unstack(flat, worlds).assign(token).assign_coords(tail=list(TAILS), kind=list(KINDS), sign=[1, -1])
-    limit = [did.pareto_shape_limit(k) for k in settings.samples]
-    repeats = [settings.replicates(k) for k in settings.samples]
-    return data.assign(shape_limit=("k", limit), replicates=("k", repeats)).assign_attrs(level=LEVEL)
+    return _unstack(xr.Dataset(table, coords={"k": list(settings.samples)}), worlds)
 
 
 def verdicts(data: xr.Dataset) -> list[Verdict]:
@@ -203,6 +211,7 @@ def _theory(log_proposal: Float[Array, "worlds n"], ratio: Float[Array, "worlds 
 @partial(jit, static_argnames=("samples", "replicates", "bootstrapped", "resamples"))
 def _replicate(
     key: Key[Array, ""],
+    which: Int[Array, " worlds"],
     log_proposal: Float[Array, "worlds n"],
     ratio: Float[Array, "worlds n"],
     exact: Float[Array, " worlds"],
@@ -212,39 +221,47 @@ def _replicate(
     bootstrapped: int,
     resamples: int,
 ) -> dict[str, Float[Array, " worlds"]]:
-    """Moments of the estimates, coverage of the intervals and diagnostics over replicates, world by world."""
+    """Moments of the estimates over replicates, world by world; where some are bootstrapped, intervals and weights too."""
 
     def one(world):
-        which, log_g, s, truth = world
-        draw_key, boot_key = jax.random.split(jax.random.fold_in(key, which))
+        number, log_g, s, truth = world
+        draw_key, boot_key = jax.random.split(jax.random.fold_in(key, number))
         u = jax.random.uniform(draw_key, (replicates, samples), dtype=jnp.float32).astype(s.dtype)
         cdf = jnp.cumsum(jnp.exp(log_g))
         last = jnp.max(jnp.where(jnp.isfinite(log_g), jnp.arange(log_g.shape[-1]), 0))
         y = jnp.minimum(jnp.searchsorted(cdf, u * cdf[-1], side="right"), last)
-        return _summary(boot_key, (s - log_g)[y], s[y], truth, bootstrapped, resamples)
+        drawn = (s - log_g)[y], s[y]
+        few = drawn[0][:bootstrapped], drawn[1][:bootstrapped]
+        return _moments(*drawn, truth) | (_intervals(boot_key, drawn, few, truth, resamples) if bootstrapped else {})
 
-    worlds = jnp.arange(log_proposal.shape[0]), log_proposal, jnp.where(jnp.isfinite(log_proposal), ratio, 0.0), exact
+    worlds = which, log_proposal, jnp.where(jnp.isfinite(log_proposal), ratio, 0.0), exact
     return jax.lax.map(one, worlds)
 
 
-def _summary(key, log_weights: Array, ratio: Array, truth: Array, bootstrapped: int, resamples: int) -> dict[str, Array]:
-    samples = ratio.shape[-1]
+def _moments(log_weights: Array, ratio: Array, truth: Array) -> dict[str, Array]:
     value = estimators.self_normalised_entropy(log_weights, ratio)
-    bias, error = estimators.jackknife(log_weights, ratio)
-    delta = estimators.delta_interval(value, estimators.delta_error(log_weights, ratio), LEVEL)
-    jackknife = estimators.jackknife_interval(value, bias, error, LEVEL, samples)
-    few = log_weights[:bootstrapped], ratio[:bootstrapped]
-    bootstrap = estimators.percentile_interval(estimators.bootstrap(key, *few, resamples), LEVEL)
-    shape = did.pareto_shape(few[0])
+    bias, _ = estimators.jackknife(log_weights, ratio)
     return {
         "bias": jnp.mean(value - truth),
         "corrected_bias": jnp.mean(value - bias - truth),
         "sd": jnp.std(value),
         "error": jnp.sqrt(jnp.mean((value - truth) ** 2)),
+    }
+
+
+def _intervals(key: Array, drawn: Draws, few: Draws, truth: Array, resamples: int) -> dict[str, Array]:
+    """Coverage of the intervals, the effective share of the draws and the tail of their weights."""
+    samples = drawn[0].shape[-1]
+    value = estimators.self_normalised_entropy(*drawn)
+    delta = estimators.delta_interval(value, estimators.delta_error(*drawn), LEVEL)
+    jackknife = estimators.jackknife_interval(value, *estimators.jackknife(*drawn), LEVEL, samples)
+    bootstrap = estimators.percentile_interval(estimators.bootstrap(key, *few, resamples), LEVEL)
+    shape = did.pareto_shape(few[0])
+    return {
         "delta": _coverage(delta, truth),
         "jackknife": _coverage(jackknife, truth),
         "bootstrap": _coverage(bootstrap, truth),
-        "draws_per_effective": samples / jnp.mean(did.effective_sample_size(log_weights)),
+        "draws_per_effective": samples / jnp.mean(did.effective_sample_size(drawn[0])),
         "shape": jnp.nanmean(jnp.where(jnp.isinf(shape), jnp.nan, shape)),
         "trusted": jnp.mean(shape <= did.pareto_shape_limit(samples)),
     }

@@ -16,7 +16,7 @@ from didsim.plotting import BLACK, GREY, name_of, styled
 COLUMN = 85.0 / 25.4  # inches
 ROW, HEAD, FOOT = 0.115, 1.05, 0.68
 SMALL = 5.0
-FEW = 16  # objectives, whose names are short; the whole atlas has long names, and numbers in smaller letters
+FEW = 16  # objectives
 FULL = 0.5  # change of the lacking value at which the colour is full
 DARKEST = 2.0  # lacking value of the matched column at which grey is black
 
@@ -30,13 +30,14 @@ def draw(data: xr.Dataset) -> Figure:
     height = HEAD + ROW * shown.sizes["objective"] + FOOT
     figure = Figure(figsize=(COLUMN, height))
     figure.set_layout_engine("none")
-    left, width = (0.25, 0.6) if shown.sizes["objective"] <= FEW else (0.3, 0.535)
+    few = shown.sizes["objective"] <= FEW  # the whole atlas has long names, and numbers in smaller letters
+    left, width = (0.25, 0.6) if few else (0.3, 0.535)
     ax = figure.add_axes((left, FOOT / height, width, 1.0 - (HEAD + FOOT) / height))
     values = shown["gap"].median("world").values
     first = list(shown["departure"].values).index("matched")
     change = values - values[:, [first]]
     _paint(ax, change, values[:, first], first)
-    _mark(ax, shown)
+    _mark(ax, shown, few=few)
     _label(ax, shown)
     _scale(figure, height, left, width)
     return figure
@@ -56,7 +57,7 @@ def _paint(ax: Axes, change: np.ndarray, matched: np.ndarray, first: int) -> Non
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
 
 
-def _mark(ax: Axes, shown: xr.Dataset) -> None:
+def _mark(ax: Axes, shown: xr.Dataset, *, few: bool) -> None:
     """Lacking value in percent of the reference's with a letter for the kind of end; white on dark cells, the best framed."""
     values = shown["gap"].median("world")
     change = values - values.sel(departure="matched")
@@ -70,7 +71,7 @@ def _mark(ax: Axes, shown: xr.Dataset) -> None:
             dark = abs(float(change.sel(cell))) > 0.65 * FULL or (column == "matched" and value > 0.6 * DARKEST)
             text = mark if np.isnan(value) else f"{100 * value:.0f}{mark}"
             colour = "white" if dark else BLACK
-            size = SMALL if len(shown["objective"]) <= FEW else SMALL - (0.5 if len(text) < 4 else 1.2)
+            size = SMALL if few else SMALL - (0.5 if len(text) < 4 else 1.2)
             ax.text(j, i, text, ha="center", va="center", fontsize=size, color=colour)
             if bool(first.sel(cell)):
                 ax.add_patch(Rectangle((j - 0.46, i - 0.44), 0.92, 0.88, fill=False, edgecolor=BLACK, linewidth=0.8))

@@ -20,7 +20,8 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def _spelled(name: str, k: int) -> str:
+def _spelled(name: str, data: xr.Dataset) -> str:
+    k = int(data.attrs["k"])  # a file may give it back as an array of one
     return {"pairs": "pairs", "best of K": f"best of {k}", "ranking": f"rankings of {k}"}[name]
 
 
@@ -32,7 +33,7 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
         colour = MEANING[f"asked: {name}"]
         ax.plot(effort, one["error"], color=colour, marker="o", markersize=3)
         ax.plot(effort, one["predicted"], color=colour, linestyle="--", linewidth=0.9)
-        ends.append((float(one["predicted"][-1]), _spelled(str(name), int(data.attrs["k"])), colour))
+        ends.append((float(one["predicted"][-1]), _spelled(str(name), data), colour))
         last = max(last, effort[-1])
     ax.set(xscale="log", yscale="log", xlabel="responses read", ylabel="squared error of a reward gap")
     ax.set_xlim(right=last)
@@ -48,7 +49,7 @@ def _ratios(ax: Axes, data: xr.Dataset) -> None:
         spread = 1.96 * float(one["ratio_error"])
         ax.errorbar(float(one["ratio"]), place, xerr=spread, fmt="o", color=MEANING[f"asked: {name}"], capsize=2)
     ax.axvline(1.0, **PREDICTED, zorder=0)
-    ax.set_yticks(range(len(names)), [_spelled(str(name), int(data.attrs["k"])) for name in names])
+    ax.set_yticks(range(len(names)), [_spelled(str(name), data) for name in names])
     ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="measured ÷ predicted, bars 95 %", title="b  covariance of the fits")
 
 

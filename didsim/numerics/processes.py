@@ -1,4 +1,4 @@
-"""How do processes that one starts to compute end with it, however it ends?"""
+"""How do processes that compute start, and how do those that one starts end with it, however it ends?"""
 
 import gc
 import multiprocessing
