@@ -44,7 +44,7 @@ class Claim:
 
     Attributes:
         id: short name, "D7.best-rejected".
-        source: who states it: a paper, a neighbour, or "derived", with the theory's number.
+        source: who states it: a paper, or "derived".
         statement: one sentence.
         formula: the equation.
         variables: what an instance is made of.

@@ -113,7 +113,7 @@ def mirror_prox(game: Game, carry: Carry) -> Carry:
 @ALGORITHMS.register("comal")
 def solve_then_move(game: Game, carry: Carry) -> Carry:
     """``π_{t+1} ∝ π_t e^{Pπ_{t+1}/τ}`` by ``inner`` steps: the game with ``τ KL(π‖π_t)`` is solved, its end is the next reference
-    (COMAL)."""
+    (COMAL, 2410.23223)."""
     log_ref = carry[0]
     return jax.lax.fori_loop(0, game.inner, lambda _, x: _moved(game, x, log_ref, game.tau), log_ref), carry[1]
 
@@ -136,7 +136,7 @@ def play(
         algorithm: "dpo", "ipo" and "sppo" (exact optima on the policy's own pairs, and multiplicative weights: they circle),
             "omwu" and "mirror-prox" (optimistic weights and a step taken with the rates one step ahead: converge), "inpo"
             (reference stays: ends at the Nash policy of the regularised game), "comal" (that game solved by ``inner`` steps,
-            then the reference moves: converges to the Nash policy; COMAL).
+            then the reference moves: converges to the Nash policy; COMAL, 2410.23223).
         rounds: number of rounds.
         eta: step size, > 0; "dpo" takes β = 4/η.
         tau: weight of the KL to the reference, > 0, of "inpo" and "comal".

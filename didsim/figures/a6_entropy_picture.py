@@ -93,7 +93,7 @@ def _projection(ax: Axes, data: xr.Dataset) -> None:
     note(ax, 0.02, 0.97, "projected", color=colour_of("projected-gradient DPO"), va="top")
     note(ax, 0.02, 0.87, "DPO", color=colour_of("dpo"), va="top")
     top = int(np.ceil(np.log10(worst)))
-    text = f"JSD at the end:\n$10^{{{low}}}$ to $10^{{{high}}}$\nand below $10^{{{top}}}$"
+    text = f"JSD at the end:\n$10^{{{low}}}$ to $10^{{{high}}}$,\nDPO: below $10^{{{top}}}$"
     note(ax, 0.98, 0.03, text, color=GREY, ha="right")
     middle = len(at) // 3
     beside(ax, (at[middle], predicted[middle]), r"$\Lambda'(a)$", (2, -12))

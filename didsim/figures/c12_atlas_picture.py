@@ -31,7 +31,7 @@ def draw(data: xr.Dataset) -> Figure:
     figure = Figure(figsize=(COLUMN, height))
     figure.set_layout_engine("none")
     few = shown.sizes["objective"] <= FEW  # the whole atlas has long names, and numbers in smaller letters
-    left, width = (0.25, 0.6) if few else (0.3, 0.535)
+    left, width = (0.17, 0.68) if few else (0.3, 0.535)
     ax = figure.add_axes((left, FOOT / height, width, 1.0 - (HEAD + FOOT) / height))
     values = shown["gap"].median("world").values
     first = list(shown["departure"].values).index("matched")

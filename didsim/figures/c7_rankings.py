@@ -47,7 +47,7 @@ class Config:
     k: int = Field(4, ge=3, le=7)
     reward_scale: Positive = 0.7
     questions: tuple[int, ...] = (300, 1000, 3000, 20_000)
-    repeats: int = Field(400, ge=50)
+    repeats: int = Field(1600, ge=50)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -89,7 +89,7 @@ def _stated_worths(sizes: np.ndarray) -> np.ndarray:
 def _worths(reward: np.ndarray, kind: str, sizes: np.ndarray) -> np.ndarray:
     """Trace of a question's information in units of a pair's, for every K."""
     pair = np.trace(_information(reward, "pairs", 2))
-    return np.array([np.trace(_information(reward, kind, size)) / pair for size in sizes])
+    return np.array([np.trace(_information(reward, kind, size)) / pair for size in sizes.tolist()])
 
 
 def _information(reward: np.ndarray, kind: str, k: int) -> np.ndarray:

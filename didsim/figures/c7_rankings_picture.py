@@ -31,7 +31,7 @@ def _errors(ax: Axes, data: xr.Dataset) -> None:
         one = data.sel(kind=name)
         effort = one["question"].values * float(one["read"])
         colour = MEANING[f"asked: {name}"]
-        ax.plot(effort, one["error"], color=colour, marker="o", markersize=3)
+        ax.plot(effort, one["error"], color=colour, marker="o", markersize=3, clip_on=False)
         ax.plot(effort, one["predicted"], color=colour, linestyle="--", linewidth=0.9)
         ends.append((float(one["predicted"][-1]), _spelled(str(name), data), colour))
         last = max(last, effort[-1])
@@ -59,7 +59,7 @@ def _worths(ax: Axes, data: xr.Dataset, cost: np.ndarray, title: str, what: str)
     for name in data["kind"].values:
         one, colour = data.sel(kind=name), MEANING[f"asked: {name}"]
         price = cost if name != "pairs" else cost[0]
-        ax.plot(size, one["worth"] / price, color=colour, marker="o", markersize=3)
+        ax.plot(size, one["worth"] / price, color=colour, marker="o", markersize=3, clip_on=False)
         ax.plot(size, one["worth_stated"] / price, color=colour, linestyle="--", linewidth=0.9)
         shown = {"pairs": "pairs", "best of K": "best of K", "ranking": "ranking"}[str(name)]
         ends.append((float(one["worth"][-1]) / float(np.ravel(price)[-1]), shown, colour))

@@ -2,8 +2,8 @@
 
 The game ``P(b≻a) = P(c≻b) = .9``, ``P(a≻c) = .8`` has the Nash policy (4, 3, 4)/11.  Iterated DPO and IPO and SPPO circle
 it; INPO, whose reference stays, stops at the Nash policy of another game; optimistic weights, mirror-prox and COMAL, which
-solves the game with ``τ KL`` to the reference and then moves the reference, converge, COMAL for every τ > 0 (COMAL;
-2512.24818, F16).  Near the end COMAL's distance falls by ``1/(1 + ω²/τ²)`` a round, ``±iω`` the game's frequencies there
+solves the game with ``τ KL`` to the reference and then moves the reference, converge, COMAL for every τ > 0 (2410.23223,
+2512.24818; F16).  Near the end COMAL's distance falls by ``1/(1 + ω²/τ²)`` a round, ``±iω`` the game's frequencies there
 (derived).
 """
 

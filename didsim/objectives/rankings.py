@@ -93,7 +93,7 @@ class Multinomial(_Listwise):
 class Gvpo(_Listwise):
     """``Var_{π_ref}(r - β log(π/π_ref))`` with the true reward; zero at π* alone (F14)."""
 
-    card: ClassVar[Card] = Card("β log(π/π_ref)", "variance of r - βh under π_ref", Limit.TARGET, "π*", "GVPO")
+    card: ClassVar[Card] = Card("β log(π/π_ref)", "variance of r - βh under π_ref", Limit.TARGET, "π*", "2504.19599")
     beta: Scalar = positive(default=0.1)
 
     def batch_term(self, seen, comparisons):

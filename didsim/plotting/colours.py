@@ -86,9 +86,9 @@ OBJECTIVES = {
     "chipo": PURPLE,
     "squaredpo": BROWN,
     "pro": ORANGE,
-    "adpo": RED,
-    "adpo, sequence labels": RED,
-    "adpo, token labels": ORANGE,
+    "adpo": PURPLE,
+    "adpo, sequence labels": PURPLE,
+    "adpo, token labels": SKY,
     "bpo[logistic]": BLUE,
     "bpo[kliep]": GREEN,
     "bpo[basu]": PURPLE,
@@ -195,8 +195,8 @@ LAWS = {
     "token": TEAL,
     "upper branch": RED,
     "no preference": BLACK,
-    "all pairs": BLUE,
-    "equal lengths": ORANGE,
+    "all pairs": WINE,
+    "equal lengths": BROWN,
 }
 BLOCKS = {f"block {place}": one for place, one in enumerate((BLUE, ORANGE, GREEN, PINK, SKY, RED))}
 IMPLEMENTATIONS = {"didsim": BLUE, "C": RED, "NumPy": GREY, "PyTorch": ORANGE}

@@ -7,12 +7,16 @@ from small_figures import picture, slow
 from didsim.figures import FIGURES
 from didsim.plotting.drawing import _spread, save
 
+MAPS = {"C12"}  # colours and numbers in cells, of which none is predicted
+
 
 @pytest.mark.parametrize("id", [slow(id) for id in FIGURES])
 def test_pictures_come_from_the_dataset_alone(results, id, tmp_path):
     _, data, _ = results[id]
     figure = picture(id).draw(data)
     figure.savefig(tmp_path / "figure.png")
+    if id in MAPS:
+        return
     drawn = [line for ax in figure.axes for line in ax.get_lines()]
     assert any(line.get_linestyle() in ("--", (0, (0.6, 0.3))) or line.is_dashed() for line in drawn)
     assert all(ax.get_title("left") or ax.get_ylabel() for ax in figure.axes)

@@ -36,16 +36,17 @@ def test_the_readme_is_short():
 
 @pytest.mark.pages
 def test_the_python_prints_what_it_says(capsys):
-    names = {}
-    for block in (*_blocks("python", README), _blocks("python", SWEEPS)[0]):
+    names, of_sweeps = {}, {}
+    for block in _blocks("python", README):
         exec(block, names)
+    exec(_blocks("python", SWEEPS)[0], of_sweeps)  # each page by itself
     printed = capsys.readouterr().out.strip().splitlines()
     promised = re.findall(r"print\(.*#\s*(\[.*?\]+)", README)
     assert len(printed) == len(promised) == 3
     for line, promise in zip(printed, promised, strict=True):
         one, other = (np.array(re.findall(r"[\d.]+", text), float) for text in (line, promise))
         np.testing.assert_allclose(one, other, atol=2e-3)
-    assert dict(names["data"]["loss"].sizes)["seed"] == 16
+    assert dict(of_sweeps["data"]["loss"].sizes)["seed"] == 16
 
 
 @pytest.mark.pages
@@ -96,6 +97,17 @@ def test_every_figure_is_named():
         link = rf"\[{id} {re.escape(entry.slug)}\]\(\.\./figures/{entry.stem}\.png\)"
         row = rf"^\| {link} .*\| {entry.setting} \| `didsim reproduce {id}` \|"
         assert re.search(row, FIGURE_TABLE, flags=re.M), id
+
+
+def shortened(source):
+    """A source as a table has it, where "paper A" says enough and numbers are arXiv's."""
+    return re.sub(r"\(?arXiv ([\d.]+)\)?", r"\1", re.sub(r"(paper [AB]) \(arXiv [\d.]+\)", r"\1", source))
+
+
+def test_the_table_of_figures_names_the_same_sources_and_statements():
+    for id, entry in FIGURES.items():
+        row = rf"^\| \[{id} .* \| {re.escape(entry.theory)} \| {re.escape(shortened(entry.source))} \| {entry.setting} \|"
+        assert re.search(row, FIGURE_TABLE, flags=re.M), (id, shortened(entry.source))
 
 
 def test_both_pages_say_the_same_time_for_a_figure():

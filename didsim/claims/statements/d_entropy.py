@@ -41,7 +41,7 @@ def _third(m, x):
     "D11.rate",
     "The policy's entropy moves at minus the covariance of the log-ratio with the log of the reference.",
     "dH(π_t)/dt at 0 = -Cov_{π_ref}(s, log π_ref)",
-    source="paper A's claim with its condition, D11",
+    source="paper A's claim with its condition",
     proof="Along the path dπ = π (s - E s), and dH = -Σ dπ log π.",
     given={"ref": law(), "way": real(), "t": between(0.1, 2.0)},
     hypotheses=(zero("the rate is taken at the reference", "t"),),
@@ -63,7 +63,7 @@ def _sharpens_exact(m, v):
     "D11.reinforcement",
     "An update that favours what the reference favours lowers the entropy.",
     "s = g·log π_ref, g ≥ 0  ⇒  dH ≤ 0",
-    source="paper A's claim with its condition, D11",
+    source="paper A's claim with its condition",
     proof="D11.rate with s = g log π_ref: minus g times a variance.",
     given={"ref": law(), "gain": between(-1.0, 1.0), "noise": real()},
     hypotheses=(
@@ -90,7 +90,7 @@ def _third_order_exact(m, v):
     "D12.third-order",
     "The entropy of the differential information is log N less two cumulants, to fourth order with a stated constant.",
     "|H(q) - (log N - ε²κ₂/2 - ε³κ₃/3)| ≤ (3/128) (ε·range s)⁴",
-    source="derived, D12",
+    source="derived",
     proof=(
         "H(q) is the cumulant function of s less ε times its slope; expand both. The fourth cumulant of any law is "
         "bounded by a power of the range."
@@ -123,7 +123,7 @@ def _gap_exact(m, v):
     "D12.temperature-gap",
     "Sharpening and flattening differ in the entropy of their differential information by a third cumulant.",
     "|H(q₊) - H(q₋) + (2/3)κ₃ε³| ≤ (ε·range log π_ref)⁵/45",
-    source="derived, D12",
+    source="derived",
     proof="In D12's expansion even orders agree for +ε and -ε; the third is left twice, with a fifth-order remainder.",
     given={"ref": law(), "amount": between(0.01, 1.0), "tilt": between(0.05, 0.5)},
     hypotheses=(zero("both updates are tempered references", "tilt"),),
@@ -155,7 +155,7 @@ def _safe_amount(m, v):
     "A low entropy of the differential information goes with reinforcement where log π_ref is right-skewed, "
     "as in language; on left-skewed references it is the other way round.",
     "κ₃(log π_ref) > 0  ⇒  H(q₊) < H(q₋)",
-    source="paper A's claim with its condition, D12",
+    source="paper A's claim with its condition",
     proof="The leading term of D12.temperature-gap is -(2/3)κ₃ε³.",
     given={"ref": law(), "amount": between(0.02, 3.0)},
     hypotheses=(
@@ -181,7 +181,7 @@ def _weighted_exact(m, v):
     "D13.weights",
     "Weights 1/π_ref on draws from the policy give the entropy of the differential information in the limit.",
     "H(q) = log E_π[1/π_ref] - E_q log(π/π_ref)",
-    source="paper A's estimator, made exact, D13",
+    source="paper A's estimator, made exact",
     proof="E_π[u f]/E_π[u] = E_q f for u = 1/π_ref, and log q = log(π/π_ref) - log E_π[1/π_ref].",
     given={"ref": law(), "policy": law(), "drawn": law()},
     hypotheses=(same("responses are drawn from the policy itself", "drawn", "policy"),),
@@ -205,7 +205,7 @@ def _effective_exact(m, v):
     "D13.effective-size",
     "The effective sample size lies between 1 and the number of draws, and no smaller upper bound holds.",
     "1 ≤ (Σu)²/Σu² ≤ K",
-    source="standard, D13",
+    source="standard",
     proof="(Σu)² ≤ K Σu² by Cauchy and Schwarz, with equality for even weights; (Σu)² ≥ Σu² for weights that are not negative.",
     given={"log_weights": law(), "uneven": between(0.05, 0.5)},
     hypotheses=(zero("the bound is K itself", "uneven"),),

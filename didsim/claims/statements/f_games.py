@@ -43,7 +43,7 @@ def _falls_exact(m, v):
     "F16.nash",
     "A policy that leaves every response as good as every other cannot be exploited.",
     "Pπ = ½  ⇒  max_a (Pπ)_a = ½",
-    source="standard, F16",
+    source="standard",
     proof="If all responses win with chance one half, so does the best reply.",
     given=GAME,
     hypotheses=(BALANCED,),
@@ -57,7 +57,7 @@ def _nash(v):
     "F16.falls",
     "Solving the game with a KL to the reference and then moving the reference comes nearer to Nash in every round, for any τ.",
     "KL(π*‖π_t) - KL(π*‖π_{t+1}) = KL(π_{t+1}‖π_t) ≥ 0, π_{t+1} ∝ π_t e^{Pπ_{t+1}/τ}",
-    source="COMAL; the identity derived, F16",
+    source="Liu et al. 2410.23223 (COMAL); the identity derived",
     proof=(
         "log π_{t+1} - log π_t = Pπ_{t+1}/τ + const; its means under π* and under π_{t+1} agree, since both win half "
         "against π_{t+1}."
@@ -81,7 +81,7 @@ def _falls(v):
     "F16.contracts",
     "Inner steps of mirror descent shrink the distance to the regularised game's solution by a factor of at least 1 - ητ/2.",
     "KL(π_τ‖π_{k+1}) ≤ (1 - ητ/2) KL(π_τ‖π_k) for η ≤ τ",
-    source="COMAL; checked where ητ ≤ ½, F16",
+    source="Liu et al. 2410.23223 (COMAL); checked where ητ ≤ ½",
     proof=(
         "The divergence makes the regularised game strongly monotone with constant τ; the game's own term costs the "
         "square of a short step."
@@ -104,7 +104,7 @@ def _contracts(v):
     "F17.policy-gradient",
     "The first step of online DPO is a policy gradient of the win rate, for any labels.",
     "-∂L/∂θ_a = 2βπ_a(w_a - ½), w = Pπ, at π = π_ref",
-    source="derived, F17",
+    source="derived",
     proof="At π_ref all margins vanish, and the pull of a pair is P - ½; sum over the opponent.",
     given={"ref": law(), "odds": real("n", "n"), "beta": between(0.1, 5.0), "moved": real()},
     hypotheses=(zero("the policy is the reference", "moved"),),
@@ -131,7 +131,7 @@ def _passes(m, v):
     "F17.grpo",
     "With a binary reward a round of GRPO moves the chance of success by a recursion of one number.",
     "logit p' = logit p_ref + 1/(β √(p(1-p)))",
-    source="2503.06639, F17",
+    source="2503.06639",
     proof=(
         "The whitened reward of success less that of failure is 1/√(p(1-p)); a KL-regularised step adds it over β to the logit."
     ),
@@ -164,7 +164,7 @@ def _variance_exact(m, v):
     "F17.variance",
     "A reward that hardly varies under the policy teaches slowly, however accurate it is.",
     "‖∇_θ E_π r‖² ≤ max_y π(y) Var_π(r)",
-    source="2503.15477; derived, F17",
+    source="2503.15477; derived",
     proof="The gradient's entries are π(y) A(y), and π² ≤ max π · π.",
     given={"policy": law(), "reward": real(), "stretch": between(2.0, 9.0)},
     hypotheses=(sets("the gradient is in the logits of a free table", stretch=lambda m, v: v["stretch"] * 0 + 1),),
@@ -198,7 +198,7 @@ def _credit(v):
     "F18.credit",
     "The optimum's log-ratio of a token is the token's advantage: what it adds to the value of the prefix.",
     "β log π*(y_t|s)/π_ref(y_t|s) = V*(s, y_t) - V*(s)",
-    source="2404.12358; derived, F18",
+    source="2404.12358; derived",
     proof="The optimum of a KL-regularised tree is π*(y_t|s) = π_ref(y_t|s) e^{(V*(s, y_t) - V*(s))/β}.",
     given=TOKENS,
     hypotheses=(AT_TARGET,),
@@ -214,7 +214,7 @@ def _advantage(v):
     "F18.telescopes",
     "The credits of a response's tokens add up to its reward less the value of the start.",
     "Σ_t β log π*(y_t|y_{<t})/π_ref(y_t|y_{<t}) = r(y) - V*(∅)",
-    source="derived, F18",
+    source="derived",
     proof="In the sum of F18.credit over the tokens all inner values cancel, and the last value is the reward.",
     given=TOKENS,
     hypotheses=(AT_TARGET,),

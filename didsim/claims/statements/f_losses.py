@@ -48,7 +48,7 @@ def _class_end(v):
     "F6.reversal",
     "With infinite Bradley-Terry data DPO in a class of one parameter ends below the mean reward it started from.",
     "E_π r < E_{π_ref} r at DPO's minimum, π ∝ (e^θ, e^{-θ}, 1), r = (1, 2, 0), pairs 1 : 1 : c",
-    source="2510.20413; numbers derived, F6",
+    source="2510.20413; numbers derived",
     proof="The pair shown most asks for a larger θ, and the same θ takes mass from the second response, the best.",
     given={"beta": between(0.3, 5.0), "times": between(1.0, 1000.0)},
     hypotheses=(floored("the pair that misleads is shown four times as often as the others", "times", 4.0),),
@@ -74,7 +74,7 @@ def _joint(v):
     "F7.branches",
     "SquaredPO's minimiser needs both branches of Lambert's function: the best response may lie beyond the reward's summit.",
     "∇L = 0 at log(π/π_ref) = -W(-(log(π_w/π_l) + C)/β), W_{-1} for the best response where W_0 leaves mass over",
-    source="2602.06788; second branch derived, F7",
+    source="2602.06788; second branch derived",
     proof=(
         "Solve β x e^{-x} = log(π_w/π_l) + C for x = log(π/π_ref): two real solutions; that the law sums to one picks "
         "branch and C."
@@ -103,7 +103,7 @@ def _branches(v):
     "F7.summit",
     "No policy gives a response a SquaredPO reward above β/e, so preferences beyond it are out of reach.",
     "β x e^{-x} ≤ β/e",
-    source="2602.06788; derived, F7",
+    source="2602.06788; derived",
     proof="x e^{-x} is largest at x = 1.",
     given={"ref": law(), "policy": law(), "beta": between(0.2, 5.0), "kept": between(0.1, 1.0)},
     hypotheses=(sets("the reward is x e^{-x}, not DPO's x", kept=lambda m, v: v["kept"] * 0 + 1),),
@@ -127,7 +127,7 @@ GENERATORS = (objectives.BpoLogistic, objectives.BpoKliep, objectives.BpoLsif, o
     "F8.one-minimiser",
     "Every strictly convex generator of BPO has DPO's minimiser on independent draws.",
     "∇L_h = 0 at π ∝ π_ref (π_w/π_l)^{1/β} for h of KLIEP, LSIF, Basu and DPO",
-    source="2505.19601, F8",
+    source="2505.19601",
     proof=(
         "Pair by pair the loss is a Bregman divergence of R from the labels' odds; margins equal to their log-odds make "
         "it least everywhere."
@@ -155,7 +155,7 @@ AT_OPTIMUM = zero("the margin is the labels' own", "aside")
     "F8.weight",
     "What tells the generators apart at the common minimum is the weight that each gives a pair.",
     "P ℓ''(m) + (1-P) ℓ''(-m) = (1-P) [R h''(R) + h''(1/R)/R²], R = e^{-m} = (1-P)/P",
-    source="derived for 2505.19601, F8",
+    source="derived for 2505.19601",
     proof="Differentiate the loss twice in the margin and put in R = (1-P)/P.",
     given=CURVES,
     hypotheses=(AT_OPTIMUM,),
@@ -193,7 +193,7 @@ def _vote_exact(m, v):
     "F9.vote",
     "DPO's loss is a vote, linear in the margins, and a regulariser that does not look at the labels.",
     "L_DPO = E_μ[-(P - ½) z + log 2cosh(z/2)]",
-    source="2505.23316; derived, F9",
+    source="2505.23316; derived",
     proof="-P log σ(z) - (1-P) log σ(-z) = -(P - ½)z + log 2cosh(z/2).",
     given=VOTES | {"drift": real("n", "n")},
     hypotheses=(zero("vote and regulariser see the same pairs", "drift"),),
@@ -213,7 +213,7 @@ def _vote(v):
     "F9.unseen",
     "With the regulariser over all pairs the mass of a response that no pair shows is determined by the others alone.",
     "∂L_PRO/∂h_y = β π_ref(y) Σ_b π_ref(b) tanh(β(h_y - h_b)/2) for y unseen",
-    source="2505.23316; derived, F9",
+    source="2505.23316; derived",
     proof="The vote has no term in an unseen response, and the derivative of log 2cosh(z/2) is ½ tanh(z/2).",
     given=VOTES | {"leak": between(-3.0, 3.0)},
     hypotheses=(sets("no pair shows the response", leak=lambda m, v: v["leak"] * 0 - 1e4),),
@@ -236,7 +236,7 @@ SPACE = SequenceSpace(2, 2)
     "F10.segments",
     "A sum over tokens outside the sigmoid keeps the optimum only if each token has labels of its own, not the sequence's.",
     "∇ Σ_i E ℓ(β[h_i(w) - h_i(l)]) = 0 at π* if P_i = σ(β[h*_i(w) - h*_i(l)])",
-    source="2602.09533 claims it without the hypothesis; derived, F10",
+    source="2602.09533 claims it without the hypothesis; derived",
     proof=(
         "Each token's term is stationary where its own log-odds are matched; one sequence label for all of them matches "
         "only their sum."
@@ -273,7 +273,7 @@ def _segments(v):
     "F11.clock",
     "One pair with a hard label never comes to rest: its margin grows as Lambert's function of time says.",
     "βΔ + e^{βΔ} = 1 + 2β²t: dΔ/dt = (∂_l - ∂_w) L along gradient flow in the logits",
-    source="derived, F11",
+    source="derived",
     proof="dΔ/dt = 2βσ(-βΔ), so (1 + e^{βΔ}) d(βΔ) = 2β² dt; integrate from Δ = 0.",
     given={"ref": law(), "beta": between(0.1, 5.0), "time": between(0.01, 50.0), "soft": between(0.05, 1.0)},
     hypotheses=(zero("the label is hard", "soft"),),

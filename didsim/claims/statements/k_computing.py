@@ -19,7 +19,7 @@ from didsim.worlds import preferences
     "K1.kernel-sum",
     "Sums of the logistic function over all pairs come out of panels in time linear in N, to rounding.",
     "Σ_b w_b σ(u_a - v_b) by Chebyshev panels",
-    source="derived, K1",
+    source="derived",
     proof=(
         "σ is analytic for |Im| < π, so polynomials on panels of width about one converge geometrically: 16 Chebyshev "
         "nodes reach rounding."
@@ -41,7 +41,7 @@ def _panels(v):
     "K1.far",
     "The same holds for scores so far apart that the logistic function is nearly one or zero on most of the pairs.",
     "Σ_b w_b σ(u_a - v_b), scores in clusters up to 80 nats apart",
-    source="derived, K1",
+    source="derived",
     proof="Far beyond a panel σ is a constant or one exponential, which moments sum exactly; near it K1.kernel-sum applies.",
     given={
         "targets": between(-40.0, 40.0, "n"),
@@ -68,7 +68,7 @@ def _far(v):
     "K1.products",
     "The population gradient of a mixture of products needs no table of pairs: kernel sums give the same.",
     "∇L from Σ_k c_k p_k ⊗ q_k = ∇L from the N×N table",
-    source="derived, K1",
+    source="derived",
     proof="The gradient is linear in the pair law; of a product it is p_a times a kernel sum over q.",
     given={
         "ref": law(),
@@ -102,7 +102,7 @@ def _never_written_out(v):
     "K2.quotient",
     "All logistic functions of differences are quotients of N exponentials.",
     "σ(u_a - u_b) = e^{u_a} / (e^{u_a} + e^{u_b})",
-    source="derived, K2",
+    source="derived",
     proof="Multiply the fraction 1/(1 + e^{-(u_a - u_b)}) by e^{u_a} above and below.",
     given={"scores": real(), "other": real()},
     hypotheses=(same("the scores are the same", "other", "scores"),),
@@ -134,7 +134,7 @@ def _three(low, high):
     "K3.newton",
     "Newton's method with the Laplacian's pseudo-inverse finds the minimiser that the closed form names.",
     "argmin L = π_ref (π_w/π_l)^{1/β}",
-    source="derived, K3",
+    source="derived",
     proof="The loss is smooth and strictly convex up to constants; the one place where its gradient vanishes is D5's.",
     given={
         "ref": _three(-1.5, 1.5),

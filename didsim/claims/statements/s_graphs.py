@@ -47,7 +47,7 @@ def _open_directions_exact(m, v):
     "S1.solutions",
     "Any free factor per component of the comparison graph leaves the target a minimiser.",
     "∇L = 0 at π_θ ∝ π* e^{c_C}",
-    source="paper B, made exact, S1",
+    source="paper B, made exact",
     proof="Pairs are shown within components only, and there a common factor cancels in every margin.",
     given=PAIRS | BLOCKED | {"shift": real(), "levels": real(3), "bridge": whole(0, 0)},
     hypotheses=(BRADLEY_TERRY, sets("the factor is one per component", shift=_component_shift)),
@@ -66,7 +66,7 @@ def _open_directions(v):
     "S1.null-space",
     "The Hessian leaves open as many dimensions as the comparison graph has components.",
     "dim null ∇²L = number of components",
-    source="paper B, made exact, S1",
+    source="paper B, made exact",
     proof="The Hessian's quadratic form Σ w_ab (v_a - v_b)² vanishes exactly for v constant on each component.",
     given=BLOCKED
     | {
@@ -101,7 +101,7 @@ def _conserved_exact(m, v):
     "S2.conserved",
     "Gradient descent never moves the sum of the logits of a component, whatever the labels.",
     "Σ_{y∈C} ∂L/∂θ_y = 0",
-    source="derived, S2",
+    source="derived",
     proof="Each pair pulls its two logits by the same amount in opposite directions, and both are of one component.",
     given=PAIRS | BLOCKED | {"policy": law(), "pace": between(0.2, 3.0, "n"), "bridge": whole(0, 0)},
     hypotheses=(
@@ -137,7 +137,7 @@ def _limit_exact(m, v):
     "S2.limit",
     "Descent from the reference ends where the reward, less its unweighted mean over the component, is learned.",
     "θ_∞ = log π_ref + (r - r̄_C)/β: ∇L = 0 and Σ_C θ unchanged",
-    source="derived, S2",
+    source="derived",
     proof="Of S1's solutions the conserved sums (S2.conserved) single out one.",
     given=PAIRS | BLOCKED | {"start": law(), "bridge": whole(0, 0)},
     hypotheses=(BRADLEY_TERRY, same("descent starts at the reference", "start", "ref")),
@@ -169,7 +169,7 @@ def _odds(mass):
     "S3.leak",
     "Training divides the odds of responses that are never shown by a factor that the data's support decides.",
     "odds_∞(off S) = odds_ref(off S)/κ, κ = E_{π_ref|S} e^{(r - r̄_S)/β}",
-    source="derived, S3",
+    source="derived",
     proof="Normalise S2.limit: the mass on S is multiplied by κ, the mass off it by one.",
     given={
         "ref": between(-2.0, 2.0, "n"),
@@ -211,7 +211,7 @@ claim(
     "S3.uniform",
     "Unseen responses lose mass where the reference is uniform over the support.",
     "π_ref uniform on S  ⇒  κ ≥ 1",
-    source="derived, S3",
+    source="derived",
     proof="Jensen: the mean of an exponential is at least the exponential of the mean.",
     given={"ref": law(), "reward": real(), "beta": between(0.2, 5.0)},
     hypotheses=(zero("the reference is uniform on the support", "ref"),),
@@ -224,7 +224,7 @@ claim(
     "S3.weak",
     "Mass leaks to unseen responses where the reference falls with the reward at least as fast as 1/β.",
     "log π_ref = s·r + const on S, s ≤ -1/β  ⇒  κ ≤ 1",
-    source="derived, S3",
+    source="derived",
     proof=(
         "At a skill of exactly -1/β, κ is one over a mean of e^{-(r - r̄)/β}, at least one by Jensen; a lower skill only lowers κ."
     ),

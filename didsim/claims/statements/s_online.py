@@ -30,7 +30,7 @@ def _own_draws_exact(m, v):
     "S11.own-draws",
     "Training on the policy's own responses keeps the optimum, as long as no gradient flows through the sampling.",
     "∇L(π*) = 0 with μ = stop-gradient(π_θ ⊗ π_θ)",
-    source="derived, S11",
+    source="derived",
     proof="Every pair's term vanishes at π* (S6); without a gradient through the sampler nothing else is left.",
     given={k: PAIRS[k] for k in ("ref", "reward", "odds", "beta")} | {"through": between(0.3, 1.0)},
     hypotheses=(BRADLEY_TERRY, zero("no gradient flows through the sampler", "through")),
@@ -66,7 +66,7 @@ def _ipo_exact(m, v):
     "S12.ipo",
     "IPO's optimum tilts the reference by each response's chance to win against the draws: the sampler moves it.",
     "π_θ ∝ π_ref exp(Pν/τ), any P",
-    source="Chen et al. 2602.12180; derived, S12",
+    source="Chen et al. 2602.12180; derived",
     proof=(
         "Stationarity of a squared loss under ν ⊗ ν: each log-ratio is its response's mean win chance over τ, up to a constant."
     ),
@@ -97,7 +97,7 @@ def _ipo(v):
     "S12.dpo",
     "DPO on one's own draws has the optimum at which every response wins as often as the margins say, whoever labels.",
     "Σ_b ν_b (P_ab - σ(u_a - u_b)) = 0, π_θ = π_ref e^{u/β}",
-    source="Chen et al. 2602.12180; derived, S12",
+    source="Chen et al. 2602.12180; derived",
     proof="Sum the gradient of one's own draws over the opponent; it vanishes where the margins' wins are the labels' (D5).",
     given={
         "ref": law(),
@@ -156,7 +156,7 @@ ITERATED = {"keep": between(0.0, 1.0), "sharpness": between(0.1, 10.0), "mixing"
     "S12.cycle",
     "At the uniform point of a 3-cycle iterated IPO stretches every deviation alike, so it is unstable beyond one.",
     "‖Jv‖² = (a² + c²b²λ²/3) ‖v‖²",
-    source="derived, S12",
+    source="derived",
     proof="The linearised map is a multiple of the identity plus an antisymmetric part, which turns: lengths add in squares.",
     given=ITERATED
     | {"way": real(3), "start": real(3), "advantage": between(0.05, 0.5), "other": between(0.2, 1.0), "odds": real(3, 3)},
@@ -182,7 +182,7 @@ def _turn(v):
     "S12.contraction",
     "Iterated IPO stretches no deviation, at no policy, by more than a + (bλ/2)‖P - ½‖.",
     "‖Jv‖ ≤ (a + (bλ/2) ‖P - ½11ᵀ‖₂) ‖v‖",
-    source="derived, S12",
+    source="derived",
     proof="The softmax's derivative has norm at most one half; the rest is the triangle inequality.",
     given=ITERATED | {"way": real(), "policy": law(), "odds": real("n", "n"), "factor": between(0.0, 0.3)},
     hypotheses=(sets("the constant is one half", factor=lambda m, v: v["factor"] * 0 + m.number(0.5)),),

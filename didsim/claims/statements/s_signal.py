@@ -36,7 +36,7 @@ def _first_gradient_exact(m, v):
     "S8.signal",
     "At the reference the first gradient points to the target with the spread of reward gaps that the sampler shows.",
     "⟨-∇L, θ*⟩ = ½ E_μ[m* tanh(m*/2)]",
-    source="paper B, made exact, S8",
+    source="paper B, made exact",
     proof="At margin zero the pull is σ(m*) - ½ = ½ tanh(m*/2); its product with m* is the pair's share.",
     given=PAIRS | {"policy": law()},
     hypotheses=(BRADLEY_TERRY, same("training is at the reference", "policy", "ref")),
@@ -73,7 +73,7 @@ def _levels_exact(m, v):
     "S9.two-levels",
     "With a share ε of good responses in independent draws the first signal is ε(1-ε) times a function of the gap.",
     "signal = ε(1-ε) g tanh(g/2)",
-    source="paper B, with its boundary, S9",
+    source="paper B, with its boundary",
     proof="Only mixed pairs have a gap, and a share 2ε(1-ε) of the pairs is mixed; put it into S8.",
     given=TWO_LEVELS | {"base": law(), "odd": real("n", "n")},
     hypotheses=(
@@ -114,7 +114,7 @@ claim(
     "S9.peak",
     "More good responses raise the first signal up to a share of one half; beyond, they lower it.",
     "ε ≤ ε' ≤ ½  ⇒  signal(ε) ≤ signal(ε')",
-    source="paper B, with its boundary, S9",
+    source="paper B, with its boundary",
     proof="ε(1-ε) rises up to ½.",
     given={"low": between(0.01, 0.99), "high": between(0.01, 0.99), "gap": between(0.05, 6.0)},
     hypotheses=(
@@ -142,7 +142,7 @@ def _against_base(base, share, gap):
     "S9.one-sided",
     "Improving one side against a weak base always raises the first signal; against a strong base it lowers it.",
     "signal = ½[ε₀ + ε(1-2ε₀)] g tanh(g/2) rises with ε iff ε₀ < ½",
-    source="derived, S9",
+    source="derived",
     proof="Mixed pairs have the share ε(1-ε₀) + ε₀(1-ε), whose slope in ε is 1 - 2ε₀.",
     given={
         "base": between(0.01, 0.99),
@@ -187,7 +187,7 @@ def _best_exact(m, v):
     "S10.best-of-k",
     "The best of K draws has the law F^K - F⁻^K over reward levels, and the base law within a level.",
     "Pr(y) = [F(y)^K - F(y⁻)^K] π(y)/π(level of y)",
-    source="standard, S10",
+    source="standard",
     proof="The best is at or below a level exactly if all K draws are.",
     given={"base": law(), "reward": real(), "ties": whole(0, 1), "k": whole(1, 5)},
     hypotheses=(
@@ -216,7 +216,7 @@ def _untied(m, reward):
     "S10.divergence",
     "The best of K draws stays within log K - (K-1)/K of the base law, for fractional K as well.",
     "KL(best of K‖π) ≤ log K - (K-1)/K",
-    source="standard, S10",
+    source="standard",
     proof=(
         "With continuous rewards the density ratio is K F^{K-1}, whose mean log is log K - (K-1)/K; ties only lose information."
     ),

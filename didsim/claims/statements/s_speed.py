@@ -24,7 +24,7 @@ AT_OPTIMUM = sets("the policy is the target", policy=lambda m, v: v["ref"] + v["
     "S4.laplacian",
     "The Hessian at the optimum is a weighted graph Laplacian; who wins the labels does not matter to it.",
     "∇²L = β² Lap(w), w_ab = (μ_ab + μ_ba) σ'(r_a - r_b)",
-    source="derived, S4",
+    source="derived",
     proof=(
         "Differentiate twice: the pair (a, b) adds β² σ'(m) (e_a - e_b)(e_a - e_b)ᵀ. Labels stand only in the part linear in m."
     ),
@@ -86,7 +86,7 @@ def _beside(v):
     "S4.rate",
     "Near the optimum one step of the best size contracts the error by (κ-1)/(κ+1) at least, κ the condition number.",
     "‖e'‖ ≤ (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
-    source="derived, S4",
+    source="derived",
     proof="Along the eigenvector of λ the error is multiplied by 1 - ηλ; the best η makes the two ends equal.",
     given=BESIDE | {"away": real(), "haste": between(1.2, 2.0)},
     **ONE_STEP,
@@ -101,7 +101,7 @@ def _contraction(v):
     "S4.slowest",
     "The rate is no better than stated: an error along the slowest direction shrinks by just that factor.",
     "e = v₂  ⇒  ‖e'‖ = (λ_max-λ₂)/(λ_max+λ₂) ‖e‖ at η = 2/(λ₂+λ_max)",
-    source="derived, S4",
+    source="derived",
     proof="At the best step both ends of the spectrum have the factor (κ-1)/(κ+1), and v₂ is an eigenvector of one of them.",
     given=BESIDE | {"haste": between(0.3, 0.8)},
     **ONE_STEP,
@@ -126,7 +126,7 @@ def _flat_exact(m, v):
     "S5.mix-r",
     "Mix-R gives every pair the same weight in the Hessian: condition number one.",
     "μ_ab ∝ 2 + e^{r_a-r_b} + e^{r_b-r_a}  ⇒  w_ab constant",
-    source="Shi et al. 2409.19605, explained here, S5",
+    source="Shi et al. 2409.19605, explained here",
     proof="1/σ'(d) = 2 + e^d + e^{-d}: the sampler cancels the curvature's weight.",
     given={"reward": between(-3.0, 3.0, "n"), "even": between(0.2, 1.0)},
     hypotheses=(zero("pairs come from Mix-R, not uniformly", "even"),),
@@ -202,7 +202,7 @@ for _name, _sampler, _own in (("mix-r", lambda beta: samplers.MixR(), 0), ("mix-
         f"S5.quadratic-{_name}",
         f"With {_name.title()} one step of the right size squares the error, with a stated constant.",
         "‖e'‖₁ ≤ η β³ E_μ[(e_a - e_b)²] / (6√3)",
-        source="Shi et al. 2409.19605, explained here; constant derived, S5",
+        source="Shi et al. 2409.19605, explained here; constant derived",
         proof=_WHY[_own],
         given=QUADRATIC,
         hypotheses=(zero("pairs come from the mixture, not uniformly", "even"),),
@@ -226,7 +226,7 @@ def _true_reward(v):
     "S6.sampler-free",
     "Which pairs are shown does not move the optimum if labels are Bradley-Terry and the policy class holds the target.",
     "∇L(θ*) = 0 for every μ",
-    source="Chen et al. 2602.12180; derived, S6",
+    source="Chen et al. 2602.12180; derived",
     proof="At π* every pair's term is zero by itself, so its weight does not matter.",
     given={
         "ref": law(),
@@ -271,7 +271,7 @@ def _information_exact(m, v):
     "S7.information",
     "With Bradley-Terry labels the scores' covariance is the Hessian, so the errors of n pairs are its inverse over n.",
     "E[∇ℓ ∇ℓᵀ] = ∇²L",
-    source="derived, S7",
+    source="derived",
     proof="With P = σ(m) the variance of a label is σ(m)σ(-m) = σ'(m), the curvature.",
     given=PAIRS,
     hypotheses=(BRADLEY_TERRY,),
@@ -297,7 +297,7 @@ def _information(v):
     "S7.resistance",
     "The variance of a log-margin learned from n pairs is the comparison graph's effective resistance over n.",
     "n Var(log π(a) - log π(b)) = (e_a - e_b)ᵀ H⁺ (e_a - e_b) = potential drop of a unit current from a to b",
-    source="derived, S7",
+    source="derived",
     proof=(
         "The covariance is the Laplacian's pseudo-inverse over n (S7.information); its quadratic form is the effective "
         "resistance."

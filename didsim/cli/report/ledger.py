@@ -61,7 +61,7 @@ def stated_by(source: str) -> list[str]:
     """Who states a claim, out of its source.
 
     Example:
-        >>> stated_by("paper A v2, Theorem 4.1; derived, D10"), stated_by("mine")
+        >>> stated_by("paper A v2, Theorem 4.1; derived"), stated_by("mine")
         (['paper A', 'derived'], ['other'])
     """
     return list(dict.fromkeys(WHO.findall(source))) or ["other"]
