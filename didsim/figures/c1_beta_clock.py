@@ -81,7 +81,8 @@ def run(settings: Config) -> xr.Dataset:
         metrics=watch,
     )
     rates = learning_rates(settings)
-    pairs = [(beta, rates[rule][place]) for rule in RULES for place, beta in enumerate(settings.betas)]
+    # Named, since the largest β has one rate under all rules.
+    pairs = {f"{rule}, {beta}": (beta, rates[rule][place]) for rule in RULES for place, beta in enumerate(settings.betas)}
     data = sweep(base, {("objective.beta", "optimiser.learning_rate"): pairs}, seeds=seeds)
     rename = {dim: "response" for dim in data["margin"].dims if dim not in data["kl_ref"].dims}
     shape = (len(RULES), len(settings.betas), len(seeds))

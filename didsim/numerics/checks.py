@@ -224,6 +224,8 @@ def numbers(name: str, value: object, *, whole: bool = False, boolean: bool = Fa
         else "a number or an array of numbers"
     )
     if isinstance(value, int) and not isinstance(value, bool):
+        if whole and not -(2**63) <= value < 2**63:
+            raise ArgumentError(f"Argument `{name}` must be below 2^63, but is {shown(value)}.")
         value = np.float64(_as_double(name, value)) if not -SIZE_LIMIT <= value < SIZE_LIMIT and not whole else np.asarray(value)
     if isinstance(value, (float, np.ndarray, np.generic, jax.Array)) and not isinstance(value, np.ma.MaskedArray):
         array = value if isinstance(value, jax.Array) else np.asarray(value)

@@ -40,6 +40,8 @@ def did_you_mean(name: str, word: str, allowed: Iterable[str]) -> str:
     choices = sorted(allowed, key=_numbered)
     if isinstance(word, str) and word in choices:
         return word
+    if not choices:
+        raise ArgumentError(f"Argument `{name}` must not be given, since there is none to choose from, but is {shown(word)}.")
     near = difflib.get_close_matches(word, choices, n=1, cutoff=0.5) if isinstance(word, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(choices) if len(choices) <= LISTED else f"{len(choices)} names ({', '.join(choices[:4])}, …)"

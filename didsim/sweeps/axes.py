@@ -181,7 +181,25 @@ def _axis(run: Run, name: str, paths: tuple[str, ...], values: Any) -> Axis:
     is_choice = any(_is_choice(run, path, row[place]) for row in rows for place, path in enumerate(paths))
     if not is_choice:
         _check_alike(paths, rows)
-    return Axis(name, paths, rows, tuple(labels or map(_label, range(len(rows)), (row[0] for row in rows))), is_choice)
+    if labels is None:
+        labels = tuple(map(_label, range(len(rows)), (row[0] for row in rows)))
+        _check_apart(paths[0], labels, rows)
+    return Axis(name, paths, rows, labels, is_choice)
+
+
+def _check_apart(path: str, labels: tuple[Any, ...], rows: tuple[tuple[Any, ...], ...]) -> None:
+    """Refuses a value that comes twice: its results could not be told apart, nor any axis be named by its values."""
+    known: dict[Any, list[tuple[Any, ...]]] = {}
+    for label, row in zip(labels, rows, strict=True):
+        others = known.setdefault(label, [])
+        if any(_same(row, other) for other in others):
+            raise checks.ArgumentError(f"Argument `axes` must give `{path}` each value once, but gives {label} more than once.")
+        others.append(row)
+
+
+def _same(one: Any, other: Any) -> bool:
+    leaves, kinds = zip(*(jax.tree.flatten(tree) for tree in (one, other)), strict=True)
+    return kinds[0] == kinds[1] and all(map(np.array_equal, *leaves))
 
 
 def _check_alike(paths: tuple[str, ...], rows: tuple[tuple[Any, ...], ...]) -> None:

@@ -27,7 +27,7 @@ FIGURES = Path(__file__).parent.parent.parent / "figures"
 PLAIN = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">{}</svg>'
 CLAIM = {
     "id": "D7.best",
-    "source": "paper A, D7",
+    "source": "paper A",
     "statement": "One law does it.",
     "formula": "a < b",
     "instances": 100,

@@ -35,6 +35,14 @@ REFUSED = {
         "`loss` must be one of dpo, ipo, but is 'dppo'. Did you",
     ),
     "far word": (lambda: checks.did_you_mean("loss", "xyz", ["ipo", "dpo"]), "`loss` must be one of dpo, ipo, but is 'xyz'."),
+    "word of none": (
+        lambda: checks.did_you_mean("hue", "beta", []),
+        "`hue` must not be given, since there is none to choose from, but is 'beta'.",
+    ),
+    "wide integer": (
+        lambda: checks.numbers("steps", 10**22, whole=True),
+        "`steps` must be below 2^63, but is an integer of about 23 digits.",
+    ),
     "finite": (lambda: checks.finite("r", [[0.0, 1.0], [NAN, 2.0]]), "`r` must be finite, but is nan at index (1, 0)."),
     "finite scalar": (lambda: checks.finite("r", -INF), "`r` must be finite, but is -inf."),
     "positive": (lambda: checks.positive("beta", -0.1), "`beta` must be positive and finite, but is -0.1."),

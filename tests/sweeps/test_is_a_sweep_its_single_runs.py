@@ -120,6 +120,13 @@ def test_units_and_provenance(betas):
         ({"objective.bta": [1.0]}, 1, r"axes \(Dpo field\).*'bta'.*Did you mean 'beta'"),
         ({"smapler": [samplers.Uniform()]}, 1, "Did you mean 'sampler'"),
         ({"objective.beta": []}, 1, "at least one value"),
+        (
+            {"objective.beta": [0.5, 2.0, 0.5]},
+            1,
+            "`objective.beta` each value once, but gives 0.5 more",
+        ),
+        ({"sampler": [samplers.Uniform(), samplers.Uniform()]}, 1, "`sampler` each value once, but gives uniform more than once"),
+        ({("objective.beta", "world.beta"): [(1.0, 2.0), (1.0, 2.0)]}, 1, "`objective.beta` each value once, but gives 1.0"),
         ({"objective.beta": [1.0, -1.0]}, 1, "`beta` must be positive and finite, but is -1"),
         ({("objective.beta", "world.beta"): [(1.0, 2.0, 3.0)]}, 1, "must give 2 entries"),
         ({"objective.beta.x": [1.0]}, 1, "has no fields"),
@@ -133,6 +140,16 @@ def test_units_and_provenance(betas):
 def test_bad_sweeps_are_refused(axes, seeds, message):
     with pytest.raises(didsim.ArgumentError, match=message):
         sweep(RUN, axes, seeds=seeds)
+
+
+def test_values_that_come_twice_can_be_told_apart():
+    """By another number that moves along, by the parts of what has one name, or by names of one's own."""
+    apart = (
+        {("objective.beta", "world.beta"): [(1.0, 2.0), (1.0, 3.0)]},
+        {"objective": [objectives.Dpo(0.5), objectives.Dpo(1.0)]},
+    )
+    for axes in (*apart, {"objective.beta": {"one": 1.0, "other": 1.0}}):
+        assert grid(RUN, axes).axes[0].values[0] is not None
 
 
 def test_grid_numbers_lanes_row_by_row():

@@ -1,13 +1,11 @@
 """`didsim atlas`: where every objective ends under every departure from the matched world."""
 
-import importlib
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 from didsim.cli.command import Command, command, words
+from didsim.cli.own_module import imported
 from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 
@@ -51,7 +49,7 @@ class Atlas(Command):
     def run(self) -> int:
         """Solves what is not in the folder yet, prints the chart or the ranking, writes the files; 1 if a cell is unsolved."""
         for name in self.module:
-            _load(name)
+            imported("--module", name)
         from rich.console import Console
 
         from didsim.cli import tables
@@ -73,17 +71,3 @@ class Atlas(Command):
             seconds = round(time.perf_counter() - began, 3)
             answer.write(data, self.out, {"worlds": self.worlds, "seed": self.seed, "seconds": seconds})
         return 0 if float(atlas.solved(data).mean()) >= answer.ENOUGH else 1
-
-
-def _load(module: str) -> None:
-    """Imports a module, also from the folder one is in.
-
-    Raises:
-        ArgumentError: it cannot be imported.
-    """
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        importlib.import_module(module)
-    except Exception as error:
-        raise ArgumentError(f"Argument `--module` must be a module that can be imported, but {module}: {error}.") from None

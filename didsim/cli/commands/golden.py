@@ -74,7 +74,7 @@ def _told(rows: list, named: bool) -> int:
         raise ArgumentError("Argument `--check` must be a function of what these objectives take, but none gives it that.")
     if not named:
         agreeing = [row for row in rows if row.ok]
-        rows = agreeing or sorted(rows, key=lambda row: (bool(row.nearest.startswith("none")), row.worst))[:1]
+        rows = agreeing or sorted(rows, key=lambda row: (row.nearest.startswith("none"), -row.right / row.asked, row.worst))[:1]
     shown = tables.table("dialect", right=("agrees", "worst/tol"), last=("is instead",))
     for row in rows:
         shown.add_row(escape(row.objective), f"{row.right}/{row.asked}", f"{row.worst:.2g}", escape(row.nearest))

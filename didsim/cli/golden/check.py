@@ -6,9 +6,7 @@ returns the losses of the pairs, or their mean.  Slopes are compared where the f
 can differentiate it.
 """
 
-import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +18,11 @@ import numpy as np
 
 from didsim.cli.golden import slips
 from didsim.cli.golden.cases import ARGUMENTS
+from didsim.cli.own_module import imported, why
 from didsim.numerics.errors import ArgumentError
 
 Arrays = dict[str, Any]
+NO_LOSSES = "none: on "
 _KEYS = slips.KEYS
 SLACK = 64 * float(np.finfo(float).eps)  # numbers of a slip are larger than those that a case's tolerance was measured on
 
@@ -56,14 +56,11 @@ def load(word: str) -> Callable[..., Any]:
     module, colon, name = word.partition(":")
     if not colon or not module or not name:
         raise ArgumentError(f"Argument `--check` must be MODULE:FUNCTION, but is {word!r}.")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except Exception as error:
-        raise ArgumentError(f"Argument `--check` must name a module that can be imported, but {module}: {error}.") from None
+    found = getattr(imported("--check", module), name, None)
     if not callable(found):
         raise ArgumentError(f"Argument `--check` must name a function of {module}, but it has no {name!r}.")
+    if inspect.iscoroutinefunction(found):
+        raise ArgumentError(f"Argument `--check` must name a function that returns losses, but {name} has to be awaited.")
     return found
 
 
@@ -71,7 +68,7 @@ def check(function: Callable[..., Any], content: dict[str, Any], names: tuple[st
     """A row for every objective whose numbers the function can be given.
 
     Raises:
-        ArgumentError: the function wants what no case has.
+        ArgumentError: the function wants what no case has, or gives no losses on any.
     """
     known = {*ARGUMENTS, *(key for one in content["cases"] for key in one["numbers"])}
     unknown = sorted(_wanted(function) - known)
@@ -86,21 +83,29 @@ def check(function: Callable[..., Any], content: dict[str, Any], names: tuple[st
         asked = [one for one in asked if one["batch"] != "weighted" and _takes(function, content["batches"][one["batch"]], one)]
         if asked:
             rows.append(_row(function, content, name, asked))
+    if rows and all(row.nearest.startswith(NO_LOSSES) for row in rows):
+        told = rows[0].nearest.removeprefix(NO_LOSSES)
+        raise ArgumentError(
+            f"Argument `--check` must name a function that returns losses of pairs, or their mean, but on {told}."
+        )
     return rows
 
 
 def _row(function: Callable[..., Any], content: dict[str, Any], name: str, asked: list[dict[str, Any]]) -> Row:
-    errors = [_error(_own(function, content["batches"][one["batch"]], one["numbers"]), _given(one), one) for one in asked]
-    wrong = [one for one, error in zip(asked, errors, strict=True) if not error <= 1.0]
     typical = next(one for one in content["cases"] if one["id"] == f"{name}/typical")
+    own = {one["id"]: _own(function, content["batches"][one["batch"]], one) for one in [*asked, typical]}
+    errors = {one["id"]: _error(own[one["id"]], _given(one), one) for one in asked}
+    wrong = [id for id, error in errors.items() if not error <= 1.0]
+    mine = own[typical["id"]]
     if not wrong:
         nearest = ""
-    elif typical in asked and typical not in wrong:  # right where it is usual
-        nearest = f"{name}, but not on " + ", ".join(one["id"].partition("/")[2] for one in wrong)
+    elif errors.get(typical["id"], np.inf) <= 1.0:  # right where it is usual
+        nearest = f"{name}, but not on " + ", ".join(id.partition("/")[2] for id in wrong)
+    elif isinstance(mine, str):
+        nearest = f"{NO_LOSSES}{mine}"
     else:
-        batch = content["batches"]["typical"]
-        nearest = _nearest(_own(function, batch, typical["numbers"]), typical, batch)
-    return Row(name, len(asked) - len(wrong), len(asked), max(errors), nearest)
+        nearest = _nearest(mine, typical, content["batches"]["typical"])
+    return Row(name, len(asked) - len(wrong), len(asked), max(errors.values()), nearest)
 
 
 def _takes(function: Callable[..., Any], batch: Arrays, one: dict[str, Any]) -> bool:
@@ -114,8 +119,18 @@ def _wanted(function: Callable[..., Any]) -> set[str]:
     return {p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
 
 
-def _own(function: Callable[..., Any], batch: Arrays, numbers: dict[str, float]) -> Arrays:
-    """The function's own mean, losses and slopes on a batch."""
+def _own(function: Callable[..., Any], batch: Arrays, one: dict[str, Any]) -> Arrays | str:
+    """The function's own mean, losses and slopes on a case's batch, or why it has none there."""
+    try:
+        found = _called(function, batch, one["numbers"])
+    except (Exception, SystemExit) as error:
+        return f"{one['id']} it ends in {why(error)}"
+    shape = np.shape(found.get("losses", ()))
+    allowed = {(), np.shape(one["losses"]), np.shape(batch["policy_chosen"])}
+    return found if shape in allowed else f"{one['id']} it returns an array of shape {shape}"
+
+
+def _called(function: Callable[..., Any], batch: Arrays, numbers: dict[str, float]) -> Arrays:
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     given = {key: np.asarray(value, float) for key, value in batch.items() if key in ARGUMENTS}
@@ -156,7 +171,10 @@ def _with_jax(function: Callable[..., Any], given: Arrays) -> Arrays:
 
 
 def _values(out: Any) -> Arrays:
-    losses = np.asarray(out, float)
+    losses = np.asarray(out)
+    if losses.dtype.kind in "bcmMOSTU":
+        raise TypeError(f"it returns {type(out).__name__}, no real numbers")
+    losses = losses.astype(float)
     return {"mean": losses.mean(), **({"losses": losses} if losses.ndim else {})}
 
 
@@ -165,8 +183,10 @@ def _given(one: dict[str, Any]) -> Arrays:
     return {key: np.asarray(one[key], object).astype(float) for key in _KEYS}
 
 
-def _error(mine: Arrays, right: Arrays, one: dict[str, Any], dtype: str = "float64", slack: float = 0.0) -> float:
+def _error(mine: Arrays | str, right: Arrays, one: dict[str, Any], dtype: str = "float64", slack: float = 0.0) -> float:
     """The largest difference in units of the case's tolerance, and of ``slack`` times the largest answer."""
+    if isinstance(mine, str):
+        return np.inf
     units, worst = one["tolerance"][dtype], 0.0
     for key in mine.keys() & right.keys():
         unit = units["gradient" if key.startswith("gradient") else "loss"]
