@@ -13,23 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.names import EVALUATION, TRAIN, meant, words_of
+from didsim.diagnose.names import EVALUATION, TELLING, TRAIN, meant, origin, words_of
 from didsim.diagnose.reading import LogError, Rows
 from didsim.numerics import checks
 
 SLACK = 1e-6  # a log-probability of a certain response may come out of single precision a little above zero
 HUGE = 1e15  # sums of squares of larger numbers leave the range of floating point sooner or later
 Allowed = tuple[str, Callable[[np.ndarray], np.ndarray]]
-FINITE: Allowed = ("a finite number", lambda values: np.abs(values) < HUGE)
-NOT_NEGATIVE: Allowed = ("at least 0", lambda values: (values >= 0) & (values < HUGE))
-POSITIVE: Allowed = ("positive", lambda values: (values > 0) & (values < HUGE))
-TOKENS: Allowed = ("at least 1", lambda values: (values >= 1) & (values < HUGE))
+FINITE: Allowed = ("a finite number", np.isfinite)
+NOT_NEGATIVE: Allowed = ("at least 0", lambda values: values >= 0)
+POSITIVE: Allowed = ("positive", lambda values: values > 0)
+TOKENS: Allowed = ("at least 1", lambda values: values >= 1)
 SHARE: Allowed = ("in [0, 1]", lambda values: (values >= 0) & (values <= 1))
 COSINE: Allowed = ("in [-1, 1]", lambda values: np.abs(values) <= 1)
-LOG_PROBABILITY: Allowed = ("a log-probability, at most 0", lambda values: (values <= SLACK) & (values > -HUGE))
+LOG_PROBABILITY: Allowed = ("a log-probability, at most 0", lambda values: values <= SLACK)
+NOT_HUGE: Allowed = (f"less than {HUGE:g} in size", lambda values: np.abs(values) < HUGE)
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 OF = re.compile(r"([0-9]+)\s*/\s*[0-9]+", re.ASCII)  # "5/60": step 5 of 60
-MISSING = {"", "-", "–", "na", "n/a", "none", "null", "no log"}
+MISSING = {"", "-", "–", "na", "n/a", "<na>", "#n/a", "nat", "none", "null", "no log"}
+MISSING_KINDS = ("NAType", "NaTType")  # what pandas holds for a missing entry beside None and NaN; it need not be installed
 NOT_FINITE = {"nan": math.nan, "inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
 
 
@@ -86,15 +88,19 @@ Names = dict[tuple[str, str], str]
 def columns_found(rows: Rows, given: Mapping[str, str | None]) -> Names:
     """Name in the file of each split and meaning; names given by hand come first and belong to any split.
 
-    Of several columns that mean the same the one with most entries is taken, then the one with the fewest words.
+    Of several columns that mean the same the one with most entries is taken, then the one with the fewest words; before that, of
+    those that name the pair, one that names it again, and of rewards and the like, one that says of no part that it is its.
 
     Raises:
         LogError: a name given by hand is not in the file.
     """
-    found: dict[tuple[str, str], tuple[tuple[int, int], str]] = {}
+    found: dict[tuple[str, str], tuple[Any, str]] = {}
     for name, values in rows.columns.items():
         if (known := meant(name)) is not None:
-            rank = sum(not is_missing(value) for value in values), -len(words_of(name))
+            entries = sum(map(says, values))
+            again = known.meaning == "example" and recurs(values)
+            bare = known.meaning in TELLING and not origin(name) and entries > 0
+            rank = (again or bare, entries), -len(words_of(name))
             key = (known.split, known.meaning)
             if key not in found or rank > found[key][0]:
                 found[key] = rank, name
@@ -104,6 +110,12 @@ def columns_found(rows: Rows, given: Mapping[str, str | None]) -> Names:
             taken = checks.did_you_mean(f"--{meaning.replace('_', '-')}", name, rows.columns)
             names = {key: other for key, other in names.items() if key[1] != meaning} | {("", meaning): taken}
     return names
+
+
+def recurs(values: Sequence[Any]) -> bool:
+    """Whether an entry that says something comes again."""
+    names = [str(value) for value in values if says(value)]
+    return len(set(names)) < len(names)
 
 
 def of_split(found: Names, *splits: str) -> dict[str, str]:
@@ -145,17 +157,37 @@ def missing(rows: Rows, found: Mapping[str, str]) -> LogError:
 
 def is_missing(value: Any) -> bool:
     """Whether an entry says that there is no number."""
-    return value is None or (isinstance(value, str) and value.strip().lower() in MISSING)
+    if isinstance(value, str):
+        return value.strip().lower() in MISSING
+    return value is None or type(value).__name__ in MISSING_KINDS
+
+
+def says(value: Any) -> bool:
+    """Whether an entry says something: it is neither missing nor NaN, which data frames hold for what is missing, nor a list."""
+    if isinstance(value, str):
+        return not is_missing(value) and value.strip().lower() != "nan"
+    not_a_number = isinstance(value, (float, np.floating)) and math.isnan(value)
+    return not (is_missing(value) or isinstance(value, (list, dict)) or not_a_number)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether an entry is a finite number."""
+    return (found := number(value)) is not None and math.isfinite(found)
+
+
+def step_number(value: Any) -> float | None:
+    """An entry of a column of steps as a number: ``"5/60"`` is step 5 of 60."""
+    of = OF.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(of[1]) if of else number(value)
 
 
 def number(value: Any) -> float | None:
     """An entry as a number, NaN or infinite where it says so; None where it is none."""
     if isinstance(value, str):
         text = value.strip()
-        step = OF.fullmatch(text)
         if text.lower() in NOT_FINITE:
             return NOT_FINITE[text.lower()]
-        return float(step[1]) if step else float(text) if NUMBER.fullmatch(text) else None
+        return float(text) if NUMBER.fullmatch(text) else None
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return None
     try:
@@ -171,15 +203,17 @@ def numbers(rows: Rows, name: str, meaning: str, kept: Sequence[int]) -> np.ndar
         LogError: an entry is missing, no number, or not allowed.
     """
     values = np.empty(len(kept))
+    read = step_number if meaning == "step" else number
     for place, at in enumerate(kept):
         value = rows.columns[name][at]
-        found = number(value)
+        found = read(value)
         if found is None or not math.isfinite(found):
             shown = "missing" if is_missing(value) else value if isinstance(value, float) else _brief(value)
             raise LogError(f"{rows.where(at)}: column {name!r} must be {FINITE[0]}, but is {shown}.")
         values[place] = found
-    words, good = COLUMNS[meaning].allowed
-    return demanded(rows, name, values, good(values), words, kept)
+    for words, good in (COLUMNS[meaning].allowed, NOT_HUGE):
+        demanded(rows, name, values, good(values), words, kept)
+    return values
 
 
 def means(rows: Rows, name: str, meaning: str, kept: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -189,18 +223,19 @@ def means(rows: Rows, name: str, meaning: str, kept: Sequence[int]) -> tuple[np.
         LogError: an entry is neither missing nor a number, or is a finite number that is not allowed.
     """
     values, lost = np.full(len(kept), math.nan), np.zeros(len(kept), bool)
-    words, good = COLUMNS[meaning].allowed
+    read = step_number if meaning == "step" else number
     for place, at in enumerate(kept):
         value = rows.columns[name][at]
         if is_missing(value):
             continue
-        found = number(value)
+        found = read(value)
         if found is None:
             raise LogError(f"{rows.where(at)}: column {name!r} must be {FINITE[0]}, but is {_brief(value)}.")
         lost[place] = not math.isfinite(found)
-        if math.isfinite(found) and not good(np.array([found]))[0]:
-            raise LogError(f"{rows.where(at)}: column {name!r} must be {words}, but is {found:g}.")
         values[place] = found if math.isfinite(found) else math.nan
+    sound = np.flatnonzero(np.isfinite(values))
+    for words, good in (COLUMNS[meaning].allowed, NOT_HUGE):
+        demanded(rows, name, values[sound], good(values[sound]), words, [kept[int(place)] for place in sound])
     return values, lost
 
 
@@ -212,8 +247,13 @@ def demanded(rows: Rows, name: str, values: np.ndarray, good: np.ndarray, allowe
     """
     if not good.all():
         place = int(np.argmin(good))
-        raise LogError(f"{rows.where(kept[place])}: column {name!r} must be {allowed}, but is {values[place]:g}.")
+        raise LogError(f"{rows.where(kept[place])}: column {name!r} must be {allowed}, but is {exactly(values[place])}.")
     return values
+
+
+def exactly(value: Any) -> str:
+    """A number as messages show it: short, unless that were another number."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
 
 
 def _brief(value: Any) -> str:

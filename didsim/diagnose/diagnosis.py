@@ -6,14 +6,17 @@ from typing import Any
 
 from didsim.diagnose import mean_signatures  # noqa: F401 - enters the faults of means
 from didsim.diagnose.answers import plain
+from didsim.diagnose.columns import exactly
 from didsim.diagnose.findings import Finding, found_in
 from didsim.diagnose.logs import PairLog, read
 from didsim.diagnose.means import MeanLog
 from didsim.diagnose.signatures import Signature, signatures
 from didsim.numerics import checks
+from didsim.numerics.errors import ArgumentError
 from didsim.numerics.version import __version__
 
 HEALTHY = "healthy"
+LEAST_LEVEL = 1e-9  # nearer to 0 or 1 no interval has digits left
 REFERENCE_FAULTS = ("identical", "constant reference", "moving reference", "wrong reference")
 CAUTION = "All answers below are relative to the logged reference; put that right first."
 
@@ -57,7 +60,7 @@ class Diagnosis:
         steps = log.steps if pairs else log.step
         if not len(steps):
             return "Single pairs, but none at two steps before the numbers end." if pairs else "Batch means, none of them finite."
-        span = f"{len(steps)} steps from {steps[0]:g} to {steps[-1]:g}"
+        span = f"{len(steps)} steps from {exactly(steps[0])} to {exactly(steps[-1])}"
         beta = f"β = {log.beta:.4g} ({log.beta_from})" if log.beta else "β unknown"
         if isinstance(log, PairLog):
             together = f" ({log.pooled:,} of the log, adjacent ones taken together)" if log.pooled else ""
@@ -80,6 +83,12 @@ class Diagnosis:
             "findings": {found.name: plain(vars(found)) for found in self.findings},
             "signatures": {signature.name: plain(vars(signature)) for signature in self.signatures},
         }
+
+
+def _level(level: float) -> None:
+    checks.finite("--level", level)
+    if not LEAST_LEVEL <= level <= 1 - LEAST_LEVEL:
+        raise ArgumentError(f"Argument `--level` must be in [{LEAST_LEVEL:g}, 1 - {LEAST_LEVEL:g}], but is {exactly(level)}.")
 
 
 def diagnose(
@@ -125,6 +134,6 @@ def diagnose(
         >>> print(found.state, [fault.name for fault in found.faults])
         displaced ['displaced']
     """
-    checks.between("--level", level, 1e-9, 1.0 - 1e-9)
+    _level(level)
     checked = read(log, beta=beta, names=names, drawn=drawn, objective=objective)
     return Diagnosis(checked, level, found_in(checked, level), signatures(checked, level))

@@ -9,10 +9,38 @@ from typing import Any
 
 import numpy as np
 
-from didsim.diagnose.columns import COLUMNS, NEEDED, columns_found, demanded, missing, number, numbers, pair_columns
+from didsim.diagnose.columns import (
+    COLUMNS,
+    NEEDED,
+    columns_found,
+    demanded,
+    exactly,
+    is_finite,
+    missing,
+    number,
+    numbers,
+    pair_columns,
+    recurs,
+    step_number,
+)
 from didsim.diagnose.losses import Loss, loss_given
-from didsim.diagnose.means import OWN, SIDES, Divergence, MeanLog, coarse, mean_log, proportion
+from didsim.diagnose.mean_rows import OWN
+from didsim.diagnose.means import (
+    CLOSE,
+    FITTED,
+    LOOSE,
+    NOT_SHOWN,
+    SIDES,
+    Divergence,
+    MeanLog,
+    Shown,
+    coarse,
+    mean_log,
+    odd_rewards,
+    proportion,
+)
 from didsim.diagnose.reading import LogError, Rows, read_rows, rows_given
+from didsim.diagnose.runs import one_origin, one_run
 from didsim.numerics import checks
 
 DRAWN = ("unknown", "chosen", "rejected", "both")
@@ -39,6 +67,7 @@ class PairLog:
         objective: the loss that was trained; DPO unless somebody says otherwise.
         notes: what was found odd in the file and how it was read, a sentence each.
         diverged: where numbers ended, None if they did not; without two steps before, there are no rows.
+        beta_shown: the inverse temperature that the log itself shows, whatever ``beta`` was given.
     """
 
     path: Path
@@ -56,6 +85,7 @@ class PairLog:
     objective: Loss = Loss()
     notes: tuple[str, ...] = ()
     diverged: Divergence | None = None
+    beta_shown: Shown = NOT_SHOWN
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -135,21 +165,25 @@ def read(
     checks.did_you_mean("--drawn", drawn, DRAWN)
     if beta is not None:
         checks.positive("--beta", beta)
-    trained = loss_given(objective) if objective else Loss()
-    rows = read_rows(Path(log)) if isinstance(log, (str, Path)) else rows_given(log)
-    every = columns_found(rows, names or {})
+    trained = Loss() if objective is None else loss_given(objective)
+    given = {meaning: name for meaning, name in (names or {}).items() if name is not None}
+    named = {name: meaning for meaning, name in given.items()}
+    rows = read_rows(Path(log), named) if isinstance(log, (str, Path)) else rows_given(log, named)
+    every = columns_found(rows, given)
+    one_origin(rows, given)
     found = pair_columns(every)
     if not set(NEEDED) - {"step"} <= set(found) or _holds_means(rows, found):
         return _means_or_missing(rows, every, found, beta, objective)
     if "step" not in found:
         raise missing(rows, found)
+    one_run(rows, found["step"], range(len(rows)))
     rows, ended = _before_divergence(rows, found)
     log_ = replace(pooled(_pair_log(rows, found, beta, drawn)), objective=trained, diverged=ended)
     if np.unique(log_.step, return_counts=True)[1].min(initial=LEAST_PAIRS) < LEAST_PAIRS:
         step = next(step for step in log_.steps if log_.at(step).sum() < LEAST_PAIRS)
         row = int(np.flatnonzero(log_.at(step))[0])
         raise LogError(
-            f"{rows.where(row)}: every step must have at least {LEAST_PAIRS} pairs, one a row, but step {step:g} has "
+            f"{rows.where(row)}: every step must have at least {LEAST_PAIRS} pairs, one a row, but step {exactly(step)} has "
             f"{log_.at(step).sum()}."
         )
     return log_
@@ -171,21 +205,26 @@ def _holds_means(rows: Rows, found: Mapping[str, str]) -> bool:
     signs = [name for meaning, name in found.items() if COLUMNS[meaning].mean]
     if not signs or "step" not in found:
         return bool(signs) and "example" not in found
+    if "example" in found and recurs(rows.columns[found["example"]]):
+        return False  # a name that comes again is a pair's, others only number the rows, as a frame's index does
     entries = rows.columns[found["step"]]
-    return "example" not in found and len({str(entry) for entry in entries}) > 0.5 * len(entries)
+    return len({str(entry) for entry in entries}) > 0.5 * len(entries)
 
 
 def _before_divergence(rows: Rows, found: Mapping[str, str]) -> tuple[Rows, Divergence | None]:
     """The rows before the steps at the end in which no response has a finite log-probability, and where those begin."""
 
-    def lost(entry: Any) -> bool:
-        return (value := number(entry)) is not None and not math.isfinite(value)
+    def lost(at: int) -> bool:
+        policy = [number(rows.columns[found[side]][at]) for side in SIDES]
+        gone = all(value is not None and not math.isfinite(value) for value in policy)
+        # Where the frozen reference has no number either, nothing diverged: the row is of something else.
+        return gone and all(is_finite(rows.columns[found[f"ref_{side}"]][at]) for side in SIDES)
 
-    finite = [not all(lost(rows.columns[found[side]][at]) for side in SIDES) for at in range(len(rows))]
-    steps = [number(entry) for entry in rows.columns[found["step"]]]
+    finite = [not lost(at) for at in range(len(rows))]
+    steps = [step_number(entry) for entry in rows.columns[found["step"]]]
     last = max((at for at, fine in enumerate(finite) if fine), default=-1)
     kept = next((at for at in range(last + 1, len(rows)) if last < 0 or steps[at] != steps[last]), len(rows))
-    if kept == len(rows) or (first := steps[kept]) is None:
+    if kept == len(rows) or (first := steps[kept]) is None or None in steps[:kept] or steps[:kept] != sorted(steps[:kept]):  # type: ignore
         return rows, None
     ended = Divergence(steps[last] if last >= 0 else None, first, len(rows) - kept)
     sound = kept if len({*steps[:kept]}) > 1 else 0
@@ -217,13 +256,19 @@ def _pair_log(rows: Rows, found: Mapping[str, str], beta: float | None, drawn: s
     read = {name: numbers(rows, found[name], name, everywhere) for name in (*NEEDED, *both)}
     step = _ascending(rows, found["step"], read.pop("step"), everywhere)
     values: dict[str, Any] = {name: np.minimum(read.pop(name), 0.0) for name in NEEDED if name != "step"}
-    example = _examples(rows, found["example"], step) if "example" in found else None
+    named = "example" in found and recurs(rows.columns[found["example"]])  # an index that only numbers rows names no pair
+    example = _examples(rows, found["example"], step) if named else None
     _two_steps(rows, step)
     notes = _summed(values, read)
-    beta, origin = (beta, "given") if beta is not None else _beta(rows, found, values, read)
+    shown = _beta(rows, found, values, read)
+    beta, origin = (beta, "given") if beta is not None else shown[:2]
     grid = coarse(values)
     notes += [f"Log-probabilities are rounded to bfloat16, to {grid}: coarse."] if grid else []
-    return PairLog(rows.path, step, example, extra=read, beta=beta, beta_from=origin, drawn=drawn, notes=tuple(notes), **values)
+    if "reward_chosen" in read and len(step):
+        changes = [values[side] - values[f"ref_{side}"] for side in SIDES]
+        notes += odd_rewards(changes, [read[f"reward_{side}"] for side in SIDES], LOOSE if grid else CLOSE)
+    more = {"beta": beta, "beta_from": origin, "beta_shown": shown, "drawn": drawn, "notes": tuple(notes)}
+    return PairLog(rows.path, step, example, extra=read, **more, **values)
 
 
 def _summed(values: dict[str, np.ndarray], extra: Mapping[str, np.ndarray]) -> list[str]:
@@ -254,15 +299,15 @@ def _ascending(rows: Rows, name: str, step: np.ndarray, kept: Sequence[int]) -> 
     if len(back):
         at = back[0] + 1
         raise LogError(
-            f"{rows.where(kept[at])}: column {name!r} must not decrease from row to row, but {step[at]:g} follows "
-            f"{step[at - 1]:g}; is this one run, in order?"
+            f"{rows.where(kept[at])}: column {name!r} must not decrease from row to row, but {exactly(step[at])} follows "
+            f"{exactly(step[at - 1])}; is this one run, in order?"
         )
     return step
 
 
 def _two_steps(rows: Rows, step: np.ndarray) -> None:
     if len(step) and step[0] == step[-1]:
-        raise LogError(f"{rows.path.name}: a log must have at least two steps, but has only step {step[0]:g}.")
+        raise LogError(f"{rows.path.name}: a log must have at least two steps, but has only step {exactly(step[0])}.")
 
 
 def _examples(rows: Rows, name: str, step: np.ndarray) -> np.ndarray:
@@ -275,21 +320,23 @@ def _examples(rows: Rows, name: str, step: np.ndarray) -> np.ndarray:
             raise LogError(f"{rows.where(at)}: column {name!r} must name the pair by a number or text, but is {value!r}.")
         out[at] = number.setdefault(value, len(number))
         if (step[at], out[at]) in seen:
-            raise LogError(f"{rows.where(at)}: a pair must come once a step, but {value!r} comes again at step {step[at]:g}.")
+            raise LogError(
+                f"{rows.where(at)}: a pair must come once a step, but {value!r} comes again at step {exactly(step[at])}."
+            )
         seen.add((step[at], out[at]))
     return out
 
 
-def _beta(rows: Rows, found: Mapping[str, str], values: Mapping[str, np.ndarray], extra: Mapping[str, np.ndarray]):
+def _beta(rows: Rows, found: Mapping[str, str], values: Mapping[str, np.ndarray], extra: Mapping[str, np.ndarray]) -> Shown:
     """β from its own column, or as the ratio of logged rewards to log-ratios; None where neither says."""
     if "beta" in found:
         column = numbers(rows, found["beta"], "beta", everywhere := range(len(rows)))
         if not len(column):
-            return None, "unknown"
+            return NOT_SHOWN
         demanded(rows, found["beta"], column, column == column[0], f"the same in every row, {column[0]:g}", everywhere)
-        return float(column[0]), "from the log"
+        return Shown(float(column[0]), "from the log")
     if "reward_chosen" in extra:
         change = np.concatenate([values["chosen"] - values["ref_chosen"], values["rejected"] - values["ref_rejected"]])
         fitted = proportion(change, np.concatenate([extra["reward_chosen"], extra["reward_rejected"]]))
-        return fitted, "fitted to the logged rewards" if fitted else "unknown"
-    return None, "unknown"
+        return Shown(fitted, "fitted to the logged rewards", FITTED) if fitted else NOT_SHOWN
+    return NOT_SHOWN

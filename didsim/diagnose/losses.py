@@ -85,13 +85,17 @@ def loss_given(text: str) -> Loss:
     """The loss that somebody names: ``ipo`` or ``cdpo:smoothing=.1``.
 
     Raises:
-        ArgumentError: there is none of that name, or it has no such parameter.
+        ArgumentError: there is none of that name, it has no such parameter or not of that value, or it comes twice.
     """
-    word, _, rest = text.partition(":")
+    word, colon, rest = text.partition(":")
     key = checks.did_you_mean("--objective", word.strip().lower().replace("-", "").replace("_", ""), KNOWN)
-    parameters = {}
-    for part in filter(None, rest.split(",")):
-        name, _, value = (piece.strip() for piece in part.partition("="))
+    parameters: dict[str, float] = {}
+    for part in rest.split(",") if colon else ():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise ArgumentError(f"Argument `--objective` must be name or name:parameter=number, but is {text!r}.")
+        if name in parameters:
+            raise ArgumentError(f"Argument `--objective` must name each parameter once, but is {text!r}.")
         found = number(value)
         if name not in KNOWN[key][1]:
             allowed = ", ".join(KNOWN[key][1]) or "no parameter"

@@ -19,6 +19,7 @@ from didsim.diagnose.signatures import (
     Seen,
     numbers_end,
     of_means,
+    other_beta,
 )
 
 HARDLY = 0.05  # |mean margin| up to which the loss is within 4 % of ln 2
@@ -88,6 +89,14 @@ def _swapped(log: MeanLog, level: float) -> Seen:
     if math.isnan(gap.value):
         return None, "no margins"
     return below(gap) and gap.value < -HARDLY, f"mean margin at the end {gap}"
+
+
+@of_means("wrong β")
+def _wrong_beta(log: MeanLog, level: float) -> Seen:
+    if log.beta_shown.beta is None:
+        return None, "the log shows no β", {"advice": ""}
+    found = log.beta_shown.contradicts(log.beta)
+    return found, other_beta(log) if found else f"the log shows β = {log.beta_shown.beta:.4g}"
 
 
 @of_means(

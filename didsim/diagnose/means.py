@@ -4,16 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from didsim.diagnose.columns import COLUMNS, Names, is_missing, means, missing, number, of_split
+from didsim.diagnose.columns import COLUMNS, Names, exactly, is_finite, is_missing, means, number
 from didsim.diagnose.losses import Loss, loss_given, loss_seen
-from didsim.diagnose.names import EVALUATION, TRAIN, meant
+from didsim.diagnose.mean_rows import OWN, judged_columns, speaking_rows, steps_of, without_rewards
 from didsim.diagnose.reading import LogError, Rows
 
 SIDES = ("chosen", "rejected")
-OWN = ("reward_chosen", "reward_rejected", "margin")
+CLOSE, LOOSE = 1e-2, 0.35  # share of rewards that may be off a multiple of the log-ratios; of differences of coarse numbers
+NO_MULTIPLE = "they are no multiple of it"
+Means = dict[str, np.ndarray]
 GRID_BITS = 16  # low bits of a single-precision number that bfloat16 drops
 
 
@@ -24,6 +27,22 @@ class Divergence:
     after: float | None
     at: float
     rows: int
+
+
+class Shown(NamedTuple):
+    """The β that a log shows, None if it shows none, how, and by how much another one must differ to contradict it."""
+
+    beta: float | None
+    origin: str
+    apart: float = 0.01
+
+    def contradicts(self, beta: float | None) -> bool:
+        """Whether that cannot be the run's β."""
+        return bool(beta and self.beta) and abs(beta / self.beta - 1) > self.apart  # type: ignore
+
+
+NOT_SHOWN = Shown(None, "unknown")
+FITTED = 0.05  # relative error of a β that is fitted, to numbers that may be rounded
 
 
 @dataclass(frozen=True)
@@ -41,6 +60,7 @@ class MeanLog:
         notes: what was found odd in the file and how it was read, a sentence each.
         held: last margin, loss and accuracy of evaluations, where the rows are of training.
         diverged: where numbers ended, None if they did not.
+        beta_shown: the inverse temperature that the log itself shows, whatever ``beta`` was given.
     """
 
     path: Path
@@ -53,6 +73,7 @@ class MeanLog:
     notes: tuple[str, ...]
     held: Mapping[str, float]
     diverged: Divergence | None = None
+    beta_shown: Shown = NOT_SHOWN
 
     @property
     def gap(self) -> np.ndarray:
@@ -90,20 +111,16 @@ def mean_log(rows: Rows, found: Names, beta: float | None, objective: str | None
     Raises:
         LogError: there are no rewards, margins or referenced log-probabilities, a value is not allowed, or rows are too few.
     """
-    names, evaluated, held_names = _which(rows, found)
-    if not _telling(names) and "margin" not in names:
-        raise missing(rows, names | held_names)
-    kept = [at for at in range(len(rows)) if any(not is_missing(rows.columns[name][at]) for name in _speaking(names))]
-    if not kept:
-        raise missing(rows, {})
+    names, evaluated, held_names = judged_columns(rows, found)
     notes: list[str] = []
-    step, kept = _steps(rows, found, kept, notes)
-    _left_out(rows, names, kept, notes)
+    rows, kept = speaking_rows(rows, found, names, notes)
+    step, kept = steps_of(rows, found, kept, notes)
+    without_rewards(rows, names, kept, notes)
     values, lost = {}, {}
     for meaning in COLUMNS:
         if meaning in names and meaning not in ("step", "example", "epoch"):
             values[meaning], lost[meaning] = means(rows, names[meaning], meaning, kept)
-    _join_loss(rows, names, kept, values)
+    _join_loss(rows, names, kept, values, lost)
     if "margin" not in values:
         values["margin"] = values["reward_chosen"] - values["reward_rejected"] if {*OWN[:2]} <= set(values) else step * math.nan
     ended = _ended(values, lost, step)
@@ -112,53 +129,21 @@ def mean_log(rows: Rows, found: Names, beta: float | None, objective: str | None
     values = {meaning: column[sound] for meaning, column in values.items() if np.isfinite(column[sound]).any()}
     step = step[sound]
     if ended is None and len(step) < 2:
-        only = f"only step {step[0]:g}" if len(step) else "none with numbers"
+        only = f"only step {exactly(step[0])}" if len(step) else "none with numbers"
         raise LogError(f"{rows.path.name}: a log must have at least two steps, but has {only}.")
     grid = coarse(values)
     if grid:
         notes.append(f"Numbers are rounded to bfloat16, to {grid}: coarse.")
-    beta, origin = (beta, "given") if beta is not None else _beta(values, bool(grid))
-    seen = loss_given(objective) if objective else loss_seen(values, beta)
+    shown = _beta(values, bool(grid))
+    beta, origin = (beta, "given") if beta is not None else shown[:2]
+    notes += _odd(values, bool(grid))
+    seen = loss_seen(values, beta) if objective is None else loss_given(objective)
     held = {meaning: _last(rows, name) for meaning, name in held_names.items() if meaning in ("margin", "loss", "accuracy")}
     held = {meaning: value for meaning, value in held.items() if value is not None}
-    return MeanLog(rows.path, step, values, beta, origin, evaluated, seen, tuple(notes), held, ended)
+    return MeanLog(rows.path, step, values, beta, origin, evaluated, seen, tuple(notes), held, ended, shown)
 
 
-# Which rows?
-
-
-def _telling(names: Mapping[str, str]) -> bool:
-    return "reward_chosen" in names or {"chosen", "ref_chosen"} <= set(names)
-
-
-def _speaking(names: Mapping[str, str]) -> list[str]:
-    """Columns whose entries make a row one of means."""
-    own = [names[meaning] for meaning in OWN if meaning in names]
-    return own or [names[meaning] for meaning in ("chosen", "ref_chosen") if meaning in names]
-
-
-def _which(rows: Rows, found: Names) -> tuple[dict[str, str], bool, dict[str, str]]:
-    """Columns of the rows to judge, whether they are evaluations, and those of evaluations beside training rows."""
-    training, held = of_split(found, "", TRAIN), of_split(found, EVALUATION)
-    if _unmarked(rows, found):  # a notebook's table: one row an evaluation, whose loss alone says so
-        return of_split(found, EVALUATION, ""), True, {}
-    count = max((_count(rows, held[meaning]) for meaning in ("reward_chosen",) if meaning in held), default=0)
-    trained = _telling(training) and any(_count(rows, name) for name in _speaking(training))
-    if count >= 2 or (not trained and "margin" not in training and set(OWN) & set(held)):
-        return held | {meaning: name for meaning, name in training.items() if meaning == "beta"}, True, {}
-    return training, False, held
-
-
-def _unmarked(rows: Rows, found: Names) -> bool:
-    name, loss = found.get(("", "reward_chosen"), found.get(("", "margin"))), found.get((EVALUATION, "loss"))
-    if name is None or loss is None or any(of and meaning in OWN for of, meaning in found):
-        return False
-    entries = [at for at, value in enumerate(rows.columns[name]) if not is_missing(value)]
-    return len(entries) >= 2 and sum(not is_missing(rows.columns[loss][at]) for at in entries) >= 0.8 * len(entries)
-
-
-def _count(rows: Rows, name: str) -> int:
-    return sum(not is_missing(value) for value in rows.columns[name])
+# Which numbers?
 
 
 def _last(rows: Rows, name: str) -> float | None:
@@ -166,82 +151,63 @@ def _last(rows: Rows, name: str) -> float | None:
     return entries[-1] if entries else None
 
 
-def _left_out(rows: Rows, names: Mapping[str, str], kept: Sequence[int], notes: list[str]) -> None:
-    if "reward_chosen" in names:
-        without = sum(is_missing(rows.columns[names["reward_chosen"]][at]) for at in kept)
-        if without:
-            notes.append(f"{without} of {len(kept)} rows have no rewards of either side; their margins are used.")
-
-
-# Which steps?
-
-
-def _steps(rows: Rows, found: Names, kept: list[int], notes: list[str]) -> tuple[np.ndarray, list[int]]:
-    """Step of each row that counts: after a resume the later of two rows, and rows numbered where there is no step."""
-    name = of_split(found, "", TRAIN, EVALUATION).get("step")
-    entries = [None if name is None else number(rows.columns[name][at]) for at in kept]
-    by_epoch = name is not None and (known := meant(name)) is not None and known.meaning == "epoch"
-    if name is None or any(is_missing(rows.columns[name][at]) for at in kept) or (by_epoch and len(set(entries)) < len(kept)):
-        notes.append(
-            "No column of steps: rows are numbered." if name is None else f"{name!r} does not number the rows: they are."
-        )
-        return np.arange(1.0, len(kept) + 1), kept
-    given, lost = means(rows, name, "step", kept)
-    if lost.any():
-        raise LogError(f"{rows.where(kept[int(np.argmax(lost))])}: column {name!r} must be a finite number, but is not.")
-    step, out, again = [], [], []
-    for value, at in zip(given, kept, strict=True):
-        if step and value < step[-1] and value <= step[0]:
-            raise LogError(
-                f"{rows.where(at)}: column {name!r} must not decrease from row to row, but {value:g} follows {step[-1]:g}; is "
-                "this one run, in order?"
-            )
-        again += [value] if step and value <= step[-1] else []
-        while step and value <= step[-1]:
-            step.pop()
-            out.pop()
-        step.append(value)
-        out.append(at)
-    if again:
-        many = "" if len(again) == 1 else f" and {len(again) - 1} more"
-        notes.append(f"Step {again[0]:g}{many} comes twice, as after a resume; the later row counts.")
-    return np.array(step), out
-
-
-def _join_loss(rows: Rows, names: Mapping[str, str], kept: Sequence[int], values: dict[str, np.ndarray]) -> None:
+def _join_loss(rows: Rows, names: Mapping[str, str], kept: Sequence[int], values: Means, lost: Means) -> None:
     """Takes the loss from the row that follows, where losses have rows of their own."""
     own = set(kept)
     for meaning in ("loss", "rate", "grad_norm"):
-        if meaning in values:
-            for place, at in enumerate(kept):
-                after = at + 1
-                if math.isnan(values[meaning][place]) and after < len(rows) and after not in own:
-                    entry = number(rows.columns[names[meaning]][after])
-                    if is_missing(rows.columns[names[meaning]][at]) and entry is not None and math.isfinite(entry):
-                        values[meaning][place] = entry
+        if meaning not in values:
+            continue
+        column = rows.columns[names[meaning]]
+        apart = not np.isfinite(values[meaning]).any() and any(is_finite(column[at]) for at in range(len(rows)) if at not in own)
+        for place, at in enumerate(kept):
+            after = at + 1
+            follows = after < len(rows) and after not in own and is_finite(column[after])
+            if math.isnan(values[meaning][place]) and follows and (apart or is_missing(column[at])):
+                values[meaning][place] = number(column[after])
+        if apart:  # what a frame holds as NaN, since it stands in another row
+            lost[meaning] = np.zeros(len(kept), bool)
 
 
-# Which numbers?
-
-
-def _ended(values: Mapping[str, np.ndarray], lost: Mapping[str, np.ndarray], step: np.ndarray) -> Divergence | None:
-    """The rows at the end that have no finite rewards and no finite gradient.
+def _ended(values: Means, lost: Means, step: np.ndarray) -> Divergence | None:
+    """The rows at the end that have no finite rewards or loss, and no finite gradient.
 
     A mean over no example, as KTO logs where a batch has one class only, is NaN too, but leaves the gradient finite.
     """
     own = [meaning for meaning in OWN if meaning in lost] or [meaning for meaning in SIDES if meaning in lost]
-    gone = np.any([lost[meaning] for meaning in own], axis=0) & ~np.any([np.isfinite(values[meaning]) for meaning in own], axis=0)
-    gradient = "grad_norm" in values and np.isfinite(values["grad_norm"]).any()
-    if gradient or "grad_norm" in lost:
-        gone = (gone | lost["grad_norm"]) & ~np.isfinite(values["grad_norm"])
-    rows = len(gone) if gone.all() else int(np.argmin(gone[::-1]))
+    sound = np.any([np.isfinite(values[meaning]) for meaning in own], axis=0)
+    gone = np.any([lost[meaning] for meaning in own], axis=0) & ~sound
+    # A loss or gradient that is nowhere a number beside rewards that are is no datum of the log.
+    other = np.any([lost[name] & np.isfinite(values[name]).any() for name in ("loss", "grad_norm") if name in lost], axis=0)
+    gone, hole = gone | (other & ~sound), other & sound
+    # A loss or gradient that is not finite and comes back has ended nothing: a skipped step, or how a frame writes a gap.
+    recovered = _longest(hole & _followed(~(gone | hole)))
+    end = slice(len(step) - _at_end(gone | hole), None)
+    gone = gone | hole if gone[end].any() or _at_end(gone | hole) > recovered else gone
+    if "grad_norm" in lost:
+        gone &= ~np.isfinite(values["grad_norm"])
+    rows = _at_end(gone)
     if rows == 0 or (rows < 3 and "kl" in values and "grad_norm" not in values):
         return None
     before = len(step) - rows
     return Divergence(float(step[before - 1]) if before else None, float(step[before]), rows)
 
 
-def _gaps(values: Mapping[str, np.ndarray], lost: Mapping[str, np.ndarray], sound: slice, notes: list[str]) -> None:
+def _at_end(hit: np.ndarray) -> int:
+    """How many entries at the end are hit, one after another."""
+    return len(hit) if hit.all() else int(np.argmin(hit[::-1]))
+
+
+def _longest(hit: np.ndarray) -> int:
+    """The most entries that are hit one after another."""
+    return max((len(run) for run in np.split(hit, np.flatnonzero(np.diff(hit)) + 1) if run.any()), default=0)
+
+
+def _followed(hit: np.ndarray) -> np.ndarray:
+    """Which entries have a later one that is hit."""
+    return np.logical_or.accumulate(hit[::-1])[::-1]
+
+
+def _gaps(values: Means, lost: Means, sound: slice, notes: list[str]) -> None:
     own = [lost[meaning][sound] for meaning in OWN if meaning in lost]
     rows = int(np.any(own, axis=0).sum()) if own else 0
     if rows:
@@ -262,16 +228,44 @@ def coarse(values: Mapping[str, np.ndarray]) -> str:
     return ""
 
 
-def _beta(values: Mapping[str, np.ndarray], rounded: bool) -> tuple[float | None, str]:
+def _beta(values: Mapping[str, np.ndarray], rounded: bool) -> Shown:
     """β from its own column, or fitted where rewards and log-probabilities of the same rows are in proportion."""
     if "beta" in values:
         column = values["beta"][np.isfinite(values["beta"])]
-        return (float(column[0]), "from the log") if np.ptp(column) == 0 else (None, "unknown: it changes in the log")
+        same = np.ptp(column) == 0
+        return Shown(float(column[0]), "from the log") if same else Shown(None, "unknown: it changes in the log")
     for kind in ("referenced", "same pairs", "no reference"):
         found = _fit(values, kind, rounded)
         if found:
-            return found, "fitted to rewards and log-probabilities"
-    return None, "unknown"
+            return Shown(found, "fitted to rewards and log-probabilities", 2 * FITTED if rounded else FITTED)
+    return NOT_SHOWN
+
+
+def _odd(values: Mapping[str, np.ndarray], rounded: bool) -> list[str]:
+    """What is clearly odd of mean rewards; means over other batches than the log-probabilities' are no multiple of these."""
+    if not {*OWN[:2], *SIDES, *(f"ref_{side}" for side in SIDES)} <= set(values):
+        return []
+    columns = [values[side] - values[f"ref_{side}"] for side in SIDES], [values[f"reward_{side}"] for side in SIDES]
+    both = np.all(np.isfinite(np.stack(columns[0] + columns[1])), axis=0)
+    changes, rewards = ([column[both] for column in part] for part in columns)
+    found = odd_rewards(changes, rewards, LOOSE if rounded else CLOSE) if both.sum() >= 3 else []
+    return [note for note in found if NO_MULTIPLE not in note]
+
+
+def odd_rewards(changes: Sequence[np.ndarray], rewards: Sequence[np.ndarray], allowed: float) -> list[str]:
+    """In words why logged rewards are no positive multiple of the log-ratios, chosen and rejected; nothing where they are."""
+    x, y = np.concatenate(changes), np.concatenate(rewards)
+    if proportion(x, y, allowed) or not (np.any(x) or np.any(y)):
+        return []
+    if np.ptp(y) == 0:
+        why = f"all are {y[0]:.3g}"
+    elif proportion(x, -y, allowed):
+        why = "they have the opposite sign"
+    elif proportion(x, np.concatenate(rewards[::-1]), allowed):
+        why = "those of chosen and rejected responses are swapped"
+    else:
+        why = NO_MULTIPLE
+    return [f"Logged rewards are not β·log(π_θ/π_ref): {why}."]
 
 
 def _fit(values: Mapping[str, np.ndarray], kind: str, rounded: bool) -> float | None:
@@ -288,10 +282,10 @@ def _fit(values: Mapping[str, np.ndarray], kind: str, rounded: bool) -> float | 
         xs.append(x - x.mean() if kind == "same pairs" else x)
         ys.append(y - y.mean() if kind == "same pairs" else y)
     loose = rounded and kind == "referenced"
-    return proportion(np.concatenate(xs), np.concatenate(ys), 0.35 if loose else 1e-2) if xs else None
+    return proportion(np.concatenate(xs), np.concatenate(ys), LOOSE if loose else CLOSE) if xs else None
 
 
-def proportion(x: np.ndarray, y: np.ndarray, allowed: float = 1e-2) -> float | None:
+def proportion(x: np.ndarray, y: np.ndarray, allowed: float = CLOSE) -> float | None:
     """``b`` of ``y = bx`` if that holds to a share of y and is positive."""
     if not np.any(x):
         return None

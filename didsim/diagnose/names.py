@@ -4,6 +4,7 @@
 ``eval`` with their synonyms say only of which rows a column speaks.
 """
 
+import functools
 import re
 from typing import NamedTuple
 
@@ -57,6 +58,14 @@ MEANINGS: dict[frozenset[str], str] = {
     for words in spellings
 }
 
+# Columns of which each pair has an entry of its own.
+OF_ONE_PAIR = (
+    "chosen", "rejected", "ref_chosen", "ref_rejected", "chosen_length", "rejected_length", "score_chosen", "score_rejected",
+    "reward_chosen", "reward_rejected", "norm_chosen", "norm_rejected", "cosine",
+)  # fmt: skip
+# Columns without which rows are no log of a run: at least one of them is there.
+TELLING = ("reward_chosen", "reward_rejected", "margin", "chosen", "rejected", "ref_chosen", "ref_rejected")
+
 
 class Meant(NamedTuple):
     """What a name says: its meaning, and of which rows, ``train``, ``eval`` or nothing."""
@@ -77,6 +86,7 @@ def words_of(name: str) -> list[str]:
     return [SYNONYMS.get(word, word) for word in map(str, re.findall(r"[^\W_]+", joined.lower()))]
 
 
+@functools.lru_cache(4096)  # a file asks for the same few names at every row
 def meant(name: str) -> Meant | None:
     """What a column's name means, None if it is not known.
 
@@ -84,15 +94,30 @@ def meant(name: str) -> Meant | None:
         >>> meant("Rewards / chosen"), meant("val_reward_margin"), meant("logits/chosen")
         (Meant(meaning='reward_chosen', split=''), Meant(meaning='margin', split='eval'), None)
     """
+    return _meant_from(name)[0]
+
+
+def origin(name: str) -> frozenset[str]:
+    """The words before a column's meaning that say whose it is, such as the name of a run.
+
+    Example:
+        >>> origin("b - train/rewards/chosen"), origin("train/rewards/chosen")
+        (frozenset({'b'}), frozenset())
+    """
+    return _telling("/".join(name.split("/")[: _meant_from(name)[1]]))
+
+
+def _meant_from(name: str) -> tuple[Meant | None, int]:
+    """What a name says, and from which of its parts on it does."""
     words = words_of(name)
     split = next((SPLITS[word] for word in words if word in SPLITS), "")
     if words.count("step") == 2 and {"max", "total"} & set(words):  # "global_step/max_steps": the first of two numbers
-        return Meant("step", "")
+        return Meant("step", ""), 0
     parts = name.split("/")
     # Trainers put where they log before a slash; what they log is the rest, if the whole says nothing.
-    found = (MEANINGS.get(_telling("/".join(parts[at:]))) for at in range(len(parts)))
-    meaning = next((one for one in found if one is not None), None)
-    return None if meaning is None or (meaning == "step" and split == EVALUATION) else Meant(meaning, split)
+    found = ((MEANINGS.get(_telling("/".join(parts[at:]))), at) for at in range(len(parts)))
+    meaning, at = next((one for one in found if one[0] is not None), (None, 0))
+    return (None, 0) if meaning is None or (meaning == "step" and split == EVALUATION) else (Meant(meaning, split), at)
 
 
 def _telling(name: str) -> frozenset[str]:

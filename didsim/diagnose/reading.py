@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from didsim.diagnose.names import meant
+from didsim.diagnose.histories import NESTED, history, meaning_of, plain_list
+from didsim.diagnose.names import OF_ONE_PAIR
 from didsim.numerics.errors import ArgumentError
 
 Place = tuple[int, Any]
-NESTED = 8  # levels of objects within a row that are spread over its columns
+UNNAMED: Mapping[str, str] = {}
 GIVEN = Path("rows")  # what messages call rows that come from no file
 
 
@@ -43,15 +44,17 @@ class Rows:
         return len(self.places)
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(path: Path, named: Mapping[str, str] = UNNAMED) -> Rows:
     """Rows of a ``.jsonl``, ``.json``, ``.csv``, ``.tsv`` or ``.parquet`` file; a row of lists is one row per entry.
 
-    A ``.json`` file is an array of rows, an object of columns, or an object that holds either at any depth, as transformers'
+    A ``.json`` file is an array of rows, an object of columns, or holds either at any depth, as transformers'
     ``trainer_state.json`` does under ``log_history``: the one with most columns that are understood is taken.  What pandas
-    writes with ``to_json`` is such an array or object too.
+    writes with ``to_json`` is such an array or object too.  Lists count in columns that are understood or ``named``, their
+    meanings by name; in others they are one value of the row, a text's tags for example.
 
     Raises:
-        LogError: the file is missing, empty, of another kind, not UTF-8, cut off, or a row holds lists of unequal length.
+        LogError: the file is missing, empty, of another kind, not UTF-8, cut off, or holds several runs; or a row holds lists
+            that are empty, of unequal length, or beside single values of the same kind.
 
     Example:
         >>> import pathlib, tempfile
@@ -68,14 +71,15 @@ def read_rows(path: Path) -> Rows:
     if ending not in READERS:
         raise LogError(f"Argument `LOGS` must end in {', '.join(READERS)}, but is {path.name}.")
     unit = "row" if ending in (".json", ".parquet") else "line"
-    return _columns(path, unit, READERS[ending](path))
+    places = _json(path, named) if ending == ".json" else READERS[ending](path)
+    return _columns(path, unit, places, named)
 
 
-def rows_given(frame: Any) -> Rows:
+def rows_given(frame: Any, named: Mapping[str, str] = UNNAMED) -> Rows:
     """Rows of a pandas data frame, of anything else with ``to_dict("records")``, of dicts in a list, or of a dict of columns.
 
     Raises:
-        LogError: it is none of them, is empty, or a row holds lists of unequal length.
+        LogError: it is none of them, is empty, names a column twice, or a row holds lists that ``read_rows`` refuses.
 
     Example:
         >>> from didsim.diagnose.reading import rows_given
@@ -83,12 +87,28 @@ def rows_given(frame: Any) -> Rows:
         {'step': [0, 10], 'loss': [0.69, 0.61]}
     """
     if hasattr(frame, "to_dict"):
-        frame = frame.to_dict("records")
+        frame = _records(frame)
     if isinstance(frame, Mapping):
-        frame = [{name: value.tolist() if hasattr(value, "tolist") else value for name, value in frame.items()}]
+        frame = [dict(frame)]
     if not isinstance(frame, (list, tuple)):
         raise LogError(f"Argument `log` must be a file, a data frame or a list of rows, but is {type(frame).__name__}.")
-    return _columns(GIVEN, "row", enumerate(frame, 1))
+    rows = [{name: _listed(value) for name, value in row.items()} if isinstance(row, Mapping) else row for row in frame]
+    return _columns(GIVEN, "row", enumerate(rows, 1), named)
+
+
+def _listed(value: Any) -> Any:
+    """An array as a list, anything else as it is."""
+    return value.tolist() if getattr(value, "ndim", 0) else value
+
+
+def _records(frame: Any) -> Any:
+    """The rows of a data frame, those of an index that has a name under that name."""
+    columns, index = list(getattr(frame, "columns", ())), getattr(frame, "index", None)
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise LogError(f"{GIVEN.name}: column names must differ, but {twice!r} is there twice.")
+    called = [name for name in getattr(index, "names", ()) if name is not None]
+    return (frame.reset_index() if called and not {*called} & {*columns} else frame).to_dict("records")
 
 
 def _is_file(path: Path) -> bool:
@@ -98,8 +118,8 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _columns(path: Path, unit: str, places: Iterator[Place] | enumerate) -> Rows:
-    rows = [entry for place in places for entry in _spread(path, unit, *place)]
+def _columns(path: Path, unit: str, places: Iterator[Place] | enumerate, named: Mapping[str, str]) -> Rows:
+    rows = [entry for place in places for entry in _spread(path, unit, named, *place)]
     if not rows:
         raise LogError(f"Argument `LOGS` must hold at least one row, but {path.name} is empty.")
     names = dict.fromkeys(name for _, row in rows for name in row)
@@ -118,12 +138,17 @@ def _text(path: Path) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
+    return _frame(_distinct(pairs))
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these entries, if no two have one name."""
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise LogError(f"names in an object must differ, but {twice!r} is there twice.")
-    return _frame(made)
+    return made
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object)  # once for all lines: making one takes longer than reading a line
@@ -167,32 +192,17 @@ def _json_lines(path: Path) -> Iterator[Place]:
             yield number, row
 
 
-def _json(path: Path) -> Iterator[Place]:
+def _json(path: Path, named: Mapping[str, str] = UNNAMED) -> Iterator[Place]:
     try:
         whole = _loads(_text(path) or "[]", path.name)
     except json.JSONDecodeError as error:
         raise LogError(f"{path.name}, line {error.lineno}: the file must be JSON, but is not ({error.msg}).") from None
-    rows = _history(whole) if isinstance(whole, dict) else whole
+    rows, rivals = history(whole, named) if isinstance(whole, (dict, list)) else (whole, [])
+    if rivals:
+        raise LogError(f"{path.name}: a log must be of one run, but {' and '.join(rivals)} hold one each; give one of them.")
     if not isinstance(rows, list):
         raise LogError(f"{path.name}: the file must hold an array of rows, but holds {type(rows).__name__}.")
     yield from enumerate(rows, 1)
-
-
-def _history(whole: dict[str, Any]) -> list[Any]:
-    """The rows in an object: of all arrays of rows, and objects of columns, in it the one with most columns understood."""
-    best, most, queue = [whole], (0, 0), [whole]
-    while queue:
-        inside = queue.pop(0)
-        queue += [value for value in inside.values() if isinstance(value, dict)]
-        lists = {name: value for name, value in inside.items() if isinstance(value, list)}
-        made = [value for value in lists.values() if value and all(isinstance(row, dict) for row in value)]
-        known = {name: value for name, value in lists.items() if meant(name) and value and not isinstance(value[0], dict)}
-        made += [[known]] if known else []
-        for rows in made:
-            size = len(next(iter(known.values()))) if rows == [known] else len(rows)
-            score = len({meaning for row in rows for name in row if (meaning := meant(name))}), size
-            best, most = (rows, score) if score > most else (best, most)
-    return best if most[0] >= 2 else whole.get("log_history", [whole])
 
 
 def _table(path: Path) -> Iterator[Place]:
@@ -239,20 +249,48 @@ READERS: dict[str, Callable[[Path], Iterator[Place]]] = {
 }  # fmt: skip
 
 
-def _spread(path: Path, unit: str, number: int, row: Any) -> Iterator[Place]:
+def _spread(path: Path, unit: str, named: Mapping[str, str], number: int, row: Any) -> Iterator[Place]:
     """The row itself, or one row per entry where it holds lists: a batch, or a whole file by columns."""
+    where = f"{path.name}, {unit} {number}"
     if not isinstance(row, dict):
-        raise LogError(f"{path.name}, {unit} {number}: a row must be a JSON object, but is {type(row).__name__}.")
-    row = dict(_flat(path, unit, number, row))
-    sizes = {name: len(value) for name, value in row.items() if isinstance(value, list)}
-    if len(set(sizes.values())) > 1:
-        (one, first), (other, second) = next((a, b) for a in sizes.items() for b in sizes.items() if a[1] != b[1])
-        raise LogError(
-            f"{path.name}, {unit} {number}: lists of a row must be equally long, but {one!r} has {first} entries and "
-            f"{other!r} {second}."
-        )
-    for place in range(next(iter(sizes.values()), 1)):
-        yield number, {name: value[place] if name in sizes else value for name, value in row.items()}
+        raise LogError(f"{where}: a row must be a JSON object, but is {type(row).__name__}.")
+    entries = list(_flat(path, unit, number, row))
+    try:
+        row = _distinct(entries)
+    except LogError as error:
+        raise LogError(f"{where}: {error}") from None
+    size = _entries(where, row, named)
+    if size is None:
+        yield number, row
+        return
+    lists = {name for name, value in row.items() if isinstance(value, list) and len(value) == size}
+    for place in range(size):
+        yield number, {name: value[place] if name in lists else value for name, value in row.items()}
+
+
+def _entries(where: str, row: dict[str, Any], named: Mapping[str, str]) -> int | None:
+    """How many entries the lists of a row have in columns that count; None where there are no such lists."""
+    counts = {
+        name: value for name, value in row.items() if isinstance(value, list) and meaning_of(name, named) and plain_list(value)
+    }
+    if not counts:
+        return None
+    (one, first), *others = ((name, len(value)) for name, value in counts.items())
+    if 0 in map(len, counts.values()):
+        empty = next(name for name, value in counts.items() if not value)
+        raise LogError(f"{where}: a list must have at least one entry, but {empty!r} has none.")
+    other, second = next(((name, size) for name, size in others if size != first), (one, first))
+    if second != first:
+        raise LogError(f"{where}: lists of a row must be equally long, but {one!r} has {first} entries and {other!r} {second}.")
+    paired = {name: name in counts for name, value in row.items() if _of_one_pair(name, named) and value is not None}
+    if len({*paired.values()}) > 1:
+        listed, single = (next(name for name, is_list in paired.items() if is_list is kind) for kind in (True, False))
+        raise LogError(f"{where}: column {single!r} must be a list, one entry a pair, as {listed!r} is, but is one value.")
+    return first
+
+
+def _of_one_pair(name: str, named: Mapping[str, str]) -> bool:
+    return (known := meaning_of(name, named)) is not None and known.meaning in OF_ONE_PAIR
 
 
 def _flat(path: Path, unit: str, number: int, row: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from didsim.diagnose.columns import exactly
 from didsim.diagnose.intervals import correlation, mean
 from didsim.diagnose.likelihood import LEAST_FALL, falls
 from didsim.diagnose.logs import PairLog
@@ -92,7 +93,7 @@ def _signature(name: str, words: dict[str, Any], seen: Seen) -> Signature:
 
 @of_pairs(
     DIVERGED,
-    title="numbers end: rewards or gradients are no longer finite",
+    title="numbers end: rewards, losses or gradients are no longer finite",
     cause="The weights have overflowed: a learning rate too high, half precision without loss scaling, or an empty response.",
     advice="Go back to the last checkpoint before; lower the learning rate, clip gradients, train in bfloat16 or float32.",
 )
@@ -106,8 +107,8 @@ def numbers_end(log: PairLog | MeanLog) -> str:
     if ended is None:
         return "all rows at the end are finite"
     if ended.after is None:
-        return f"numbers end at or before step {ended.at:g}: no row is finite, all are NaN"
-    return f"numbers end between steps {ended.after:g} and {ended.at:g}: the last {ended.rows} rows are NaN"
+        return f"numbers end at or before step {exactly(ended.at)}: no row is finite, all are NaN"
+    return f"numbers end between steps {exactly(ended.after)} and {exactly(ended.at)}: the last {ended.rows} rows are NaN"
 
 
 @of_pairs(
@@ -183,11 +184,15 @@ def _swapped(log: PairLog, level: float) -> Seen:
 
 @of_pairs(
     "wrong β",
-    title="logged rewards are not β·log(π_θ/π_ref)",
+    title="the log is of another β: rewards are not β·log(π_θ/π_ref)",
     cause="β differs from the run's, or the loss has another reward.",
     advice="Give the run's own --beta, or leave it out.",
 )
 def _wrong_beta(log: PairLog, level: float) -> Seen:
+    if log.beta_shown.contradicts(log.beta):
+        return True, other_beta(log)
+    if log.beta_shown.beta and "reward_chosen" not in log.extra:
+        return False, f"the log shows β = {log.beta_shown.beta:.4g}, but no rewards"
     if log.beta is None or "reward_chosen" not in log.extra:
         return None, "no rewards logged" if log.beta else "β unknown", {"advice": ""}
     changes = np.concatenate([log.change_chosen, log.change_rejected])
@@ -195,6 +200,11 @@ def _wrong_beta(log: PairLog, level: float) -> Seen:
     off = float(np.linalg.norm(rewards - log.beta * changes) / max(np.linalg.norm(rewards), 1e-12))
     ratio = float(changes @ rewards / max(changes @ changes, 1e-300))
     return off > 0.05, f"rewards are {ratio:.4g} times the log-ratios, β = {log.beta:g}; off by {off:.1%}"
+
+
+def other_beta(log: PairLog | MeanLog) -> str:
+    """What the log shows for β, beside what was given, in words."""
+    return f"the log shows β = {log.beta_shown.beta:.4g} ({log.beta_shown.origin}), not {log.beta:g}"
 
 
 @of_pairs(

@@ -100,11 +100,18 @@ def test_own_names_are_mapped(tmp_path, few):
 
 def test_rows_remember_their_place(tmp_path):
     file = tmp_path / "a.jsonl"
-    file.write_text('{"a": 1}\n\n{"b": [1, 2]}\n')
+    file.write_text('{"a": 1}\n\n{"loss": [1, 2]}\n')
     rows = read_rows(file)
     assert rows.places == [1, 3, 3]
-    assert rows.columns == {"a": [1, None, None], "b": [None, 1, 2]}
+    assert rows.columns == {"a": [1, None, None], "loss": [None, 1, 2]}
     assert len(rows) == 3
+
+
+def test_an_index_that_numbers_rows_names_no_pair(few):
+    bare = [{name: value for name, value in row.items() if name != "example_id"} for row in few]
+    for rows in (bare, few):
+        counted = diagnose.read([{"index": at, **row} for at, row in enumerate(rows)], beta=1.0)
+        np.testing.assert_array_equal(counted.tracks, diagnose.read(rows, beta=1.0).tracks)
 
 
 def test_batches_of_other_pairs_are_taken_together(tmp_path, sample):

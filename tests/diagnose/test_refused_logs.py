@@ -86,6 +86,31 @@ MALFORMED = {
         lambda s: logs.lines(logs.changed(s, lambda row: {"beta": -0.1})),
         "line 1: column 'beta' must be positive, but is -0.1.",
     ),
+    "beta as a share": (
+        "a.jsonl",
+        lambda s: logs.lines(logs.changed(s, lambda row: {"beta": "1/10"})),
+        "line 1: column 'beta' must be a finite number, but is '1/10'.",
+    ),
+    "huge": (
+        "a.jsonl",
+        lambda s: logs.lines(logs.broken(s, 4, chosen_logps=-1e16)),
+        "line 4: column 'chosen_logps' must be less than 1e+15 in size, but is -1e+16.",
+    ),
+    "huge mean": (
+        "a.jsonl",
+        lambda s: logs.lines(logs.changed(logs.means_of(s), lambda row: {"rewards/chosen": 1e16})),
+        "line 1: column 'rewards/chosen' must be less than 1e+15 in size, but is 1e+16.",
+    ),
+    "a little above": (
+        "a.jsonl",
+        lambda s: logs.lines(logs.changed(logs.means_of(s), lambda row: {"rewards/accuracies": 1.0000001})),
+        "line 1: column 'rewards/accuracies' must be in [0, 1], but is 1.0000001.",
+    ),
+    "one name in two ways": (
+        "a.jsonl",
+        lambda s: logs.lines(logs.changed(s, lambda row: {"rewards/chosen": -5, "rewards": {"chosen": 0.01}})),
+        "line 1: names in an object must differ, but 'rewards/chosen' is there twice.",
+    ),
     "two betas": (
         "a.jsonl",
         lambda s: logs.lines([{**row, "beta": 0.1 if at < 9 else 0.2} for at, row in enumerate(s)]),
@@ -127,7 +152,8 @@ def test_a_malformed_log_is_one_line_and_exit_2(tmp_path, capsys, few, case):
     [
         (("--beta", "0"), "Argument `--beta` must be positive and finite, but is 0."),
         (("--beta", "-0.1"), "Argument `--beta` must be positive and finite, but is -0.1."),
-        (("--level", "1"), "Argument `--level` must be in"),
+        (("--level", "1"), "Argument `--level` must be in [1e-09, 1 - 1e-09], but is 1."),
+        (("--level", "0.9999999999"), "must be in [1e-09, 1 - 1e-09], but is 0.9999999999."),
         (("--drawn", "chose"), "Did you mean 'chosen'?"),
         (("--chosen", "chosen_logp"), "Did you mean 'chosen_logps'?"),
         (("--html", "no/such/folder.html"), "Argument `--html` must lie in a folder that exists"),

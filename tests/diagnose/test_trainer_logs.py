@@ -255,9 +255,27 @@ def test_orpo_and_losses_without_reference_withhold_what_needs_one(whole):
 def test_a_loss_that_is_given_counts():
     rows = made.styled(made.rows(**FALLING))
     assert judged(rows, objective="cdpo:smoothing=.1")[1].objective.parameters == {"smoothing": 0.1}
-    for text, message in (("ipoo", "Did you mean 'ipo'"), ("cdpo:smoothing=.7", r"in \(0, 0.5\)"), ("ipo:a=1", "no parameter")):
-        with pytest.raises(ValueError, match=message):
-            diagnose.read(rows, objective=text)
+    assert judged(rows, objective="rpo:weight=5e-1")[1].objective.parameters == {"weight": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ipoo", "Did you mean 'ipo'"),
+        ("cdpo:smoothing=.7", r"in \(0, 0.5\)"),
+        ("ipo:a=1", "no parameter"),
+        ("", "must be one of cdpo, dpo"),
+        ("ipo:", "must be name or name:parameter=number, but is 'ipo:'"),
+        ("cdpo:,", "must be name or name:parameter=number"),
+        ("cdpo:smoothing=.1,", "must be name or name:parameter=number"),
+        ("cdpo:smoothing", "must be name or name:parameter=number"),
+        ("cdpo:smoothing=.1,smoothing=.2", "must name each parameter once"),
+        ("rpo:weight=1/5", "weight positive and finite, but has '1/5'"),
+    ],
+)
+def test_an_objective_that_is_none_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        diagnose.read(made.styled(made.rows()), objective=text)
 
 
 # What it means
@@ -312,6 +330,15 @@ def test_means_with_a_reference_are_no_pairs():
     assert (state, log.unit, log.beta) == ("displaced", "nats", None)
     bare = [{k: v for k, v in row.items() if k != "margin"} for row in rows]
     assert judged(made.styled(bare))[0] == "displaced"
+
+
+@pytest.mark.parametrize("name", ["index", "id", "example_id"])
+def test_rows_that_are_numbered_are_still_means(name):
+    rows = made.styled(made.rows(**FALLING, reference=True))
+    state, log = judged([{name: at, **row} for at, row in enumerate(rows)])
+    assert (state, log.unit) == ("displaced", "reward")
+    pairs_of_five = [{name: at % 5, **row, "step": at // 5} for at, row in enumerate(rows)]
+    assert isinstance(diagnose.read(pairs_of_five[:20]), diagnose.PairLog)
 
 
 def test_letters_for_winner_and_loser():
