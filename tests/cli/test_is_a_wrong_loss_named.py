@@ -371,6 +371,7 @@ def test_a_right_loss_passes(losses, capsys, function, objective):
     ("words", "message"),
     [
         (["golden"], "Argument `--out` must be given where `--check` is not"),
+        (["golden", "--out", "cases.npz"], "Argument `--format` must be npz for a file that ends in .npz, but is json."),
         (["golden", "--check", "wrong_losses"], "Argument `--check` must be MODULE:FUNCTION, but is 'wrong_losses'."),
         (["golden", "--check", "wrong_losses:none"], "Argument `--check` must name a function of wrong_losses"),
         (["golden", "--check", "no_such_module:f"], "Argument `--check` must name a module that can be imported"),

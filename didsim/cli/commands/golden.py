@@ -10,6 +10,8 @@ from didsim.cli.command import Command, Overwrite, command, words
 from didsim.numerics import files
 from didsim.numerics.errors import ArgumentError
 
+ENDINGS = {"json": ".json", "jsonl": ".jsonl", "npz": ".npz", "pytest": ".py"}
+
 
 @command
 class Golden(Command):
@@ -35,6 +37,10 @@ class Golden(Command):
         if self.out is None and self.loss is None:
             raise ArgumentError("Argument `--out` must be given where `--check` is not, but neither is.")
         files.writable("--out", self.out, overwrite=self.overwrite)
+        ending = "" if self.out is None else self.out.suffix
+        if ending in ENDINGS.values() and ending != ENDINGS[self.format]:
+            wanted = next(kind for kind, one in ENDINGS.items() if one == ending)
+            raise ArgumentError(f"Argument `--format` must be {wanted} for a file that ends in {ending}, but is {self.format}.")
         known.check_parts("--objective", "objectives", self.objective)
 
     def run(self) -> int:
