@@ -95,11 +95,14 @@ def displacement_from_chosen(
     """Displacement when the reference is the chosen law, ``π_ref = π_w``: both changes are negative (derived; D10).
 
     ``chosen = α[KL(π_w‖π_l) - D_{1+α}(π_w‖π_l)]`` and ``rejected = -α[KL(π_l‖π_w) + D_{1+α}(π_w‖π_l)]``, ``α = 1/β``.
+    For sharp laws the two parts of chosen cancel: what is left is right to the rounding of ``α KL(π_w‖π_l)``, times the
+    largest log-ratio, and zero where rounding would make it positive.
     """
     alpha = 1.0 / jnp.asarray(beta)
     shared = simplex.renyi(log_chosen, log_rejected, 1.0 + alpha)
     forward, backward = simplex.kl(log_chosen, log_rejected), simplex.kl(log_rejected, log_chosen)
-    return Displacement(alpha * (forward - shared), -alpha * (backward + shared))
+    # Rényi divergences rise with their order, so only rounding can make it positive.
+    return Displacement(jnp.minimum(alpha * (forward - shared), 0.0), -alpha * (backward + shared))
 
 
 def displacement_from_rejected(

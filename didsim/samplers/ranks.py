@@ -84,7 +84,10 @@ def log_best_of(standing: Standing, k: Number) -> Float[Array, "*batch n"]:
     share = jnp.minimum(standing.tied / upto, 1.0)
     won = -jnp.expm1(k * jnp.log1p(-share))
     seen = standing.tied > 0
-    log_level = jnp.where(seen, k * jnp.log(upto) + jnp.log(jnp.where(seen, won, 1.0)), -jnp.inf)
+    # Near one, a power needs the digits that only the rest of the mass has.
+    near_one = k * jnp.log1p(-jnp.minimum(standing.above, 0.5))
+    power = jnp.where(standing.above < 0.5, near_one, k * jnp.log(upto))
+    log_level = jnp.where(seen, power + jnp.log(jnp.where(seen, won, 1.0)), -jnp.inf)
     return log_level + standing.log_within
 
 
@@ -92,7 +95,8 @@ def log_rank_of(standing: Standing, k: Number, rank: Number) -> Float[Array, "*b
     """Log-law of the draw of the given rank among ``k``, 1 the best; any real ``1 <= rank <= k``.
 
     The rank's place in the distribution function is ``Beta(k - rank + 1, rank)``: the level's share is a difference of
-    incomplete beta functions, taken from the nearer end, and where it cancels the integral of the density.
+    incomplete beta functions, taken from the nearer end, and where it cancels the integral of the density.  The best is
+    `log_best_of`, as accurate; of other ranks the beta functions' rounding grows as ``k log k`` times the rounding unit.
     """
     k, rank = (jnp.asarray(value, standing.tied.dtype) for value in (k, rank))
     low, high = k - rank + 1.0, rank
@@ -103,14 +107,35 @@ def log_rank_of(standing: Standing, k: Number, rank: Number) -> Float[Array, "*b
     from_below = upper <= over
     apart = jnp.where(from_below, upper - lower, over - under)
     clear = apart > SHARE * jnp.where(from_below, upper, over)
-    log_ways = jax.scipy.special.gammaln(k + 1.0) - jax.scipy.special.gammaln(low) - jax.scipy.special.gammaln(high)
+    log_ways = _log_ways(low, high)
 
     def log_density(share: Array) -> Array:
         x, rest = below + share * standing.tied, above + (1.0 - share) * standing.tied
-        return jax.scipy.special.xlogy(low - 1.0, x) + jax.scipy.special.xlogy(high - 1.0, rest) + log_ways
+        powers = ((low - 1.0, _log_from_nearer_end(x, rest)), (high - 1.0, _log_from_nearer_end(rest, x)))
+        return sum((jnp.where(power == 0, 0.0, power * log_mass) for power, log_mass in powers), log_ways)
 
     near = _log_mean(log_density, below) + _log(standing.tied)
-    return jnp.where(clear, jnp.log(jnp.where(clear, apart, 1.0)), near) + standing.log_within
+    among = jnp.where(clear, jnp.log(jnp.where(clear, apart, 1.0)), near) + standing.log_within
+    return jnp.where(rank == 1.0, log_best_of(standing, k), among)
+
+
+def _log_ways(low: Array, high: Array) -> Array:
+    """``log Γ(low + high) - log Γ(low) - log Γ(high)``: for many draws without the log-gammas' size in rounding.
+
+    Of the larger number and the sum, Stirling's series differ by ``(x - ½) log(1 + m/x) + m log(x + m) - m`` and the
+    difference of their tails; from 16 on four terms leave 2e-14 (standard).
+    """
+    lesser, larger = jnp.minimum(low, high), jnp.maximum(low, high)
+    total, log_gamma = low + high, jax.scipy.special.gammaln
+    far = (larger - 0.5) * jnp.log1p(lesser / larger) + lesser * jnp.log(total) - lesser + _tail(total) - _tail(larger)
+    return jnp.where(larger < 16.0, log_gamma(total) - log_gamma(larger), far) - log_gamma(lesser)
+
+
+def _tail(x: Array) -> Array:
+    """Four terms of Stirling's series of ``log Γ`` beyond its elementary part."""
+    inverse = 1.0 / x
+    square = inverse * inverse
+    return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
 
 
 def log_best_and_worst_of(standing: Standing, k: Number) -> Float[Array, "*batch n n"]:
@@ -203,6 +228,11 @@ def _log_mean(log_density: Callable[[Array], Array], like: Array) -> Array:
         return jnp.logaddexp(total, node[1] + log_density(node[0])), None
 
     return jax.lax.scan(add, jnp.full_like(log_density(places[0]), -jnp.inf), (places, log_weights))[0]
+
+
+def _log_from_nearer_end(mass: Float[Array, "*any"], rest: Float[Array, "*any"]) -> Float[Array, "*any"]:
+    """Log of a mass whose rest is known too: near one a power of it needs the digits that only the rest has."""
+    return jnp.where(rest < 0.5, jnp.log1p(-jnp.minimum(rest, 0.5)), _log(mass))
 
 
 def _log(mass: Float[Array, "*any"]) -> Float[Array, "*any"]:

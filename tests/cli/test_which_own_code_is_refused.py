@@ -12,6 +12,9 @@ import numpy as np
 def right(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta):
     return np.logaddexp(0.0, -beta * (policy_chosen - ref_chosen - policy_rejected + ref_rejected))
 
+def averaged(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta):
+    return right(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta).mean()
+
 def wanting(policy_chosen, policy_rejected, ref_chosen, ref_rejected, beta):
     if len(policy_chosen) == 1:
         raise ValueError("more than one pair, please")
@@ -96,7 +99,8 @@ def test_a_case_that_it_refuses_is_one_that_does_not_agree(capsys, words):
     row = capsys.readouterr().out.splitlines()[1].split()
     assert row[:2] == ["dpo", "9/10"]
     assert row[-1] == "one"  # the case
-    assert cli.main(["golden", "--check", "own_code:right", "--objective", "dpo"]) == 0
+    for agreeing in ("right", "averaged"):
+        assert cli.main(["golden", "--check", f"own_code:{agreeing}", "--objective", "dpo"]) == 0
 
 
 @pytest.mark.parametrize("words", [["golden", "--check", "{}:loss"], ["atlas", "--objective", "dpo", "--module", "{}"]])

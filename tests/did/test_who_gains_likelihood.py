@@ -165,6 +165,23 @@ def test_d10_renyi_forms():
     assert bool(jnp.all((both.rejected < both.chosen) & (both.chosen < 0)))
 
 
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_d10_chosen_never_rises_from_the_chosen_reference(scale):
+    """``chosen = -KL(π_w‖π_θ)``, summed without cancellation; masses, rounded by the size of their logs, times divergences."""
+    chosen, rejected = oracles.normalize(scale * np.random.default_rng(5).standard_normal((2, 300, 5)))
+    for beta in (0.5, 3.0):
+        got = np.asarray(did.displacement_from_chosen(jnp.asarray(chosen), jnp.asarray(rejected), beta).chosen)
+        learned = oracles.normalize(chosen + (chosen - rejected) / beta)
+        gap = np.exp(chosen) * (chosen - learned) + np.exp(learned) - np.exp(chosen)
+        forward = simplex.kl(jnp.asarray(chosen), jnp.asarray(rejected)) / beta
+        shared = simplex.renyi(jnp.asarray(chosen), jnp.asarray(rejected), 1.0 + 1.0 / beta) / beta
+        assert np.all(got <= 0)
+        size = 1.0 + (1.0 + 1.0 / beta) * np.abs(chosen - rejected).max(-1) + np.abs(chosen).max(-1)
+        assert np.max(np.abs(got + gap.sum(-1)) / (size * (1.0 + np.asarray(forward + shared)))) < tolerance(factor=4.0)
+        if (scale, beta) == (100.0, 0.5):  # control: the difference of the parts is above zero by rounding
+            assert np.max(forward - shared) > 0
+
+
 def test_d10_signs_from_the_rejected_reference():
     """With ``π_ref = π_l`` rejected always falls; chosen rises from ``β = 1`` on and changes sign at ``β_c``."""
     ref, target = jnp.asarray(SOME.ref), jnp.asarray(SOME.target)

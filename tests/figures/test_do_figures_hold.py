@@ -72,7 +72,7 @@ def test_spoiled_data_fails_the_verdicts():
         slow("C3", "dependent_minimum", lambda v: v + 1e-3, 2),
         slow("C4", "at_stated", lambda v: v + 1e-3, 2),
         slow("C4", "by_count", lambda v: v[::-1], 2),
-        slow("C6", "error", lambda v: v[:, ::-1], 1),
+        slow("C6", "error", lambda v: v[:, [1, 0, 2]], 1),
         slow("C6", "wrong", lambda v: v[::-1], 2),
         slow("C7", "ratio", lambda v: v + 0.5, 1),
         slow("C7", "worth", lambda v: v[[0, 2, 1]], 2),

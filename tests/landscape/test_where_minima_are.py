@@ -16,10 +16,12 @@ from solver_cases import KINKED, NEAR, NUMBERS, SMOOTH, STARTS, N, P, given, law
 from tolerance import tolerance
 
 from didsim.landscape.solvers import solve
+from didsim.landscape.solvers.krylov import newton_krylov
 from didsim.objectives import OBJECTIVES, Dpo, IpoSum, SimPo
-from didsim.samplers import Joint
+from didsim.samplers import Joint, Uniform
+from didsim.samplers.data import Data
 from didsim.worlds import problem
-from didsim.worlds.preferences import PreferenceMatrix
+from didsim.worlds.preferences import BradleyTerry, PreferenceMatrix
 
 
 def scipy_minimum(name, world, law, start):
@@ -316,8 +318,31 @@ def test_a_top_is_no_minimum():
 
 
 def test_steps_that_run_out_say_so():
-    assert statuses(run(Dpo(beta=0.7), steps=1)) == {"OUT_OF_STEPS"}
-    assert statuses(run(Dpo(beta=0.7))) == {"CONVERGED"}
+    early, late = run(Dpo(beta=0.7), steps=1), run(Dpo(beta=0.7))
+    assert statuses(early) == {"OUT_OF_STEPS"}
+    assert statuses(late) == {"CONVERGED"}
+    assert np.all(early.value > late.value + 1e-6)  # a value that is no bound
+    assert np.all(np.isneginf(early.lower_bound))
+    assert not np.any(early.proved)
+    assert np.array_equal(late.lower_bound, late.value)
+    assert np.all(late.proved)
+
+
+def test_only_what_is_solved_bounds_the_loss():
+    """With the pairs of one product law, by conjugate gradients; a loss that falls for ever has no bound at its last value."""
+    world = problem(given().ref, reward=given().reward, beta=0.7)
+    data = Data(Uniform(), BradleyTerry())
+    start = jnp.asarray(given().ref)
+    early, late = (newton_krylov(world, Dpo(beta=0.7), data, start, steps) for steps in (1, 100))
+    assert statuses(early) == {"OUT_OF_STEPS"}
+    assert statuses(late) == {"CONVERGED"}
+    assert np.all(early.value > late.value + 1e-6)
+    assert np.all(np.isneginf(early.lower_bound))
+    assert np.array_equal(late.lower_bound, late.value)
+    even, sure = np.log([[0.5, 0.5]]), np.array([[-np.inf, 0.0]])
+    ever = solve(problem(even, reward=np.zeros((1, 2)), log_chosen=sure, log_rejected=even), Dpo(beta=1.0))
+    assert statuses(ever) == {"UNBOUNDED"}
+    assert np.isneginf(ever.lower_bound).all()
 
 
 @pytest.mark.parametrize(("far", "gap"), [(-600.0, 300.0), (-700.0, 650.0)])

@@ -1,6 +1,7 @@
 """Ranks of draws, ties included: bounds on best of k, ranks against each other, rare levels (S10)."""
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 
 import jax
@@ -160,3 +161,30 @@ def test_rejection_sampling_pays_for_every_refusal(gap, tries):
     found = 1 - (1 - accept) * rest
     law = [found * q + rest * (p - accept * q), found * p + rest * (q - accept * p)]
     np.testing.assert_allclose(sampled.log_law(world, base)[0], [log(one) for one in law], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "k", "rare"), [(np.float32, 1e5, -16.0), (np.float64, 1e15, -30.0), (np.float64, 1e15, -600.0)]
+)
+def test_many_draws_cost_the_best_no_digits(dtype, k, rare):
+    """Of two levels the rare one's best has ``1 - (1-p)^k`` and the other ``(1-p)^k``."""
+    base = jnp.asarray([[rare, np.log1p(-np.exp(rare))]], dtype)
+    standing = ranked(jnp.asarray([[1.0, 0.0]], dtype), base)
+    none = k * np.log1p(-np.exp(float(base[0, 0])))
+    # The mass is rounded by its log's size, the law of the rare level by log k too; a power's log by as much as it is long.
+    near = 8.0 * np.finfo(dtype).eps * (1.0 + abs(rare) + np.log(k))
+    for law in (log_best_of(standing, k), log_rank_of(standing, k, 1.0)):
+        assert abs(float(law[0, 0]) - np.log(-np.expm1(none))) < near
+        assert abs(float(law[0, 1]) - none) < near * abs(none)
+
+
+@pytest.mark.parametrize("k", [5, 12, 16, 40, 10**5, 10**15])
+@pytest.mark.parametrize("rank", [1, 2, 5])
+def test_numbers_of_ways_keep_their_digits(k, rank):
+    """``k!/((k - r)! (r - 1)!)`` against whole numbers."""
+    wanted = float((Decimal(k) * math.comb(k - 1, rank - 1)).ln())
+    got = jax.jit(ranks._log_ways)(jnp.asarray(k - rank + 1.0), jnp.asarray(float(rank)))
+    assert abs(float(got) - wanted) < tolerance(condition=16.0 + wanted)
+    log_gamma = [math.lgamma(x) for x in (k + 1.0, k - rank + 1.0, float(rank))]
+    if k == 10**15:  # control: a difference of log-gammas keeps nothing
+        assert abs(log_gamma[0] - log_gamma[1] - log_gamma[2] - wanted) > 0.1

@@ -125,7 +125,7 @@ def _own(function: Callable[..., Any], batch: Arrays, one: dict[str, Any]) -> Ar
         found = _called(function, batch, one["numbers"])
     except (Exception, SystemExit) as error:
         return f"{one['id']} it ends in {why(error)}"
-    shape = np.shape(found.get("losses", ()))
+    shape = np.shape(found["losses"]) if "losses" in found else ()
     allowed = {(), np.shape(one["losses"]), np.shape(batch["policy_chosen"])}
     return found if shape in allowed else f"{one['id']} it returns an array of shape {shape}"
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from didsim.landscape.solvers.newton import iterate
-from didsim.landscape.solvers.result import Solution, Status
+from didsim.landscape.solvers.result import Solution, Status, solved
 from didsim.numerics import linalg, simplex
 from didsim.numerics.search import conjugate_gradients, longest_step, slope
 from didsim.numerics.traces import jit
@@ -66,17 +66,18 @@ def newton_krylov(problem: Problem, objective: Objective, data: Data, log_start,
     status = jnp.where(
         end.size <= jnp.finfo(end.size.dtype).eps ** 0.375, converged, jnp.where(end.done, Status.STALLED, Status.OUT_OF_STEPS)
     )
+    status = jnp.where(jnp.isfinite(value), status, Status.NOT_FINITE)
     return Solution(
         log_policy=end.x,
         value=value,
         gradient_norm=jnp.max(linalg.divide(jnp.abs(pull), jnp.maximum(scale, jnp.finfo(pull.dtype).tiny), pull != 0), -1),
         step=end.size,
         undetermined=open_directions,
-        status=jnp.where(jnp.isfinite(value), status, Status.NOT_FINITE),
+        status=status,
         iterations=end.taken,
         agreeing=jnp.ones_like(end.taken),
         starts=jnp.ones_like(end.taken),
-        lower_bound=value,
+        lower_bound=jnp.where(solved(status) & objective.convex, value, -jnp.inf),
     )
 
 

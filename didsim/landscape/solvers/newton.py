@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from didsim.landscape.solvers.result import Solution, Status
+from didsim.landscape.solvers.result import Solution, Status, solved
 from didsim.numerics import linalg, simplex
 from didsim.numerics.compilation import QUICKLY
 from didsim.numerics.search import longest_step
@@ -77,7 +77,10 @@ def _newton_from_starts(problem: Problem, objective: Objective, data: Data, log_
     best = jnp.argmax(value <= value.min(0) + 64.0 * jnp.finfo(value.dtype).eps * unit, axis=0)
     slack = jnp.sqrt(jnp.finfo(value.dtype).eps) * unit
     chosen = jax.tree.map(lambda leaf: leaf[best, jnp.arange(best.size)], ends)
-    bound = chosen.value if objective.convex else _least_of_pairs(problem, objective, data, log_start)
+    if objective.convex:
+        bound = jnp.where(solved(chosen.status), chosen.value, -jnp.inf)
+    else:
+        bound = _least_of_pairs(problem, objective, data, log_start)
     return replace(
         chosen,
         agreeing=jnp.sum(value <= value.min(0) + slack, axis=0),

@@ -35,6 +35,11 @@ class Status(enum.IntEnum):
     __repr__ = __str__
 
 
+def solved(status: Int[Array, "..."]) -> Bool[Array, "..."]:
+    """Where a solve ended at a minimum."""
+    return (status == Status.CONVERGED) | (status == Status.NOT_UNIQUE)
+
+
 def evidence(statuses: Any, residuals: Any) -> str:
     """How solves ended and the largest residual in words, where they can be seen: ``2 converged, gradient 3e-13``."""
     if not (checks.is_number(statuses) and checks.is_number(residuals)):
@@ -62,8 +67,9 @@ class Solution:
         iterations: Newton steps taken.
         agreeing: how many starts ended at this value; not that another value is not less.
         starts: number of starts.
-        lower_bound: what no law's loss lies below, nats: the value itself where a convex loss is solved, the loss with every
-            pair's margin free where that is known, else -inf.
+        lower_bound: what no law's loss lies below, nats, to the solve's accuracy: the value itself where a convex loss is
+            solved (CONVERGED or NOT_UNIQUE; -inf elsewhere), of others the loss with every pair's margin free where that is
+            known, else -inf.
     """
 
     log_policy: Float[Array, "... prompts n"]
@@ -80,9 +86,8 @@ class Solution:
     @property
     def proved(self) -> Bool[Array, "... prompts"]:
         """Where nothing lies below the value by more than the square root of the rounding unit."""
-        ended = (self.status == Status.CONVERGED) | (self.status == Status.NOT_UNIQUE)
         slack = jnp.finfo(self.value.dtype).eps ** 0.5 * (1.0 + jnp.abs(self.value))
-        return ended & (self.value <= self.lower_bound + slack)
+        return solved(self.status) & (self.value <= self.lower_bound + slack)
 
     def __repr__(self) -> str:
         words = evidence(self.status, self.gradient_norm)
