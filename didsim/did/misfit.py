@@ -51,10 +51,10 @@ class _Search(NamedTuple):
 
 
 def power_law_misfit(
-    log_policy: Float[Array, "*batch n"],
-    log_ref: Float[Array, "*batch n"],
-    log_chosen: Float[Array, "*batch n"],
-    log_rejected: Float[Array, "*batch n"],
+    log_policy: Float[Array, "*#batch n"],
+    log_ref: Float[Array, "*#batch n"],
+    log_chosen: Float[Array, "*#batch n"],
+    log_rejected: Float[Array, "*#batch n"],
 ) -> Misfit:
     """``J`` and ``γ*``, with ``E_{q_γ*} R = E_π R`` (derived, F2).  Needs no target.
 
@@ -77,7 +77,7 @@ def power_law_misfit(
         >>> round(float(found.gamma), 3), bool(abs(found.misfit) < 1e-6)
         (2.0, True)
     """
-    direction = log_chosen - log_rejected
+    log_policy, log_ref, direction = jnp.broadcast_arrays(log_policy, log_ref, log_chosen - log_rejected)
     width = jnp.max(direction, -1) - jnp.min(direction, -1)
     scale = jnp.where(jnp.isfinite(width), jnp.where(width > 0, width, 1.0), jnp.nan)
     # R is counted from π's likeliest response on: that is where differences with the mean are small.

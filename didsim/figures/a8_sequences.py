@@ -230,7 +230,8 @@ def _limits(space: SequenceSpace, worlds: Problem, tables: Array, settings: Conf
 
 def _nearest(space: SequenceSpace, worlds: Problem, settings: Config) -> xr.Dataset:
     """The k-grams nearest to π* in ``KL(π*‖π_θ)``: maximum likelihood on draws from π*, convex in their logits."""
-    aimed = jax.tree.map(lambda leaf: leaf[: settings.seeds], replace(worlds, log_chosen=worlds.log_target))
+    at_target = jax.vmap(lambda world: replace(world, log_chosen=world.log_target))(worlds)
+    aimed = jax.tree.map(lambda leaf: leaf[: settings.seeds], at_target)
     ends = _solved(aimed, _k_grams(space), 1, settings, Sft())
     found = {"order_kl": simplex.kl(aimed.log_target[:, 0], ends.log_policy[:, :, 0]), "order_slope": ends.gradient_norm}
     return xr.Dataset({name: (("order", "seed"), np.asarray(value)) for name, value in found.items()})

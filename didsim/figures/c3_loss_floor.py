@@ -196,12 +196,12 @@ def verdicts(data: xr.Dataset) -> list[Verdict]:
         above("no loss is below its floor on the population: least excess",
               [float(excess.min()), float(plateau.min())], -rounding),
         *(
-            below(f"{name}: loss - floor at the end of training", excess.sel(objective=name).isel(record=-1), met)
+            below(f"{name}: |loss - floor| at the end of training", abs(excess.sel(objective=name).isel(record=-1)), met)
             for name in data["objective"].values
         ),
         below("DPO on data without a preference is at its floor from the start: excess", abs(none), rounding),
-        below("every strength of preference ends on its own floor: excess", plateau.isel(record=-1), met),
-        below("dependent draws, trained: loss - solver's minimum", data["dependent_end"] - data["dependent_minimum"], met),
+        below("every strength of preference ends on its own floor: |excess|", abs(plateau.isel(record=-1)), met),
+        below("dependent draws, trained: |loss - solver's minimum|", abs(data["dependent_end"] - data["dependent_minimum"]), met),
         below("dependent draws: |minimum - floor - mean divergence of labels from scores|", abs(gap - data["unexplained"]), met),
         # Wilks: n - 1 fitted numbers lower the mean loss on m pairs by (n - 1)/(2m), as m grows.
         above("drawn pairs: population's floor - mean loss on them ÷ (n - 1)/(2m)",

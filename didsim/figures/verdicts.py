@@ -1,7 +1,9 @@
 """When does a figure's claim hold?  Named numbers with the bound they must meet, and controls that must not meet it."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -43,18 +45,24 @@ class Verdict:
 
 
 def below(name: str, values, bound: float) -> Verdict:
-    """The largest of the values must not exceed the bound."""
-    return Verdict(name, float(np.max(np.asarray(values))), float(bound), "<=")
+    """The largest of the values must not exceed the bound; where there are none nothing is shown, and it fails."""
+    return Verdict(name, _furthest(np.max, values), float(bound), "<=")
 
 
 def above(name: str, values, bound: float) -> Verdict:
     """The smallest of the values must reach the bound."""
-    return Verdict(name, float(np.min(np.asarray(values))), float(bound), ">=")
+    return Verdict(name, _furthest(np.min, values), float(bound), ">=")
 
 
 def must_break(name: str, values, bound: float) -> Verdict:
     """Negative control: with an assumption dropped even the smallest of the values must exceed the claim's bound."""
-    return Verdict(f"control: {name}", float(np.min(np.asarray(values))), float(bound), ">=", control=True)
+    return Verdict(f"control: {name}", _furthest(np.min, values), float(bound), ">=", control=True)
+
+
+def _furthest(of: Callable, values: Any) -> float:
+    """The value that decides, NaN where there is none."""
+    every = np.asarray(values)
+    return float(of(every)) if every.size else float("nan")
 
 
 def by_dtype(double: float, single: float) -> float:

@@ -37,6 +37,18 @@ def test_misfit_and_strength(scale):
     assert np.all(found.misfit > 1e-4)
 
 
+def test_laws_of_a_world_meet_many_policies():
+    policies, (ref, chosen, rejected) = (
+        oracles.normalize(RNG.standard_normal((2, 5, 6))),
+        oracles.normalize(RNG.standard_normal((3, 5, 6))),
+    )
+    found = power_law_misfit(*map(jnp.asarray, (policies, ref, chosen[0], rejected)))
+    for place in np.ndindex(2, 5):
+        misfit, gamma = by_hand(policies[place], ref[place[1]], chosen[0], rejected[place[1]])
+        assert found.misfit[place] == pytest.approx(misfit, abs=1e-11)
+        assert found.gamma[place] == pytest.approx(gamma, rel=1e-9)
+
+
 def test_single_precision():
     laws = oracles.normalize(RNG.standard_normal((4, 6)))
     found = power_law_misfit(*jnp.asarray(laws, jnp.float32))
