@@ -95,7 +95,13 @@ def test_the_solver_agrees(name):
     if kind == Limit.OWN:
         assert away(solution.log_policy) > 1e-8
     else:
-        np.testing.assert_allclose(solution.log_policy, formula, atol=1e-9)
+        # A loss that is not convex may have higher minima too; the solver, whose starts are few, then claims no proof.
+        least = solve(L.world, objective(name), start=formula, starts=1).value
+        met = np.asarray(solution.value <= least + tolerance())
+        np.testing.assert_allclose(solution.log_policy[met], formula[met], atol=1e-9)
+        assert met.any()
+        assert not np.any(solution.proved[~met])
+        assert np.all(solution.value >= least - tolerance())
 
 
 @pytest.mark.parametrize("name", ["kto", pytest.param("apo_zero", marks=pytest.mark.slow)])

@@ -143,6 +143,7 @@ def _other_beta(v):
     "The implicit reward must be the log-ratio: with part of the reference left out, fit no longer means the target.",
     "r_θ = β log(π_θ/π_ref) + C  ⇒  ∇L(π*) = 0",
     source="paper A",
+    needs_double=True,
     proof="A fit on all pairs fixes the reward up to a constant: β log(π*/π_ref). Only the log-ratio takes that value at π*.",
     given=LAWS | {"free": between(0.2, 1.0)},
     hypotheses=(POWER_LAW, zero("the reward is the log-ratio", "free")),

@@ -58,6 +58,7 @@ def _nash(v):
     "Solving the game with a KL to the reference and then moving the reference comes nearer to Nash in every round, for any τ.",
     "KL(π*‖π_t) - KL(π*‖π_{t+1}) = KL(π_{t+1}‖π_t) ≥ 0, π_{t+1} ∝ π_t e^{Pπ_{t+1}/τ}",
     source="Liu et al. 2410.23223 (COMAL); the identity derived",
+    needs_double=True,
     proof=(
         "log π_{t+1} - log π_t = Pπ_{t+1}/τ + const; its means under π* and under π_{t+1} agree, since both win half "
         "against π_{t+1}."

@@ -75,6 +75,7 @@ def _joint(v):
     "SquaredPO's minimiser needs both branches of Lambert's function: the best response may lie beyond the reward's summit.",
     "∇L = 0 at log(π/π_ref) = -W(-(log(π_w/π_l) + C)/β), W_{-1} for the best response where W_0 leaves mass over",
     source="2602.06788; second branch derived",
+    needs_double=True,
     proof=(
         "Solve β x e^{-x} = log(π_w/π_l) + C for x = log(π/π_ref): two real solutions; that the law sums to one picks "
         "branch and C."
@@ -214,6 +215,7 @@ def _vote(v):
     "With the regulariser over all pairs the mass of a response that no pair shows is determined by the others alone.",
     "∂L_PRO/∂h_y = β π_ref(y) Σ_b π_ref(b) tanh(β(h_y - h_b)/2) for y unseen",
     source="2505.23316; derived",
+    needs_double=True,
     proof="The vote has no term in an unseen response, and the derivative of log 2cosh(z/2) is ½ tanh(z/2).",
     given=VOTES | {"leak": between(-3.0, 3.0)},
     hypotheses=(sets("no pair shows the response", leak=lambda m, v: v["leak"] * 0 - 1e4),),

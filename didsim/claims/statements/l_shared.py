@@ -63,6 +63,7 @@ def _joint_traced(v):
     "The alignment model's gradient is the mean feature difference weighted by what the labels still surprise.",
     "-∇L = β E[(P - σ(m)) Δφ]",
     source="our reading of paper B's proxy",
+    needs_double=True,
     proof="The margin is β⟨θ, Δφ⟩; differentiate -P log σ(m) - (1-P) log σ(-m).",
     given=SHARED | {"bend": between(0.3, 1.0)},
     hypotheses=(LINEAR,),
@@ -80,6 +81,7 @@ def _gradient(v):
     "Its Hessian is a weighted covariance of feature differences, whatever the labels: the loss is convex.",
     "∇²L = β² E[σ'(m) Δφ Δφᵀ]",
     source="our reading of paper B's proxy",
+    needs_double=True,
     proof="Differentiate L1.gradient once more; P drops out, and σ' is positive.",
     given=SHARED | {"bend": between(0.3, 1.0)},
     hypotheses=(LINEAR,),
@@ -119,6 +121,7 @@ def _null_direction_exact(m, v):
     "Parameters may move freely along directions in which no two shown responses differ.",
     "∇L(θ* + v) = 0 for v in null(E_μ ΔφΔφᵀ)",
     source="derived",
+    needs_double=True,
     proof="No shown margin changes along v.",
     given=SHARED | {"length": between(0.5, 3.0)},
     hypotheses=(sets("shown responses do not differ along the direction", features=_level),),
@@ -143,6 +146,7 @@ def _null_direction(v):
     "Within a ball of parameters the loss is strongly convex and smooth with constants from the feature covariance.",
     "β²σ'(βR max‖Δφ‖) Cov ≤ ∇²L ≤ (β²/4) Cov on ‖θ‖ ≤ R",
     source="standard",
+    needs_double=True,
     proof="In the ball the margins are bounded, so σ' lies between its value at the largest margin and ¼.",
     given=SHARED | {"way": real(D), "radius": between(0.05, 2.0), "stretch": between(0.1, 4.0)},
     hypotheses=(capped("parameters stay in the ball", "stretch", 1),),
@@ -176,6 +180,7 @@ def _strongly_convex(v):
     "Under gradient flow each likelihood moves with the inner products of its feature with those of the pairs shown.",
     "d/dt log π(y) = β Σ μ_ab (P_ab - σ(m_ab)) ⟨φ(y) - E_πφ, φ(a) - φ(b)⟩",
     source="derived",
+    needs_double=True,
     proof="d log π(y) = ⟨φ(y) - E_πφ, dθ⟩ and dθ = -∇L dt (L1.gradient).",
     given=SHARED | {"pace": between(0.2, 3.0, D)},
     hypotheses=(sets("all parameters move at one pace, not Adam's", pace=lambda m, v: v["pace"] * 0 + 1),),
@@ -316,6 +321,7 @@ def _sequence_exact(m, v):
     "A full table of next-token laws over sequences has the free table's minimiser: the target.",
     "∇_{prefix logits} L = 0 at the target's next-token laws",
     source="derived",
+    needs_double=True,
     proof=(
         "By the chain rule the gradient in the next-token logits is a linear image of that in the sequences' logits, "
         "zero at π* (D5)."

@@ -31,6 +31,7 @@ def _own_draws_exact(m, v):
     "Training on the policy's own responses keeps the optimum, as long as no gradient flows through the sampling.",
     "∇L(π*) = 0 with μ = stop-gradient(π_θ ⊗ π_θ)",
     source="derived",
+    needs_double=True,
     proof="Every pair's term vanishes at π* (S6); without a gradient through the sampler nothing else is left.",
     given={k: PAIRS[k] for k in ("ref", "reward", "odds", "beta")} | {"through": between(0.3, 1.0)},
     hypotheses=(BRADLEY_TERRY, zero("no gradient flows through the sampler", "through")),
@@ -67,6 +68,7 @@ def _ipo_exact(m, v):
     "IPO's optimum tilts the reference by each response's chance to win against the draws: the sampler moves it.",
     "π_θ ∝ π_ref exp(Pν/τ), any P",
     source="Chen et al. 2602.12180; derived",
+    needs_double=True,
     proof=(
         "Stationarity of a squared loss under ν ⊗ ν: each log-ratio is its response's mean win chance over τ, up to a constant."
     ),
@@ -157,6 +159,7 @@ ITERATED = {"keep": between(0.0, 1.0), "sharpness": between(0.1, 10.0), "mixing"
     "At the uniform point of a 3-cycle iterated IPO stretches every deviation alike, so it is unstable beyond one.",
     "‖Jv‖² = (a² + c²b²λ²/3) ‖v‖²",
     source="derived",
+    needs_double=True,
     proof="The linearised map is a multiple of the identity plus an antisymmetric part, which turns: lengths add in squares.",
     given=ITERATED
     | {"way": real(3), "start": real(3), "advantage": between(0.05, 0.5), "other": between(0.2, 1.0), "odds": real(3, 3)},

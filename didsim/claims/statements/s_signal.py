@@ -74,6 +74,7 @@ def _levels_exact(m, v):
     "With a share ε of good responses in independent draws the first signal is ε(1-ε) times a function of the gap.",
     "signal = ε(1-ε) g tanh(g/2)",
     source="paper B, with its boundary",
+    needs_double=True,
     proof="Only mixed pairs have a gap, and a share 2ε(1-ε) of the pairs is mixed; put it into S8.",
     given=TWO_LEVELS | {"base": law(), "odd": real("n", "n")},
     hypotheses=(

@@ -203,6 +203,7 @@ for _name, _sampler, _own in (("mix-r", lambda beta: samplers.MixR(), 0), ("mix-
         f"With {_name.title()} one step of the right size squares the error, with a stated constant.",
         "‖e'‖₁ ≤ η β³ E_μ[(e_a - e_b)²] / (6√3)",
         source="Shi et al. 2409.19605, explained here; constant derived",
+        needs_double=True,
         proof=_WHY[_own],
         given=QUADRATIC,
         hypotheses=(zero("pairs come from the mixture, not uniformly", "even"),),
