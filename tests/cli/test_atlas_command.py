@@ -101,7 +101,7 @@ def test_another_atlas_in_the_folder_is_refused(folder, capsys):
         (["--objective", "dop"], "--objective"),
         (["--departure", "flip"], "--departure"),
         (["--worlds", "0"], "`--worlds` must be"),
-        (["--module", "no_such_module_here"], "`--module` must be"),
+        (["--module", "no_such_module_here"], "`--module` must name a module"),
     ],
 )
 def test_bad_words_are_refused_in_a_line(words, message, capsys):
