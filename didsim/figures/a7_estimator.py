@@ -82,9 +82,8 @@ def run(settings: Config) -> xr.Dataset:
 
 def _measured(worlds: Worlds, first: int, settings: Config, bootstrapped: int) -> xr.Dataset:
     """What replicates say in worlds that are counted from ``first``; of intervals and weights where some are bootstrapped."""
-    log_proposal, ratio = (
-        jnp.asarray(np.concatenate([one[part].reshape(-1, settings.n) for one in worlds.values()])) for part in (1, 2)
-    )
+    log_proposal = jnp.asarray(np.concatenate([laws.reshape(-1, settings.n) for _, laws, _ in worlds.values()]))
+    ratio = jnp.asarray(np.concatenate([ratios.reshape(-1, settings.n) for _, _, ratios in worlds.values()]))
     theory = _theory(log_proposal, ratio)
     key, which = jax.random.key(settings.seed), jnp.arange(first, first + len(ratio))
     rows = []
