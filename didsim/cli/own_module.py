@@ -28,5 +28,5 @@ def why(error: BaseException) -> str:
     """What an error of the user's own code says, in one line."""
     if isinstance(error, SystemExit):
         return "SystemExit, which belongs under `if __name__ == '__main__':`"
-    text = " ".join(printable(line) for line in str(error).splitlines()[:1])
+    text = printable(next(iter(str(error).splitlines()), ""))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -93,7 +93,8 @@ def check(function: Callable[..., Any], content: dict[str, Any], names: tuple[st
 
 def _row(function: Callable[..., Any], content: dict[str, Any], name: str, asked: list[dict[str, Any]]) -> Row:
     typical = next(one for one in content["cases"] if one["id"] == f"{name}/typical")
-    own = {one["id"]: _own(function, content["batches"][one["batch"]], one) for one in [*asked, typical]}
+    called = {one["id"]: one for one in [*asked, typical]}
+    own = {id: _own(function, content["batches"][one["batch"]], one) for id, one in called.items()}
     errors = {one["id"]: _error(own[one["id"]], _given(one), one) for one in asked}
     wrong = [id for id, error in errors.items() if not error <= 1.0]
     mine = own[typical["id"]]
